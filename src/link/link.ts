@@ -1,0 +1,28 @@
+import type { PacketRing } from '../wire/ring.js';
+
+/**
+ * A link carries IP packets between the engine and somewhere: a device, another
+ * engine, a file. Links that wrap a link (capture, faults) keep this same shape.
+ *
+ * One turn of a driver: `receive(rx)`, hand each packet to the stack and write the
+ * reason it answers with to `rx.reasons`, `settle(rx)`, `rx.clear()`, then
+ * `transmit(tx)` until the stack has nothing more to say.
+ */
+export interface Link {
+  readonly name: string;
+  /** Largest IP packet in bytes. */
+  readonly mtu: number;
+  /** Moves waiting packets into the free slots of the ring; returns how many. Never blocks. */
+  receive(ring: PacketRing): number;
+  /** The packets in the ring have been processed, their reasons are filled in (capture writes them now). */
+  settle(ring: PacketRing): void;
+  /** Sends from the oldest on and drops what was sent from the ring; returns how many. A short count means "busy, call again". */
+  transmit(ring: PacketRing): number;
+  /** `listener` is called whenever packets may be waiting (edge or level, spurious calls are fine). One listener. */
+  onReadable(listener: (() => void) | null): void;
+  /** Keeps the event loop alive, or not (device links; others ignore it). */
+  ref(): void;
+  unref(): void;
+  /** Releases the device. Idempotent. */
+  close(): void;
+}

@@ -1,0 +1,131 @@
+/**
+ * The counters of a stack, under the names that `nstat` prints on Linux
+ * (RFC 4022 tcp group, IP and ICMP groups, Linux TcpExt), and a few of our own
+ * (`Timewait*`) for what Linux never counts.
+ *
+ * A counter is an index into one Float64Array, so counting is one add.
+ */
+export const counterNames = [
+  // IP (RFC 4293)
+  'IpInReceives',
+  'IpInHdrErrors',
+  'IpInAddrErrors',
+  'IpInUnknownProtos',
+  'IpInDelivers',
+  'IpOutRequests',
+  'IpOutDiscards',
+  'IpReasmReqds',
+  'Ip6InReceives',
+  'Ip6InHdrErrors',
+  'Ip6InAddrErrors',
+  'Ip6InUnknownProtos',
+  'Ip6InDelivers',
+  'Ip6OutRequests',
+  // ICMP
+  'IcmpInMsgs',
+  'IcmpInErrors',
+  'IcmpInCsumErrors',
+  'IcmpInDestUnreachs',
+  'IcmpInTimeExcds',
+  'IcmpInParmProbs',
+  'IcmpInEchos',
+  'IcmpOutEchoReps',
+  'IcmpOutRateLimited',
+  // TCP (RFC 4022)
+  'TcpActiveOpens',
+  'TcpPassiveOpens',
+  'TcpAttemptFails',
+  'TcpEstabResets',
+  'TcpInSegs',
+  'TcpOutSegs',
+  'TcpRetransSegs',
+  'TcpInErrs',
+  'TcpOutRsts',
+  'TcpInCsumErrors',
+  // TcpExt, as on Linux
+  'TcpExtTW',
+  'TcpExtTWRecycled',
+  'TcpExtTWKilled',
+  'TcpExtPAWSActive',
+  'TcpExtPAWSPassive',
+  'TcpExtPAWSEstab',
+  'TcpExtPAWSTimewait',
+  'TcpExtTSEcrRejected',
+  'TcpExtBeyondWindow',
+  'TcpExtDelayedACKs',
+  'TcpExtListenOverflows',
+  'TcpExtListenDrops',
+  'TcpExtTCPReqQFullDrop',
+  'TcpExtTCPPureAcks',
+  'TcpExtTCPHPHits',
+  'TcpExtTCPSackRecovery',
+  'TcpExtTCPRenoRecovery',
+  'TcpExtTCPTimeouts',
+  'TcpExtTCPFastRetrans',
+  'TcpExtTCPSlowStartRetrans',
+  'TcpExtTCPOFOQueue',
+  'TcpExtTCPOFODrop',
+  'TcpExtTCPOFOMerge',
+  'TcpExtTCPDSACKOldSent',
+  'TcpExtTCPDSACKRecv',
+  'TcpExtTCPRcvQDrop',
+  'TcpExtTCPAbortOnData',
+  'TcpExtTCPAbortOnClose',
+  'TcpExtTCPAbortOnMemory',
+  'TcpExtTCPAbortOnTimeout',
+  'TcpExtTCPAbortOnLinger',
+  'TcpExtTCPAbortFailed',
+  'TcpExtTCPTimeWaitOverflow',
+  'TcpExtTCPSYNChallenge',
+  'TcpExtTCPChallengeACK',
+  'TcpExtTCPACKSkippedSynRecv',
+  'TcpExtTCPACKSkippedPAWS',
+  'TcpExtTCPACKSkippedSeq',
+  'TcpExtTCPACKSkippedFinWait2',
+  'TcpExtTCPACKSkippedTimeWait',
+  'TcpExtTCPACKSkippedChallenge',
+  'TcpExtTCPWinProbe',
+  'TcpExtTCPKeepAlive',
+  'TcpExtTCPOrigDataSent',
+  'TcpExtTCPFromZeroWindowAdv',
+  'TcpExtTCPToZeroWindowAdv',
+  'TcpExtTCPWantZeroWindowAdv',
+  'TcpExtOutOfWindowIcmps',
+  'TcpExtLockDroppedIcmps',
+  'TcpExtTCPMTUPFail',
+  'TcpExtTCPMTUPSuccess',
+  'TcpExtTCPSynRetrans',
+  // Ours: what the TIME-WAIT table did
+  'TimewaitReopened',
+  'TimewaitRstKilled',
+  'TimewaitRestarted',
+  'TimewaitAcked',
+  'TimewaitDropped',
+  'TimewaitEvicted',
+  'TimewaitSkipped',
+  'TimewaitReturned',
+] as const;
+
+export type CounterName = (typeof counterNames)[number];
+
+/** Counter ids by name: `Mib.TcpExtTW`. */
+export const Mib = Object.fromEntries(counterNames.map((name, index) => [name, index])) as {
+  readonly [Name in CounterName]: number;
+};
+
+/** The counters of one stack. */
+export class Counters {
+  readonly values = new Float64Array(counterNames.length);
+
+  bump(id: number): void {
+    this.values[id]! += 1;
+  }
+
+  add(id: number, amount: number): void {
+    this.values[id]! += amount;
+  }
+
+  get(name: CounterName): number {
+    return this.values[Mib[name]]!;
+  }
+}

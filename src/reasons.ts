@@ -1,0 +1,150 @@
+/**
+ * Every packet that leaves the plain path carries one of these reasons: why it was
+ * dropped, answered, accepted. The same id appears in the trace, as the packet's
+ * comment in pcapng, in the ladder, in counters and in JSON.
+ *
+ * One row per reason: [id, what happened and why, where the rule stands].
+ * Ids are stable names; numbers are positions in this list and private to a run.
+ */
+const rows = [
+  ['plain', 'processed on the ordinary path', 'RFC 9293 3.10'],
+  // IP and demultiplexing
+  ['ip-header', 'dropped: the IP header is truncated or its lengths lie', 'RFC 1122 3.2.1'],
+  ['ip-checksum', 'dropped: the IPv4 header checksum is wrong', 'RFC 1122 3.2.1.2'],
+  ['ip-address', 'dropped: the destination is not an address of this stack', 'RFC 1122 3.2.1.3'],
+  ['ip-source', 'dropped: the source address can never be a peer (broadcast, multicast, unspecified, loopback or our own)', 'RFC 9293 MUST-57, MUST-63'],
+  ['ip-fragment', 'dropped: fragments are not reassembled', 'Note: deviation, a TCP that honours path MTU never sends them'],
+  ['ip-protocol', 'dropped: no protocol of this number here', 'RFC 1122 3.2.2.1'],
+  ['tcp-header', 'dropped: the TCP header is truncated or its data offset lies', 'RFC 9293 3.1'],
+  ['tcp-checksum', 'dropped: the TCP checksum is wrong', 'RFC 9293 MUST-3'],
+  ['tcp-option', 'dropped: an option has an impossible length', 'RFC 9293 MUST-7'],
+  ['icmp-echo', 'answered: echo reply', 'RFC 1122 3.2.2.6, RFC 4443 4.2'],
+  ['icmp-limited', 'dropped: the echo replies of this second are used up', 'RFC 4443 2.4(f)'],
+  ['icmp-bad', 'dropped: ICMP message truncated or with a wrong checksum', 'RFC 1122 3.2.2'],
+  ['icmp-unmatched', 'dropped: the ICMP error names no connection of ours', 'RFC 9293 MUST-54'],
+  ['icmp-out-of-window', 'dropped: the ICMP error quotes a sequence number that is not in flight', 'RFC 5927 4.1'],
+  ['icmp-soft', 'noted: soft ICMP error, kept for the report of a later failure', 'RFC 9293 MUST-56'],
+  ['icmp-hard', 'aborted: hard ICMP error before the connection was synchronized', 'RFC 9293 SHLD-26, RFC 5927 5.2'],
+  ['icmp-hard-as-soft', 'noted: hard ICMP error on a synchronized connection counts as soft', 'RFC 5927 5.2'],
+  ['icmp-pmtu', 'path MTU lowered to what the ICMP error says', 'RFC 1191 3, RFC 8201 4'],
+  ['icmp-pmtu-ignored', 'dropped: the path MTU it claims is not below the present one, or too small', 'RFC 5927 7'],
+  ['icmp-quench', 'dropped: source quench', 'RFC 9293 MUST-55'],
+  // CLOSED and LISTEN
+  ['closed-rst', 'answered RST: no connection and no listener', 'RFC 9293 3.10.7.1'],
+  ['closed-rst-in', 'dropped: RST for a connection that does not exist', 'RFC 9293 3.10.7.1'],
+  ['listen-rst-in', 'dropped: RST to a listener', 'RFC 9293 3.10.7.2 first'],
+  ['listen-ack', 'answered RST: an ACK to a listener', 'RFC 9293 3.10.7.2 second'],
+  ['listen-no-syn', 'dropped: neither SYN nor anything else a listener takes', 'RFC 9293 3.10.7.2 fourth'],
+  ['listen-syn-fin', 'dropped: SYN with FIN to a listener', 'Linux tcp_rcv_state_process; FreeBSD drop_synfin'],
+  ['listen-syn-queue-full', 'dropped: the queue of half-open connections is full', 'RFC 4987 3; listen(2) backlog'],
+  ['listen-accept-queue-full', 'dropped: the accept queue is full', 'Linux tcp_v4_syn_recv_sock; listen(2) backlog'],
+  ['listen-memory', 'dropped: the stack is at its connection or memory limit', 'knob tcp_max_connections'],
+  // SYN-SENT
+  ['synsent-bad-ack', 'answered RST: the ACK does not acknowledge our SYN', 'RFC 9293 3.10.7.3 first'],
+  ['synsent-bad-ack-rst', 'dropped: RST that does not acknowledge our SYN', 'RFC 9293 3.10.7.3 second, RFC 5961 3.2'],
+  ['synsent-refused', 'connection refused: RST that acknowledges our SYN', 'RFC 9293 3.10.7.3 second'],
+  ['synsent-no-syn', 'dropped: neither SYN nor RST', 'RFC 9293 3.10.7.3 fifth'],
+  ['synsent-paws', 'answered RST: the SYN,ACK echoes a timestamp we never sent', 'Linux tcp_rcv_synsent_state_process (PAWSActive)'],
+  ['simultaneous-open', 'answered SYN,ACK: both ends opened at once', 'RFC 9293 3.10.7.3 fourth, MUST-10'],
+  // Synchronized states
+  ['paws', 'answered ACK: the timestamp is older than the last one seen', 'RFC 7323 5.3 R1'],
+  ['missing-timestamp', 'dropped: the timestamps that were negotiated are missing', 'RFC 7323 3.2'],
+  ['not-acceptable', 'answered ACK: outside the receive window', 'RFC 9293 3.10.7.4 first'],
+  ['not-acceptable-rst', 'dropped: RST outside the receive window', 'RFC 5961 3.2 (1)'],
+  ['rst', 'reset by the peer: RST at exactly RCV.NXT', 'RFC 9293 3.10.7.4 second, RFC 5961 3.2 (2)'],
+  ['rst-challenge', 'answered challenge ACK: RST inside the window, not at RCV.NXT', 'RFC 5961 3.2 (3)'],
+  ['rst-syn-received', 'half-open connection reset, back to LISTEN', 'RFC 9293 3.10.7.4 second, SYN-RECEIVED'],
+  ['syn-challenge', 'answered challenge ACK: SYN on a synchronized connection', 'RFC 5961 4.2'],
+  ['syn-retransmitted', 'answered SYN,ACK again: the peer repeats its SYN', 'RFC 9293 3.10.7.4 first; practice of every stack'],
+  ['no-ack-flag', 'dropped: no ACK flag', 'RFC 9293 3.10.7.4 fifth'],
+  ['syn-received-bad-ack', 'answered RST: the ACK does not complete the handshake', 'RFC 9293 3.10.7.4 fifth, SYN-RECEIVED'],
+  ['ack-unsent', 'answered ACK: it acknowledges what was never sent', 'RFC 9293 3.10.7.4 fifth'],
+  ['ack-too-old', 'answered challenge ACK: the acknowledgment is older than the largest window', 'RFC 5961 5.2'],
+  ['challenge-limited', 'dropped: the challenge ACKs of this period are used up', 'RFC 5961 7'],
+  ['data-after-close', 'answered RST: data for a connection whose user has gone', 'RFC 9293 3.6.1, SHLD-3; RFC 1122 4.2.2.13'],
+  ['data-after-fin', 'dropped: data behind the peer\'s own FIN', 'RFC 9293 3.10.7.4 seventh'],
+  ['out-of-order', 'queued and answered with a duplicate ACK: there is a hole before it', 'RFC 5681 4.2, RFC 9293 SHLD-31'],
+  ['out-of-order-full', 'dropped: the reassembly queue of this connection is full', 'knob tcp_max_reassembly'],
+  ['receive-full', 'dropped: no receive memory left', 'knob tcp_mem'],
+  ['duplicate', 'answered ACK: all of it was received before', 'RFC 9293 3.10.7.4 first'],
+  ['zero-window-probe', 'answered ACK: a probe of our closed window', 'RFC 9293 3.8.6.1, MUST-36'],
+  ['orphan-limit', 'aborted: more orphans than the limit', 'knob net.ipv4.tcp_max_orphans; Linux tcp_check_oom'],
+  // Timers and user calls
+  ['user-timeout', 'aborted: nothing was acknowledged for the user timeout', 'RFC 9293 3.10.8, RFC 5482'],
+  ['retries-used-up', 'aborted: the retransmissions reached R2', 'RFC 9293 MUST-20'],
+  ['keepalive-dead', 'aborted: no keep-alive probe was answered', 'RFC 9293 3.8.4'],
+  ['linger-abort', 'RST sent: closed with linger 0', 'RFC 9293 3.10.5; SO_LINGER'],
+  ['unread-abort', 'RST sent: closed while received data was unread', 'RFC 9293 SHLD-3'],
+  ['user-abort', 'RST sent: aborted by the user', 'RFC 9293 3.10.5'],
+  ['fin-wait-2-timeout', 'orphan in FIN-WAIT-2 given up', 'knob net.ipv4.tcp_fin_timeout'],
+  // TIME-WAIT
+  ['tw-enter', 'entered TIME-WAIT', 'RFC 9293 3.10.7.4 eighth, MUST-13'],
+  ['tw-fin-wait-2', 'orphan kept as a record in FIN-WAIT-2', 'Linux tcp_time_wait'],
+  ['tw-expired', 'TIME-WAIT over', 'RFC 9293 3.10.8'],
+  ['tw-none', 'no TIME-WAIT: this policy keeps none', 'policy'],
+  ['tw-local-bypass', 'no TIME-WAIT: the peer is local', 'FreeBSD 14 net.inet.tcp.nolocaltimewait; illumos'],
+  ['tw-table-full', 'no TIME-WAIT: the table is full', 'Linux tcp_max_tw_buckets (TCPTimeWaitOverflow)'],
+  ['tw-evicted', 'TIME-WAIT cut short: the oldest record made room', 'FreeBSD <= 13 maxtcptw; lwIP'],
+  ['tw-paws', 'answered ACK: older timestamp in TIME-WAIT', 'RFC 7323 5.3 R1'],
+  ['tw-paws-linux', 'answered ACK, TIME-WAIT restarted: older timestamp', 'Linux tcp_timewait_state_process'],
+  ['tw-missing-timestamp', 'dropped: the timestamps that were negotiated are missing', 'RFC 7323 3.2'],
+  ['tw-not-acceptable', 'answered ACK: outside the window of the old connection', 'RFC 9293 3.10.7.4 first'],
+  ['tw-syn-refused', 'answered ACK: a SYN cannot reopen the connection before 2*MSL is over', 'RFC 9293 3.6.1; RFC 9293 3.10.7.4 fourth'],
+  ['tw-syn-in-window', 'answered challenge ACK: SYN in TIME-WAIT', 'RFC 5961 4.2; RFC 9293 3.10.7.4 fourth'],
+  ['tw-syn-accepted', 'accepted: SEG.SEQ is above RCV.NXT, the record gives way to the new connection', 'FreeBSD tcp_twcheck; RFC 1122 4.2.2.13'],
+  ['tw-syn-accepted-linux', 'accepted: higher sequence number or newer timestamp', 'Linux tcp_timewait_state_process; RFC 1122 4.2.2.13, RFC 6191'],
+  ['tw-syn-low', 'dropped silently: SYN with SEG.SEQ at or below RCV.NXT', 'FreeBSD tcp_twcheck'],
+  ['tw-syn-low-linux', 'answered ACK: SYN with neither a higher sequence number nor a newer timestamp', 'Linux tcp_timewait_state_process'],
+  ['tw-syn-no-listener', 'answered ACK: the SYN could reopen, but nobody listens', 'Linux tcp_v4_rcv'],
+  ['tw-rst-kill', 'TIME-WAIT assassinated: RST at exactly RCV.NXT', 'RFC 9293 3.10.7.4 second; RFC 1337 2'],
+  ['tw-rst-ignored', 'dropped: RST is ignored in TIME-WAIT', 'RFC 1337 3 (F1)'],
+  ['tw-rst-challenge', 'answered challenge ACK: RST inside the window in TIME-WAIT', 'RFC 5961 3.2 (3)'],
+  ['tw-rst-out', 'dropped: RST that is not at RCV.NXT', 'RFC 5961 3.2 (1)'],
+  ['tw-fin-again', 'answered ACK, TIME-WAIT restarted: the peer repeats its FIN', 'RFC 9293 3.10.7.4 eighth'],
+  ['tw-data-old', 'answered ACK: old data in TIME-WAIT', 'RFC 9293 3.10.7.4 first'],
+  ['tw-data-new', 'dropped: data beyond the peer\'s FIN', 'RFC 9293 3.10.7.4 seventh'],
+  ['tw-ack', 'dropped: bare ACK in TIME-WAIT', 'RFC 9293 3.10.7.4 fifth'],
+  ['tw-ack-restart', 'dropped, TIME-WAIT restarted: bare ACK at RCV.NXT', 'Linux tcp_timewait_state_process'],
+  ['tw-segment-restart', 'answered ACK, TIME-WAIT restarted', 'Linux tcp_timewait_state_process'],
+  ['tw-segment-ack', 'answered ACK', 'FreeBSD tcp_twcheck'],
+  ['tw-no-ack-flag', 'dropped: no ACK flag', 'RFC 9293 3.10.7.4 fifth; FreeBSD tcp_twcheck'],
+  ['tw-limited', 'dropped: the ACK that was due is rate limited', 'Linux tcp_invalid_ratelimit; RFC 5961 7'],
+  ['tw-returned', 'back in TIME-WAIT: the SYN that reopened it proved to be an old duplicate', 'RFC 1122 4.2.2.13 (2)'],
+  ['fw2-not-acceptable', 'answered ACK: not acceptable in FIN-WAIT-2', 'Linux tcp_timewait_state_process'],
+  ['fw2-reset', 'FIN-WAIT-2 record deleted by RST', 'Linux tcp_timewait_state_process'],
+  ['fw2-data', 'answered RST: new data or SYN for an orphan in FIN-WAIT-2', 'Linux tcp_timewait_state_process'],
+  ['fw2-dropped', 'dropped: nothing new for the orphan in FIN-WAIT-2', 'Linux tcp_timewait_state_process'],
+  ['fw2-fin', 'answered ACK: the orphan in FIN-WAIT-2 enters TIME-WAIT', 'Linux tcp_timewait_state_process'],
+  ['recycle-host-stamp', 'dropped silently: the timestamp is older than the last one of this host (another machine behind the same NAT?)', 'Linux <= 4.11 tcp_tw_recycle (PAWSPassive)'],
+  ['recycle-host-no-stamp', 'dropped silently: no timestamp from a host that sent them within the last 60 s', 'Linux 4.9 tcp_tw_recycle (PAWSPassive)'],
+  ['reopen-refused', 'EADDRNOTAVAIL: the tuple is in TIME-WAIT', 'RFC 9293 3.10.1 "connection already exists"'],
+  ['reopen-no-timestamps', 'EADDRNOTAVAIL: reuse needs timestamps on the old connection', 'Linux tcp_twsk_unique'],
+  ['reopen-too-young', 'EADDRNOTAVAIL: the record is younger than the reuse delay', 'Linux tcp_tw_reuse_delay'],
+  ['reopen-off', 'EADDRNOTAVAIL: reuse is switched off for this tuple', 'Linux tcp_tw_reuse'],
+  ['reopen-reused', 'TIME-WAIT reused by our own active open', 'Linux tcp_tw_reuse; RFC 6191'],
+  ['reopen-bound', 'TIME-WAIT reused at once: the port was bound by hand and timestamps were used', 'Linux tcp_twsk_unique'],
+] as const;
+
+export type ReasonId = (typeof rows)[number][0];
+
+/** Numbers of the reasons, for the hot path: `Reason['tw-syn-low']`. */
+export const Reason = Object.fromEntries(rows.map(([id], index) => [id, index])) as {
+  readonly [Id in ReasonId]: number;
+};
+
+export const reasonCount = rows.length;
+
+export interface ReasonText {
+  readonly id: ReasonId;
+  /** One line: what happened and why. */
+  readonly text: string;
+  /** RFC section or system. */
+  readonly source: string;
+}
+
+/** The texts of a reason number. Unknown numbers are a programmer's mistake. */
+export function reasonText(reason: number): ReasonText {
+  const row = rows[reason];
+  if (row === undefined) throw new RangeError(`no reason has the number ${reason}`);
+  return { id: row[0], text: row[1], source: row[2] };
+}

@@ -1,0 +1,245 @@
+/**
+ * What a driver sees of the engine: the sans-I/O contract of `Stack`.
+ *
+ * One turn:
+ *   1. `receive(...)` for each packet; store the returned reason beside the packet;
+ *   2. `advance(now)` runs the timers that are due;
+ *   3. `poll()` until null: each returned object has events to take;
+ *   4. user calls: `send`, `read`, `shutdown`, `close`, `abort`, `connect`, `listen`, `accept`;
+ *   5. `output(now)` fills `tx`; hand it to the link; repeat while it returned a count;
+ *   6. sleep until `nextDeadline(now)`.
+ * `now` is a millisecond clock as int32 serial number.
+ */
+import type { PacketRing } from '../wire/ring.js';
+import type { Counters } from '../mib.js';
+import type { ReasonId } from '../reasons.js';
+
+/** Why a user call was refused, as the errno names users know. */
+export type Errno =
+  | 'EADDRINUSE'
+  | 'EADDRNOTAVAIL'
+  | 'ECONNREFUSED'
+  | 'ECONNRESET'
+  | 'ECONNABORTED'
+  | 'ETIMEDOUT'
+  | 'EHOSTUNREACH'
+  | 'ENETUNREACH'
+  | 'EPIPE'
+  | 'EINVAL'
+  | 'EISCONN'
+  | 'EALREADY'
+  | 'ENOTCONN'
+  | 'EMFILE'
+  | 'EMSGSIZE'
+  | 'EPROTO'
+  | 'EACCES'
+  | 'ENOBUFS';
+
+/** Bits of `ConnectionHandle.takeEvents()`. */
+export const EV_CONNECTED = 1 << 0;
+/** Data, or the end of it, waits to be read. */
+export const EV_READABLE = 1 << 1;
+/** The send buffer fell below its limit after a `send` that filled it. */
+export const EV_WRITABLE = 1 << 2;
+/** The peer's FIN was taken in order: after the data on hand nothing comes any more. */
+export const EV_PEER_CLOSED = 1 << 3;
+/** The connection is gone (or only a TIME-WAIT record is left); `error` says why, null after an orderly close. The handle is released after this. */
+export const EV_CLOSED = 1 << 4;
+/** Everything sent so far, our FIN included, was acknowledged. */
+export const EV_FLUSHED = 1 << 5;
+/** A soft error (ICMP, R1) is available in `softError`. */
+export const EV_SOFT_ERROR = 1 << 6;
+/** Urgent data is announced. */
+export const EV_URGENT = 1 << 7;
+
+export interface Endpoint {
+  /** Textual address, no brackets, no zone. */
+  readonly address: string;
+  readonly port: number;
+  readonly family: 4 | 6;
+}
+
+export interface ListenOptions {
+  /** Textual address; '0.0.0.0', '::' or undefined for any ('::' and undefined take both versions unless v6Only). */
+  readonly address?: string;
+  /** 0 picks an ephemeral port. */
+  readonly port: number;
+  /** Accept queue; the SYN queue is bounded by knob tcp_max_syn_backlog. Default 511. */
+  readonly backlog?: number;
+  readonly reuseAddress?: boolean;
+  readonly reusePort?: boolean;
+  readonly exclusive?: boolean;
+  readonly v6Only?: boolean;
+}
+
+export interface ConnectOptions {
+  readonly address: string;
+  readonly port: number;
+  readonly localAddress?: string;
+  /** Explicit local port: counts as a bind (matters for TIME-WAIT reuse). */
+  readonly localPort?: number;
+  readonly reuseAddress?: boolean;
+  /** Overrides of the stack's knobs for this connection. */
+  readonly timestamps?: boolean;
+}
+
+/** One live connection as its user holds it. */
+export interface ConnectionHandle {
+  readonly kind: 'connection';
+  /** Number for traces, unique within the stack's life. */
+  readonly serial: number;
+  /** RFC name of the state: 'ESTABLISHED'. */
+  readonly stateName: string;
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  /** Errno that ended the connection, or null. */
+  readonly error: Errno | null;
+  readonly softError: Errno | null;
+  /** Bytes that can be read now. */
+  readonly readable: number;
+  /** The peer's FIN is behind the data on hand, or has been read past. */
+  readonly peerClosed: boolean;
+  /** Bytes accepted by send() and not yet acknowledged. */
+  readonly queued: number;
+  /** send() would still take bytes: queued < limit. */
+  readonly writable: boolean;
+  /** Free for the user: the driver keeps its own object here. */
+  user: unknown;
+  takeEvents(): number;
+}
+
+export interface ListenerHandle {
+  readonly kind: 'listener';
+  readonly local: Endpoint;
+  /** Connections waiting in the accept queue. */
+  readonly waiting: number;
+  user: unknown;
+}
+
+export type Pollable = ConnectionHandle | ListenerHandle;
+
+/** tcp_info in Linux's field names where they exist; times in ms, windows in bytes. */
+export interface TcpInfo {
+  readonly state: string;
+  readonly congestion: string;
+  readonly caState: string;
+  readonly rto: number;
+  readonly srtt: number;
+  readonly rttvar: number;
+  readonly sndCwnd: number;
+  readonly sndSsthresh: number;
+  readonly sndMss: number;
+  readonly rcvMss: number;
+  readonly advMss: number;
+  readonly pmtu: number;
+  readonly sndWnd: number;
+  readonly rcvWnd: number;
+  readonly sndWscale: number;
+  readonly rcvWscale: number;
+  readonly timestamps: boolean;
+  readonly sack: boolean;
+  readonly unacked: number;
+  readonly retrans: number;
+  readonly totalRetrans: number;
+  readonly backoff: number;
+  readonly bytesAcked: number;
+  readonly bytesReceived: number;
+  readonly segsIn: number;
+  readonly segsOut: number;
+}
+
+/** One drop, answer or acceptance off the plain path. Kept in a bounded log when tracing is on. */
+export interface Decision {
+  readonly time: number;
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly reason: ReasonId;
+  /** The state it met: 'TIME-WAIT', 'LISTEN', 'ESTABLISHED'. */
+  readonly state: string;
+  /** The segment in one line of notation, '' when no segment caused it. */
+  readonly segment: string;
+}
+
+export interface StateChange {
+  readonly time: number;
+  readonly connection: ConnectionHandle;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** One row of `ss`: live connections, listeners, half-open ones and TIME-WAIT records alike. */
+export interface SocketRow {
+  /** RFC state name. */
+  readonly state: string;
+  readonly local: Endpoint;
+  readonly remote: Endpoint | null;
+  readonly recvQ: number;
+  readonly sendQ: number;
+  /** Running timer: 'on' retransmit, 'keepalive', 'timewait', 'persist', '' none. */
+  readonly timer: string;
+  /** ms until it fires. */
+  readonly timerLeft: number;
+  readonly retransmits: number;
+}
+
+export interface StackOptions {
+  /** 32 secret bytes: keys of the flow hash, ISNs, ports, timestamp offsets. Same seed, same run. */
+  readonly seed: Uint8Array;
+  /** Textual addresses with prefix length ('10.77.0.2/24', 'fd77::2/64'). */
+  readonly addresses: readonly string[];
+  readonly mtu: number;
+  /** int32 ms. */
+  readonly now: number;
+  readonly txSlots?: number;
+}
+
+/** The face of `class Stack` that net, cli and the simulator use. */
+export interface StackApi {
+  readonly tx: PacketRing;
+  readonly counters: Counters;
+  /** How often each reason was given, by number of `Reason`. */
+  readonly reasonCounts: Float64Array;
+  readonly policyName: string;
+
+  receive(bytes: Uint8Array, offset: number, length: number, now: number): number;
+  advance(now: number): void;
+  output(now: number): number;
+  /** ms until `advance` has something to do, 0 when overdue, -1 when no timer runs. */
+  nextDeadline(now: number): number;
+  poll(): Pollable | null;
+
+  listen(options: ListenOptions): ListenerHandle | Errno;
+  /** Next connection of the accept queue. */
+  accept(listener: ListenerHandle): ConnectionHandle | null;
+  /** Stops listening; connections in its queues are reset. */
+  closeListener(listener: ListenerHandle): void;
+  connect(options: ConnectOptions): ConnectionHandle | Errno;
+  /** Takes all of the bytes (they are copied) or refuses with EPIPE/ENOTCONN; true while more may follow, false: wait for EV_WRITABLE. */
+  send(connection: ConnectionHandle, bytes: Uint8Array): boolean | Errno;
+  /** Up to `max` bytes in order, as a view that stays valid (its memory is never written again); null when nothing waits. */
+  read(connection: ConnectionHandle, max?: number): Uint8Array | null;
+  /** Half-close: FIN after what is queued. */
+  shutdown(connection: ConnectionHandle): Errno | null;
+  /** The user lets go: FIN after what is queued; unread data or data still to come aborts (RFC 9293 SHLD-3). No more events. */
+  close(connection: ConnectionHandle): void;
+  /** RST, queues flushed. No more events. */
+  abort(connection: ConnectionHandle): void;
+  /** noDelay, keepAlive (ms idle; 0 off), lingerZero (close = abort), userTimeout (ms; 0 default) */
+  setOption(connection: ConnectionHandle, option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'tos', value: number): void;
+  tcpInfo(connection: ConnectionHandle): TcpInfo;
+
+  /** Knobs: an unknown name or a value out of range returns the message for the user. */
+  setKnob(name: string, value: number): string | null;
+  knob(name: string): number;
+  /** Selects the TIME-WAIT policy now; null, or the message naming the nearest known names. */
+  setPolicy(name: string): string | null;
+
+  /** Decisions and state changes are logged (bounded, oldest lost first) while tracing is on. */
+  trace(on: boolean): void;
+  takeDecisions(): Decision[];
+  takeStateChanges(): StateChange[];
+  /** All sockets; `limit` bounds the list (TIME-WAIT tables are large). */
+  sockets(limit?: number): SocketRow[];
+  /** Counts per RFC state name, listeners and TIME-WAIT included. */
+  stateCounts(): Record<string, number>;
+}
