@@ -35,22 +35,8 @@ export type Errno =
   | 'EACCES'
   | 'ENOBUFS';
 
-/** Bits of `ConnectionHandle.takeEvents()`. */
-export const EV_CONNECTED = 1 << 0;
-/** Data, or the end of it, waits to be read. */
-export const EV_READABLE = 1 << 1;
-/** The send buffer fell below its limit after a `send` that filled it. */
-export const EV_WRITABLE = 1 << 2;
-/** The peer's FIN was taken in order: after the data on hand nothing comes any more. */
-export const EV_PEER_CLOSED = 1 << 3;
-/** The connection is gone (or only a TIME-WAIT record is left); `error` says why, null after an orderly close. The handle is released after this. */
-export const EV_CLOSED = 1 << 4;
-/** Everything sent so far, our FIN included, was acknowledged. */
-export const EV_FLUSHED = 1 << 5;
-/** A soft error (ICMP, R1) is available in `softError`. */
-export const EV_SOFT_ERROR = 1 << 6;
-/** Urgent data is announced. */
-export const EV_URGENT = 1 << 7;
+/** Bits of `ConnectionHandle.takeEvents()`. The handle is released after EV_CLOSED. */
+export * from '../tcp/events.js';
 
 export interface Endpoint {
   /** Textual address, no brackets, no zone. */

@@ -1,0 +1,81 @@
+/**
+ * What all connections of one stack share: the time of this turn, the transmit ring,
+ * the timer wheel, the limits, and the two work lists. tcp/ calls nothing above it;
+ * the stack reads these lists.
+ */
+import type { Counters } from '../mib.js';
+import type { TimerWheel } from '../time/wheel.js';
+import { SegmentBuilder } from '../wire/builder.js';
+import type { PacketRing } from '../wire/ring.js';
+import type { Tcb } from './tcb.js';
+
+/** Settings of tcp/, refreshed by the stack from its knobs. Times in ms, sizes in bytes. */
+export class TcpConfig {
+  timestamps = true;
+  sack = true;
+  windowScaling = true;
+  rtoInit = 1000;
+  rtoMin = 200;
+  rtoMax = 120_000;
+  delack = 40;
+  synRetries = 7;
+  synAckRetries = 5;
+  /** R2 as a count (MUST-20). */
+  retries = 15;
+  orphanRetries = 8;
+  keepIdle = 7_200_000;
+  keepInterval = 75_000;
+  keepProbes = 9;
+  userTimeout = 0;
+  finTimeout = 60_000;
+  challengeLimit = 10;
+  challengePeriod = 5000;
+  invalidRatelimit = 500;
+  maxRanges = 256;
+  ttl = 64;
+  sendBuffer = 1 << 18;
+  receiveBuffer = 1 << 20;
+  /** Bytes in all queues together (net.ipv4.tcp_mem). */
+  memory = 1 << 28;
+}
+
+export class TcpContext {
+  /** int32 ms. */
+  now = 0;
+  /** The segment being processed is to be answered with a RST (RFC 9293 3.10.7.1 form). */
+  resetReply = false;
+  /** Bytes in the queues of all connections, kept by `charge`. */
+  memory = 0;
+  readonly config = new TcpConfig();
+  readonly builder = new SegmentBuilder();
+  /** Connections that may have something to send. */
+  readonly ready: Tcb[] = [];
+  /** Connections with events to take. */
+  readonly raised: Tcb[] = [];
+
+  constructor(
+    readonly counters: Counters,
+    readonly tx: PacketRing,
+    readonly wheel: TimerWheel,
+  ) {}
+
+  markReady(tcb: Tcb): void {
+    if (tcb.inReady) return;
+    tcb.inReady = true;
+    this.ready.push(tcb);
+  }
+
+  /** Brings the memory account up to date after anything that may have changed the queues. */
+  charge(tcb: Tcb): void {
+    const bytes = tcb.sendQueue.length + tcb.receiveQueue.length + (tcb.reassembly === null ? 0 : tcb.reassembly.length);
+    this.memory += bytes - tcb.charged;
+    tcb.charged = bytes;
+  }
+
+  raise(tcb: Tcb, events: number): void {
+    tcb.events |= events;
+    if (tcb.inEvents) return;
+    tcb.inEvents = true;
+    this.raised.push(tcb);
+  }
+}

@@ -1,0 +1,483 @@
+/**
+ * SEGMENT ARRIVES for every state that has a TCB: RFC 9293 3.10.7.3 (SYN-SENT) and
+ * 3.10.7.4 (the rest), in the RFC's order, with RFC 5961 and RFC 7323 where they say.
+ *
+ * Each function returns a reason: `plain`, or why the segment was dropped or answered
+ * outside the ordinary path. Replies that belong to the connection are owed
+ * (`ackNow`); a RST in reply is asked for with `ctx.resetReply`, because it answers
+ * the segment, not the connection. A connection that ended is left in CLOSED, one
+ * that has nothing left but waiting in TIME-WAIT; the stack carries both out.
+ */
+import { after, afterEq, before, beforeEq, inWindow } from '../seqnum.js';
+import { Mib } from '../mib.js';
+import { Reason } from '../reasons.js';
+import { ACK, FIN, RST, SYN, URG, type Segment } from '../wire/segment.js';
+import type { TcpContext } from './context.js';
+import { EV_CONNECTED, EV_PEER_CLOSED, EV_READABLE, EV_URGENT } from './events.js';
+import { challengeAck, outOfWindowAck } from './limits.js';
+import { peerOptions, recordTimestamp } from './options.js';
+import { FULL, Reassembly } from './reassembly.js';
+import { acknowledge, duplicateAck, fail, markAllLost, takeSack } from './sender.js';
+import * as S from './state.js';
+import { T_DELACK, T_FIN_WAIT_2, T_PERSIST, T_REXMT, type Tcb } from './tcb.js';
+import { armSendTimers, schedule } from './timers.js';
+
+/** More than 24 days without a segment make TS.Recent invalid (R7323-50), ms. */
+const PAWS_IDLE = 24 * 86_400_000;
+
+/** The segment's own text after trimming: offsets into it, valid during one call. */
+const text = { seq: 0, offset: 0, length: 0, fin: false };
+
+/** A segment for this connection. */
+export function segmentArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  ctx.resetReply = false;
+  tcb.segsIn++;
+  const reason = tcb.state === S.SYN_SENT ? synSent(ctx, tcb, segment) : synchronized(ctx, tcb, segment);
+  if (tcb.state !== S.CLOSED) {
+    if (tcb.ackNow || tcb.dupAcksOwed > 0 || tcb.synOwed) ctx.markReady(tcb);
+    schedule(ctx, tcb);
+  }
+  ctx.charge(tcb);
+  return reason;
+}
+
+/** 3.10.7.3 SYN-SENT STATE */
+function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  const { flags } = segment;
+  // First, check the ACK bit (R9293-15)
+  const acked = (flags & ACK) !== 0;
+  if (acked && !(after(segment.ack, tcb.iss) && !after(segment.ack, tcb.sndNxt))) {
+    if ((flags & RST) !== 0) return Reason['synsent-bad-ack-rst'];
+    ctx.resetReply = true;
+    return Reason['synsent-bad-ack'];
+  }
+  // Second, check the RST bit (R9293-16, R5961-4)
+  if ((flags & RST) !== 0) {
+    if (!acked) return Reason['synsent-bad-ack-rst'];
+    ctx.counters.bump(Mib.TcpAttemptFails);
+    fail(ctx, tcb, 'ECONNREFUSED');
+    return Reason['synsent-refused'];
+  }
+  // Third, security: no multilevel security here (R9293-68).
+  // Fifth, if neither of the SYN or RST bits is set (R9293-19)
+  if ((flags & SYN) === 0) return Reason['synsent-no-syn'];
+  if (acked && segment.hasTimestamp && tcb.tsEnabled && !echoesOurs(ctx, tcb, segment)) {
+    ctx.counters.bump(Mib.TcpExtPAWSActive);
+    ctx.resetReply = true;
+    return Reason['synsent-paws'];
+  }
+  // Fourth, check the SYN bit (R9293-18)
+  tcb.rcvNxt = (segment.seq + 1) | 0;
+  // Our SYN offered this much, unscaled.
+  tcb.rcvAdv = (tcb.rcvNxt + Math.min(65535, tcb.rcvLimit)) | 0;
+  tcb.irs = segment.seq;
+  peerOptions(ctx, tcb, segment);
+  tcb.lastHeardAt = ctx.now;
+  if (!acked) {
+    // MUST-10: simultaneous open
+    tcb.moveTo(S.SYN_RECEIVED);
+    tcb.sndWnd = segment.wnd;
+    tcb.synOwed = true;
+    return Reason['simultaneous-open'];
+  }
+  sampleRtt(ctx, tcb, segment);
+  acknowledge(ctx, tcb, segment.ack);
+  tcb.sndWnd = segment.wnd;
+  tcb.maxSndWnd = segment.wnd;
+  tcb.sndWl1 = segment.seq;
+  tcb.sndWl2 = segment.ack;
+  established(ctx, tcb);
+  tcb.ackNow = true;
+  // What else the SYN,ACK carries is processed as in the sixth step and after.
+  text.seq = tcb.rcvNxt;
+  text.offset = segment.payloadOffset;
+  text.length = segment.payloadLength;
+  text.fin = (flags & FIN) !== 0;
+  armSendTimers(ctx, tcb, true);
+  if (text.length === 0 && !text.fin) return Reason.plain;
+  return textAndFin(ctx, tcb, segment);
+}
+
+/** Linux PAWSActive: an echo of a timestamp we did not send belongs to an older SYN. */
+function echoesOurs(ctx: TcpContext, tcb: Tcb, segment: Segment): boolean {
+  const first = (tcb.rttAt + tcb.tsOffset) | 0;
+  const nowStamp = (ctx.now + tcb.tsOffset) | 0;
+  return segment.tsEcr === 0 || (!before(segment.tsEcr, first) && !after(segment.tsEcr, nowStamp)) || tcb.retries > 0;
+}
+
+function established(ctx: TcpContext, tcb: Tcb): void {
+  tcb.moveTo(S.ESTABLISHED);
+  // R9293-47: the user closed before the handshake was over
+  if (tcb.finQueued) tcb.moveTo(S.FIN_WAIT_1);
+  tcb.congestion.start(tcb.mss, tcb.totalRetrans > 0);
+  // R6298-19: a lost SYN and an RTO below 3 s: 3 s when data transmission begins
+  if (tcb.totalRetrans > 0 && tcb.rtt.base < 3000) tcb.rtt.base = 3000;
+  tcb.rtt.backoff = 0;
+  tcb.retries = 0;
+  tcb.softError = null;
+  tcb.progressAt = ctx.now;
+  tcb.lastSentAt = ctx.now;
+  tcb.recover = tcb.iss;
+  ctx.raise(tcb, EV_CONNECTED | (tcb.readable > 0 ? EV_READABLE : 0));
+  ctx.markReady(tcb);
+}
+
+/** 3.10.7.4 OTHER STATES */
+function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  const { flags } = segment;
+  // RFC 7323 5.3 R1, before the sequence number check (R7323-45); RST is exempt (R7323-43)
+  if (tcb.tsEnabled && (flags & RST) === 0) {
+    if (!segment.hasTimestamp) {
+      // R7323-28; Note: a SYN is left to the challenge below, its sender may have lost its state
+      if ((flags & SYN) === 0) return Reason['missing-timestamp'];
+    } else if (before(segment.tsVal, tcb.tsRecent) && (ctx.now - tcb.tsRecentAt) >>> 0 <= PAWS_IDLE) {
+      ctx.counters.bump(Mib.TcpExtPAWSEstab);
+      return outOfWindowAck(ctx, tcb, segment, Reason.paws, Mib.TcpExtTCPACKSkippedPAWS);
+    }
+  }
+  // First, check sequence number
+  let { seq } = segment;
+  let length = segment.length;
+  if ((flags & SYN) !== 0 && (flags & RST) === 0) {
+    // The peer repeats the SYN that made this connection.
+    if (tcb.state === S.SYN_RECEIVED && seq === tcb.irs) {
+      if ((flags & ACK) === 0) return repeatedSyn(tcb);
+      // R9293-70: crossing SYN,ACKs of a simultaneous open: the ACK counts, the SYN is old
+      seq = (seq + 1) | 0;
+      length--;
+    } else {
+      // Fourth, SYN: challenge ACK whatever the sequence number (R5961-6)
+      ctx.counters.bump(Mib.TcpExtTCPSYNChallenge);
+      return challengeAck(ctx, tcb, Reason['syn-challenge']);
+    }
+  }
+  const window = tcb.rcvWnd;
+  if (!acceptable(tcb, seq, length, window)) return notAcceptable(ctx, tcb, segment);
+  tcb.lastHeardAt = ctx.now;
+  tcb.keepProbes = 0;
+  tcb.probes = 0;
+  // Second, check the RST bit
+  if ((flags & RST) !== 0) return resetArrives(ctx, tcb, seq);
+  // Fifth, check the ACK field (R9293-25)
+  if ((flags & ACK) === 0) return Reason['no-ack-flag'];
+  if (tcb.tsEnabled && segment.hasTimestamp) recordTimestamp(ctx, tcb, segment, seq);
+  trim(tcb, segment, seq, window);
+  const fromAck = ackArrives(ctx, tcb, segment);
+  if (fromAck !== Reason.plain || tcb.state === S.CLOSED) return fromAck;
+  // Sixth, check the URG bit
+  if ((flags & URG) !== 0) urgentArrives(ctx, tcb, segment);
+  if (text.length === 0 && !text.fin) {
+    ctx.counters.bump(Mib.TcpExtTCPPureAcks);
+    return Reason.plain;
+  }
+  return textAndFin(ctx, tcb, segment);
+}
+
+function repeatedSyn(tcb: Tcb): number {
+  tcb.synOwed = true;
+  return Reason['syn-retransmitted'];
+}
+
+/** R9293-4: the four cases. */
+function acceptable(tcb: Tcb, seq: number, length: number, window: number): boolean {
+  if (length === 0) return window === 0 ? seq === tcb.rcvNxt : inWindow(seq, tcb.rcvNxt, window);
+  if (window === 0) return false;
+  return inWindow(seq, tcb.rcvNxt, window) || inWindow((seq + length - 1) | 0, tcb.rcvNxt, window);
+}
+
+/** R9293-5, and what still counts in an unacceptable segment (R9293-70, MUST-66). */
+function notAcceptable(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  const { flags } = segment;
+  if ((flags & RST) !== 0) return Reason['not-acceptable-rst'];
+  tcb.lastHeardAt = ctx.now;
+  // Only the window was in the way, or the peer repeats what we have: its ACK and window are good.
+  const known = beforeEq(segment.end, tcb.rcvNxt);
+  if ((flags & ACK) !== 0 && tcb.state >= S.ESTABLISHED && (tcb.rcvWnd === 0 || known)) {
+    if (ackInRange(tcb, segment.ack)) {
+      tcb.probes = 0;
+      tcb.keepProbes = 0;
+      if (after(segment.ack, tcb.sndUna)) newAck(ctx, tcb, segment);
+    }
+  }
+  if (tcb.rcvWnd === 0 && segment.seq === tcb.rcvNxt && segment.payloadLength > 0) {
+    ctx.counters.bump(Mib.TcpExtTCPWantZeroWindowAdv);
+    tcb.ackNow = true;
+    return Reason['zero-window-probe'];
+  }
+  if (tcb.state === S.SYN_RECEIVED) {
+    return outOfWindowAck(ctx, tcb, segment, Reason['not-acceptable'], Mib.TcpExtTCPACKSkippedSynRecv);
+  }
+  return outOfWindowAck(
+    ctx,
+    tcb,
+    segment,
+    known && segment.length > 0 ? Reason.duplicate : Reason['not-acceptable'],
+    Mib.TcpExtTCPACKSkippedSeq,
+  );
+}
+
+/** RFC 5961 3.2; the segment lies in the window. */
+function resetArrives(ctx: TcpContext, tcb: Tcb, seq: number): number {
+  if (seq !== tcb.rcvNxt) return challengeAck(ctx, tcb, Reason['rst-challenge']);
+  const state = tcb.state;
+  if (state === S.SYN_RECEIVED) {
+    ctx.counters.bump(Mib.TcpAttemptFails);
+    // A passive open returns to LISTEN: the listener was never left, so this TCB goes.
+    fail(ctx, tcb, 'ECONNREFUSED');
+    return Reason['rst-syn-received'];
+  }
+  if (state === S.ESTABLISHED || state === S.CLOSE_WAIT) ctx.counters.bump(Mib.TcpEstabResets);
+  // R9293-52, R9293-53. After both FINs the user has all there is: no error is due.
+  const orderly = state === S.CLOSING || state === S.LAST_ACK;
+  fail(ctx, tcb, orderly ? null : state === S.CLOSE_WAIT ? 'EPIPE' : 'ECONNRESET');
+  return Reason.rst;
+}
+
+/** R9293-31: what of the segment is new and in the window. */
+function trim(tcb: Tcb, segment: Segment, seq: number, window: number): void {
+  text.seq = seq;
+  text.offset = segment.payloadOffset;
+  text.length = segment.payloadLength;
+  text.fin = (segment.flags & FIN) !== 0;
+  const old = (tcb.rcvNxt - seq) | 0;
+  if (old > 0) {
+    const cut = Math.min(old, text.length);
+    text.seq = (text.seq + cut) | 0;
+    text.offset += cut;
+    text.length -= cut;
+    // An old FIN was processed before.
+    if (text.fin && before((text.seq + text.length) | 0, tcb.rcvNxt)) text.fin = false;
+  }
+  const room = (tcb.rcvNxt + window - text.seq) | 0;
+  if (text.length + (text.fin ? 1 : 0) > room) {
+    text.fin = false;
+    text.length = Math.min(text.length, Math.max(0, room));
+  }
+}
+
+function ackInRange(tcb: Tcb, ack: number): boolean {
+  return !after(ack, tcb.sndNxt) && !before(ack, (tcb.sndUna - tcb.maxSndWnd) | 0);
+}
+
+/** Fifth, check the ACK field. */
+function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  const { ack } = segment;
+  if (tcb.state === S.SYN_RECEIVED) {
+    // R9293-22, R9293-23
+    if (!after(ack, tcb.sndUna) || after(ack, tcb.sndNxt)) {
+      ctx.resetReply = true;
+      return Reason['syn-received-bad-ack'];
+    }
+    sampleRtt(ctx, tcb, segment);
+    acknowledge(ctx, tcb, ack);
+    tcb.sndWnd = segment.wnd << tcb.sndWscale;
+    tcb.maxSndWnd = tcb.sndWnd;
+    tcb.sndWl1 = segment.seq;
+    tcb.sndWl2 = ack;
+    established(ctx, tcb);
+    armSendTimers(ctx, tcb, true);
+    return Reason.plain;
+  }
+  // R9293-26
+  if (after(ack, tcb.sndNxt)) {
+    return outOfWindowAck(ctx, tcb, segment, Reason['ack-unsent'], Mib.TcpExtTCPACKSkippedChallenge);
+  }
+  // R5961-8, R5961-9
+  if (before(ack, (tcb.sndUna - tcb.maxSndWnd) | 0)) return challengeAck(ctx, tcb, Reason['ack-too-old']);
+  newAck(ctx, tcb, segment);
+  return Reason.plain;
+}
+
+/** An ACK in the valid range: SND.UNA, the window, loss detection, and the states that wait for our FIN's ACK. */
+function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  const { ack } = segment;
+  const advanced = after(ack, tcb.sndUna);
+  const freshSack = takeSack(tcb, segment);
+  const oldWindow = tcb.sndWnd;
+  const windowChanged = updateWindow(tcb, segment);
+  if (advanced) {
+    sampleRtt(ctx, tcb, segment);
+    acknowledge(ctx, tcb, ack);
+  } else if (ack === tcb.sndUna && tcb.flight > 0) {
+    // R5681-2: no payload, no SYN or FIN, the window unchanged, or with SACK: new SACK information
+    const pure = segment.payloadLength === 0 && (segment.flags & FIN) === 0;
+    if (tcb.sackEnabled ? freshSack : pure && !windowChanged) duplicateAck(ctx, tcb, freshSack);
+  }
+  // The window reopened over an unanswered probe or lost data: resend from SND.UNA
+  if (oldWindow === 0 && tcb.sndWnd > 0) {
+    tcb.disarm(T_PERSIST);
+    tcb.probes = 0;
+    if (tcb.flight > 0) markAllLost(tcb);
+  }
+  if (windowChanged || advanced) ctx.markReady(tcb);
+  armSendTimers(ctx, tcb, advanced);
+  if (tcb.finAcked) ourFinAcked(ctx, tcb);
+}
+
+/** R9293-29, R9293-30: only a segment that is not older than the last one may change the window. */
+function updateWindow(tcb: Tcb, segment: Segment): boolean {
+  const { seq, ack } = segment;
+  if (before(ack, tcb.sndUna)) return false;
+  if (!(before(tcb.sndWl1, seq) || (tcb.sndWl1 === seq && beforeEq(tcb.sndWl2, ack)))) return false;
+  const window = segment.wnd << tcb.sndWscale;
+  const changed = window !== tcb.sndWnd;
+  tcb.sndWnd = window;
+  tcb.sndWl1 = seq;
+  tcb.sndWl2 = ack;
+  if (window > tcb.maxSndWnd) tcb.maxSndWnd = window;
+  return changed;
+}
+
+/** R9293-34, R9293-36, R9293-38 */
+function ourFinAcked(ctx: TcpContext, tcb: Tcb): void {
+  switch (tcb.state) {
+    case S.FIN_WAIT_1:
+      tcb.moveTo(S.FIN_WAIT_2);
+      armFinWait2(ctx, tcb);
+      return;
+    case S.CLOSING:
+      enterTimeWait(tcb);
+      return;
+    case S.LAST_ACK:
+      fail(ctx, tcb, null);
+      return;
+  }
+}
+
+/** An orphan does not wait for ever (knob net.ipv4.tcp_fin_timeout). */
+export function armFinWait2(ctx: TcpContext, tcb: Tcb): void {
+  if (tcb.state === S.FIN_WAIT_2 && tcb.userClosed) {
+    tcb.arm(T_FIN_WAIT_2, (ctx.now + ctx.config.finTimeout) | 0);
+  }
+}
+
+/** R9293-37: all other timers stop; the stack makes the record. */
+function enterTimeWait(tcb: Tcb): void {
+  tcb.moveTo(S.TIME_WAIT);
+  tcb.armed = 0;
+}
+
+/** One sample per round trip: R7323-33, R7323-34 with timestamps, Karn's rule (R6298-9) without. */
+function sampleRtt(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  if (!tcb.rttRunning || !after(segment.ack, tcb.rttSeq)) return;
+  tcb.rttRunning = false;
+  if (tcb.tsEnabled && segment.hasTimestamp && segment.tsEcr !== 0) {
+    const rtt = (ctx.now + tcb.tsOffset - segment.tsEcr) | 0;
+    if (rtt >= 0) tcb.rtt.sample(rtt);
+    return;
+  }
+  if (tcb.retries === 0) tcb.rtt.sample((ctx.now - tcb.rttAt) | 0);
+}
+
+/** MUST-30 .. MUST-33, R9293-66: the pointer only moves forward, the user hears of each advance. */
+function urgentArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  if (tcb.peerClosed) return;
+  const pointer = (segment.seq + segment.urgent) | 0;
+  if (tcb.urgent ? !after(pointer, tcb.rcvUp) : !after(pointer, tcb.rcvNxt)) return;
+  tcb.urgent = true;
+  tcb.rcvUp = pointer;
+  ctx.raise(tcb, EV_URGENT);
+}
+
+/** Seventh, process the segment text; eighth, check the FIN bit. Reads `text`. */
+function textAndFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  const { seq, length } = text;
+  if (tcb.peerClosed) {
+    // R9293-41; the peer repeats its FIN or sends beyond it
+    tcb.ackNow = true;
+    return length > 0 ? Reason['data-after-fin'] : Reason.duplicate;
+  }
+  if (length > 0) {
+    // SHLD-3: nobody will ever read this
+    if (tcb.userClosed && after((seq + length) | 0, tcb.rcvNxt)) {
+      ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
+      ctx.resetReply = true;
+      fail(ctx, tcb, 'ECONNABORTED');
+      return Reason['data-after-close'];
+    }
+    if (length > tcb.rcvMss) tcb.rcvMss = length;
+    // The stack's memory bound: what is refused here was never acknowledged. An empty queue always takes one segment.
+    if (ctx.memory + length > ctx.config.memory && (tcb.readable > 0 || after(seq, tcb.rcvNxt))) {
+      ctx.counters.bump(Mib.TcpExtTCPRcvQDrop);
+      return Reason['receive-full'];
+    }
+  }
+  if (text.fin) {
+    tcb.finSeen = true;
+    tcb.finSeq = (seq + length) | 0;
+  }
+  if (after(seq, tcb.rcvNxt)) return outOfOrder(ctx, tcb, segment);
+  if (length > 0) inOrder(ctx, tcb, segment);
+  if (tcb.finSeen && tcb.finSeq === tcb.rcvNxt) finArrives(ctx, tcb);
+  return Reason.plain;
+}
+
+/** R9293-32: the text that continues the stream. */
+function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  const { length } = text;
+  tcb.receiveQueue.append(segment.bytes, text.offset, length);
+  tcb.rcvNxt = (tcb.rcvNxt + length) | 0;
+  tcb.bytesReceived += length;
+  ctx.raise(tcb, EV_READABLE);
+  const holes = tcb.reassembly;
+  if (holes !== null && holes.ranges > 0) {
+    const past = holes.drain(tcb.rcvNxt, tcb.receiveQueue);
+    tcb.bytesReceived += (past - tcb.rcvNxt) | 0;
+    tcb.rcvNxt = past;
+    if (holes.ranges === 0) tcb.reassembly = null;
+    // R5681-20: a filled gap is acknowledged at once
+    tcb.ackNow = true;
+    return;
+  }
+  // SHLD-18, SHLD-19: every second full-sized segment at once, else within the delay
+  if (((tcb.rcvNxt - tcb.lastAckSent) | 0) >= 2 * tcb.rcvMss || ctx.config.delack === 0) tcb.ackNow = true;
+  else if (!tcb.isArmed(T_DELACK)) tcb.arm(T_DELACK, (ctx.now + ctx.config.delack) | 0);
+}
+
+/** SHLD-31, R5681-19, R5681-24 */
+function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  tcb.dupAcksOwed = Math.min(tcb.dupAcksOwed + 1, 64);
+  if (text.length === 0) return Reason['out-of-order'];
+  const holes = (tcb.reassembly ??= new Reassembly());
+  const result = holes.store(text.seq, segment.bytes, text.offset, text.length, ctx.config.maxRanges);
+  if (result === FULL) {
+    ctx.counters.bump(Mib.TcpExtTCPOFODrop);
+    return Reason['out-of-order-full'];
+  }
+  ctx.counters.bump(Mib.TcpExtTCPOFOQueue);
+  return Reason['out-of-order'];
+}
+
+/** Eighth, check the FIN bit: RCV.NXT stands at the peer's FIN. */
+function finArrives(ctx: TcpContext, tcb: Tcb): void {
+  tcb.rcvNxt = (tcb.rcvNxt + 1) | 0;
+  if (before(tcb.rcvAdv, tcb.rcvNxt)) tcb.rcvAdv = tcb.rcvNxt;
+  tcb.peerClosed = true;
+  tcb.reassembly = null;
+  tcb.ackNow = true;
+  ctx.raise(tcb, EV_PEER_CLOSED | EV_READABLE);
+  switch (tcb.state) {
+    case S.SYN_RECEIVED:
+    case S.ESTABLISHED:
+      tcb.moveTo(S.CLOSE_WAIT);
+      return;
+    case S.FIN_WAIT_1:
+      // Our FIN is not acknowledged yet, else the state were FIN-WAIT-2 (R9293-35, R9293-36)
+      tcb.moveTo(S.CLOSING);
+      return;
+    case S.FIN_WAIT_2:
+      tcb.disarm(T_FIN_WAIT_2);
+      tcb.disarm(T_REXMT);
+      enterTimeWait(tcb);
+      return;
+  }
+}
+
+/** Data that came with a SYN for a listener waits until the connection is established (R9293-7). */
+export function textOnSyn(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  if (segment.payloadLength === 0 || !afterEq(tcb.rcvAdv, (tcb.rcvNxt + segment.payloadLength) | 0)) return;
+  tcb.receiveQueue.append(segment.bytes, segment.payloadOffset, segment.payloadLength);
+  tcb.rcvNxt = (tcb.rcvNxt + segment.payloadLength) | 0;
+  tcb.bytesReceived += segment.payloadLength;
+  ctx.markReady(tcb);
+}

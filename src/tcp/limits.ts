@@ -1,0 +1,51 @@
+/**
+ * ACKs that an outsider can provoke, and their limits. Both limits belong to one
+ * connection, so they tell nothing about any other (R5961-13).
+ */
+import { Mib } from '../mib.js';
+import { Reason } from '../reasons.js';
+import { FIN, SYN, type Segment } from '../wire/segment.js';
+import type { TcpContext } from './context.js';
+import type { Tcb } from './tcb.js';
+
+/** RFC 5961 7: at most `challengeLimit` challenge ACKs in `challengePeriod` ms. */
+export function challengeAck(ctx: TcpContext, tcb: Tcb, reason: number): number {
+  const { challengeLimit, challengePeriod } = ctx.config;
+  if ((ctx.now - tcb.challengeAt) >>> 0 >= challengePeriod || tcb.challengeCount === 0) {
+    tcb.challengeAt = ctx.now;
+    tcb.challengeCount = 0;
+  }
+  if (tcb.challengeCount >= challengeLimit) {
+    ctx.counters.bump(Mib.TcpExtTCPACKSkippedChallenge);
+    return Reason['challenge-limited'];
+  }
+  tcb.challengeCount++;
+  ctx.counters.bump(Mib.TcpExtTCPChallengeACK);
+  tcb.ackNow = true;
+  return reason;
+}
+
+/**
+ * The ACK that answers an unacceptable segment (R9293-5). Empty ones and SYNs are
+ * answered once per `invalidRatelimit` ms, or two confused ends could answer each
+ * other for ever (Linux tcp_invalid_ratelimit); data and FIN always.
+ */
+export function outOfWindowAck(
+  ctx: TcpContext,
+  tcb: Tcb,
+  segment: Segment,
+  reason: number,
+  skipped: number,
+): number {
+  const empty = segment.payloadLength === 0 && (segment.flags & FIN) === 0;
+  if (empty || (segment.flags & SYN) !== 0) {
+    if (tcb.oowValid && (ctx.now - tcb.oowAt) >>> 0 < ctx.config.invalidRatelimit) {
+      ctx.counters.bump(skipped);
+      return reason;
+    }
+    tcb.oowAt = ctx.now;
+    tcb.oowValid = true;
+  }
+  tcb.ackNow = true;
+  return reason;
+}

@@ -1,0 +1,55 @@
+/** What the options of SYNs agree on, and TS.Recent. */
+import { afterEq, after } from '../seqnum.js';
+import type { Segment } from '../wire/segment.js';
+import type { TcpContext } from './context.js';
+import type { Tcb } from './tcb.js';
+import { MAX_WSCALE } from './window.js';
+
+/** IP and TCP header without options, bytes. */
+export function fixedHeaders(version: number): number {
+  return version === 4 ? 40 : 60;
+}
+
+const TIMESTAMP_OPTION = 12;
+/** Smallest MSS taken from a peer: Note: smaller offers are raised, they only serve to multiply packets. */
+const SMALLEST_MSS = 64;
+
+/** The payload of a full-sized segment on the present path: R6691-3, MUST-16. */
+export function updateMss(tcb: Tcb): void {
+  const path = tcb.pathMtu - fixedHeaders(tcb.version);
+  const options = tcb.tsEnabled ? TIMESTAMP_OPTION : 0;
+  tcb.mss = Math.max(SMALLEST_MSS - options, Math.min(tcb.peerMss, path) - options);
+}
+
+/** Takes over what the peer's SYN or SYN,ACK offers. */
+export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  // MUST-15: without the option 536 or 1220
+  tcb.peerMss = segment.mss >= 0 ? Math.max(segment.mss, SMALLEST_MSS) : tcb.version === 4 ? 536 : 1220;
+  // R7323-3, R7323-9, R7323-13
+  if (segment.windowScale >= 0 && ctx.config.windowScaling) {
+    tcb.wscaleOk = true;
+    tcb.sndWscale = Math.min(segment.windowScale, MAX_WSCALE);
+    tcb.rcvWscale = tcb.ownWscale;
+  } else {
+    tcb.wscaleOk = false;
+    tcb.sndWscale = 0;
+    tcb.rcvWscale = 0;
+  }
+  tcb.sackEnabled = segment.sackPermitted && ctx.config.sack;
+  tcb.tsEnabled = tcb.tsEnabled && segment.hasTimestamp;
+  if (tcb.tsEnabled) {
+    tcb.tsRecent = segment.tsVal;
+    tcb.tsRecentAt = ctx.now;
+  }
+  updateMss(tcb);
+  tcb.rcvMss = tcb.mss;
+}
+
+/** R7323-38: only a segment that spans the last ACK sent, and never backwards (R7323-40) unless it grew invalid. */
+export function recordTimestamp(ctx: TcpContext, tcb: Tcb, segment: Segment, seq: number): void {
+  if (after(seq, tcb.lastAckSent)) return;
+  const old = (ctx.now - tcb.tsRecentAt) >>> 0 > 24 * 86_400_000;
+  if (!old && !afterEq(segment.tsVal, tcb.tsRecent)) return;
+  tcb.tsRecent = segment.tsVal;
+  tcb.tsRecentAt = ctx.now;
+}

@@ -1,0 +1,353 @@
+/**
+ * What a connection sends. `decide` is the one place that says why; `output` writes
+ * it; nobody else looks at what is owed.
+ */
+import { after, before, max, min } from '../seqnum.js';
+import { Mib } from '../mib.js';
+import { ACK, FIN, PSH, RST, SYN } from '../wire/segment.js';
+import type { TcpContext } from './context.js';
+import { pipe } from './sender.js';
+import * as S from './state.js';
+import { OPEN, T_DELACK, T_PERSIST, type Tcb } from './tcb.js';
+import { armSendTimers, schedule } from './timers.js';
+import { rightEdge } from './window.js';
+
+const NOTHING = 0;
+const SEND_SYN = 1;
+const SEND_ACK = 2;
+const SEND_RETRANSMISSION = 3;
+const SEND_DATA = 4;
+const SEND_PROBE = 5;
+const SEND_KEEPALIVE = 6;
+
+/** Segments one connection may send before the next one gets its turn. */
+const QUOTA = 64;
+
+/** What `decide` chose: sequence number and payload length of the next segment. */
+const choice = { seq: 0, length: 0 };
+
+/** Shortest and longest wait of the silly-window override, ms (RFC 9293 3.8.6.2.1: 0.1 .. 1 s). */
+const OVERRIDE_MIN = 100;
+const OVERRIDE_MAX = 1000;
+
+/**
+ * Writes what the connection has to say into the transmit ring. Returns true when
+ * it has said everything for now, false when the ring or its quota is full.
+ */
+export function output(ctx: TcpContext, tcb: Tcb): boolean {
+  for (let sent = 0; sent < QUOTA; sent++) {
+    const kind = decide(ctx, tcb);
+    if (kind === NOTHING) return true;
+    if (ctx.tx.free === 0) return false;
+    emit(ctx, tcb, kind);
+  }
+  return decide(ctx, tcb) === NOTHING;
+}
+
+function decide(ctx: TcpContext, tcb: Tcb): number {
+  choice.length = 0;
+  switch (tcb.state) {
+    case S.CLOSED:
+    case S.LISTEN:
+      return NOTHING;
+    case S.SYN_SENT:
+      return tcb.synOwed ? SEND_SYN : NOTHING;
+    case S.SYN_RECEIVED:
+      return tcb.synOwed ? SEND_SYN : tcb.ackNow ? SEND_ACK : NOTHING;
+  }
+  // R5681-19: each segment out of order gets its own duplicate ACK, and it must not carry data
+  if (tcb.dupAcksOwed > 0) return SEND_ACK;
+  if (tcb.rexmtOwed || after(tcb.lostEdge, tcb.highRxt)) {
+    const again = chooseRetransmission(tcb);
+    if (again !== NOTHING) return again;
+  }
+  if (chooseNew(ctx, tcb)) return SEND_DATA;
+  if (tcb.probeOwed) return SEND_PROBE;
+  if (tcb.keepOwed) return SEND_KEEPALIVE;
+  return tcb.ackNow ? SEND_ACK : NOTHING;
+}
+
+/** NextSeg rule 1 of RFC 6675 4: the first hole below what counts as lost, as cwnd permits. */
+function chooseRetransmission(tcb: Tcb): number {
+  if (tcb.flight === 0) {
+    tcb.rexmtOwed = false;
+    return NOTHING;
+  }
+  // A closed window is probed, not retransmitted into.
+  if (tcb.sndWnd === 0 && !tcb.rexmtOwed) return NOTHING;
+  const board = tcb.scoreboard;
+  let seq = tcb.rexmtOwed ? tcb.sndUna : max(tcb.highRxt, tcb.sndUna);
+  let end = tcb.sndNxt;
+  if (board !== null && board.ranges > 0) {
+    seq = board.nextHole(seq);
+    end = board.holeEnd(seq, tcb.sndNxt);
+  }
+  if (!tcb.rexmtOwed) {
+    if (!before(seq, tcb.lostEdge)) {
+      tcb.highRxt = tcb.lostEdge;
+      return NOTHING;
+    }
+    if (pipe(tcb) + tcb.mss > tcb.congestion.cwnd + tcb.inflation && pipe(tcb) > 0) return NOTHING;
+  }
+  const dataEnd = min(end, tcb.queueEnd);
+  const available = (dataEnd - seq) | 0;
+  choice.seq = seq;
+  choice.length = available > 0 ? Math.min(available, tcb.mss) : 0;
+  return SEND_RETRANSMISSION;
+}
+
+/** New data or our FIN: RFC 9293 3.8.6.2.1, RFC 5681 3.1, Nagle (SHLD-7). */
+function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
+  const unsent = (tcb.queueEnd - tcb.sndNxt) | 0;
+  const finDue = tcb.finQueued && !tcb.finSent;
+  choice.seq = tcb.sndNxt;
+  if (unsent <= 0) {
+    // A FIN alone needs no window.
+    choice.length = 0;
+    return finDue && unsent === 0;
+  }
+  // R5681-30: restart after idling
+  if (tcb.flight === 0 && tcb.recovery === OPEN && ((ctx.now - tcb.lastSentAt) | 0) > tcb.rtt.rto) {
+    tcb.congestion.idle(tcb.mss);
+  }
+  const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
+  // R5681-22, R5681-23: limited transmit, one segment for each of the first two duplicates
+  const limited = tcb.recovery === OPEN ? Math.min(tcb.dupAcks, 2) * tcb.mss : 0;
+  const allowed = tcb.congestion.cwnd + tcb.inflation + limited - pipe(tcb);
+  const length = Math.min(unsent, tcb.mss, usable);
+  if (length <= 0) {
+    if (tcb.flight === 0 && tcb.sndWnd === 0) armPersist(ctx, tcb);
+    return false;
+  }
+  if (length > allowed && !(tcb.flight === 0 && allowed > 0)) return false;
+  choice.length = length;
+  // (1) a full-sized segment
+  if (length === tcb.mss) return true;
+  // (2) all that is queued, and Nagle lets it go
+  if (length === unsent && (tcb.noDelay || tcb.flight === 0 || finDue)) return true;
+  // (3) a good part of the largest window ever offered
+  if (tcb.flight === 0 && length >= tcb.maxSndWnd >> 1) return true;
+  // (4) the override timer
+  if (tcb.forceSend) return true;
+  if (length < unsent && tcb.flight === 0) armOverride(ctx, tcb);
+  return false;
+}
+
+function armPersist(ctx: TcpContext, tcb: Tcb): void {
+  if (tcb.isArmed(T_PERSIST)) return;
+  armSendTimers(ctx, tcb, false);
+  schedule(ctx, tcb);
+}
+
+function armOverride(ctx: TcpContext, tcb: Tcb): void {
+  if (tcb.isArmed(T_PERSIST)) return;
+  const wait = Math.min(OVERRIDE_MAX, Math.max(OVERRIDE_MIN, tcb.rtt.rto));
+  tcb.arm(T_PERSIST, (ctx.now + wait) | 0);
+  schedule(ctx, tcb);
+}
+
+function emit(ctx: TcpContext, tcb: Tcb, kind: number): void {
+  switch (kind) {
+    case SEND_SYN:
+      return emitSyn(ctx, tcb);
+    case SEND_ACK:
+      if (tcb.dupAcksOwed > 0) tcb.dupAcksOwed--;
+      write(ctx, tcb, tcb.sndNxt, 0, ACK);
+      return;
+    case SEND_RETRANSMISSION:
+      return emitRetransmission(ctx, tcb);
+    case SEND_DATA:
+      return emitNew(ctx, tcb);
+    case SEND_PROBE:
+      return emitProbe(ctx, tcb);
+    case SEND_KEEPALIVE:
+      // SHLD-12: no data, one below SND.NXT
+      tcb.keepOwed = false;
+      write(ctx, tcb, (tcb.sndNxt - 1) | 0, 0, ACK);
+      return;
+  }
+}
+
+function emitSyn(ctx: TcpContext, tcb: Tcb): void {
+  tcb.synOwed = false;
+  const first = tcb.sndNxt === tcb.iss;
+  if (first) {
+    tcb.sndNxt = (tcb.iss + 1) | 0;
+    startRtt(ctx, tcb, tcb.iss);
+  } else {
+    tcb.totalRetrans++;
+    ctx.counters.bump(Mib.TcpRetransSegs);
+  }
+  // RFC 3168 and TFO are not offered. R9293-13, R9293-71
+  write(ctx, tcb, tcb.iss, 0, tcb.state === S.SYN_SENT ? SYN : SYN | ACK);
+  armSendTimers(ctx, tcb, first);
+  schedule(ctx, tcb);
+}
+
+function emitRetransmission(ctx: TcpContext, tcb: Tcb): void {
+  tcb.rexmtOwed = false;
+  const { seq, length } = choice;
+  const end = (seq + length) | 0;
+  const withFin = tcb.finSent && end === tcb.queueEnd;
+  let flags = ACK;
+  if (withFin) flags |= FIN;
+  if (length > 0 && end === tcb.queueEnd) flags |= PSH;
+  tcb.highRxt = max(tcb.highRxt, withFin ? (end + 1) | 0 : end);
+  tcb.totalRetrans++;
+  ctx.counters.bump(Mib.TcpRetransSegs);
+  // Karn (R6298-9): the sample that would cover a resent segment is void
+  if (tcb.rttRunning && !tcb.tsEnabled && !after(seq, tcb.rttSeq)) tcb.rttRunning = false;
+  write(ctx, tcb, seq, length, flags);
+  tcb.lastSentAt = ctx.now;
+  // R6298-13: only when it is not running
+  armSendTimers(ctx, tcb, false);
+  schedule(ctx, tcb);
+}
+
+function emitNew(ctx: TcpContext, tcb: Tcb): void {
+  const { seq, length } = choice;
+  const end = (seq + length) | 0;
+  const last = end === tcb.queueEnd;
+  let flags = ACK;
+  // MUST-61, R9293-69: PSH when the queue is emptied
+  if (last && length > 0) flags |= PSH;
+  if (last && tcb.finQueued) {
+    flags |= FIN;
+    tcb.finSent = true;
+  }
+  const idle = tcb.flight === 0;
+  tcb.sndNxt = (end + (flags & FIN)) | 0;
+  tcb.forceSend = false;
+  if (!tcb.rttRunning) startRtt(ctx, tcb, seq);
+  if (idle) tcb.progressAt = ctx.now;
+  if (length > 0) ctx.counters.bump(Mib.TcpExtTCPOrigDataSent);
+  write(ctx, tcb, seq, length, flags);
+  tcb.lastSentAt = ctx.now;
+  armSendTimers(ctx, tcb, idle);
+  schedule(ctx, tcb);
+}
+
+/** MUST-36: one octet (or our FIN) at SND.UNA, beyond the closed window. */
+function emitProbe(ctx: TcpContext, tcb: Tcb): void {
+  tcb.probeOwed = false;
+  const seq = tcb.sndUna;
+  const length = tcb.sendQueue.length > 0 ? 1 : 0;
+  const end = (seq + length) | 0;
+  let flags = ACK;
+  if (end === tcb.queueEnd && tcb.finQueued) {
+    flags |= FIN;
+    tcb.finSent = true;
+  }
+  const past = (end + (flags & FIN)) | 0;
+  if (after(past, tcb.sndNxt)) tcb.sndNxt = past;
+  else ctx.counters.bump(Mib.TcpRetransSegs);
+  tcb.rttRunning = false;
+  write(ctx, tcb, seq, length, flags);
+}
+
+function startRtt(ctx: TcpContext, tcb: Tcb, seq: number): void {
+  tcb.rttRunning = true;
+  tcb.rttSeq = seq;
+  tcb.rttAt = ctx.now;
+}
+
+/** One segment of this connection into the ring; whatever was owed as an ACK rides on it. */
+function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: number): void {
+  const b = ctx.builder;
+  address(ctx, tcb);
+  b.seq = seq;
+  b.flags = flags;
+  const syn = (flags & SYN) !== 0;
+  if ((flags & ACK) !== 0) {
+    b.ack = tcb.rcvNxt;
+    b.wnd = offerWindow(ctx, tcb, syn);
+    tcb.lastAckSent = tcb.rcvNxt;
+    tcb.ackNow = false;
+    tcb.disarm(T_DELACK);
+  } else {
+    b.ack = 0;
+    b.wnd = offerWindow(ctx, tcb, true);
+  }
+  if (syn) synOptions(ctx, tcb, (flags & ACK) !== 0);
+  else if (tcb.tsEnabled) timestamps(ctx, tcb);
+  let room = length;
+  if (!syn && tcb.reassembly !== null && tcb.sackEnabled) {
+    b.sackCount = tcb.reassembly.sackBlocks(b.sack, tcb.tsEnabled ? 3 : 4);
+    room = Math.min(length, tcb.pathMtu - b.headerLength());
+    // What does not fit beside the blocks goes without them: the peer needs the data more.
+    if (room < length) {
+      b.sackCount = 0;
+      room = length;
+    }
+  }
+  const tx = ctx.tx;
+  const offset = tx.tailOffset();
+  const header = b.writeHeaders(tx.bytes, offset);
+  if (room > 0) tcb.sendQueue.copyTo((seq - tcb.queueSeq) | 0, room, tx.bytes, offset + header);
+  tx.push(b.finish(tx.bytes, offset, header, room), 0);
+  tcb.segsOut++;
+  ctx.counters.bump(Mib.TcpOutSegs);
+}
+
+function address(ctx: TcpContext, tcb: Tcb): void {
+  const b = ctx.builder;
+  b.reset();
+  b.version = tcb.version;
+  b.src0 = tcb.local0;
+  b.src1 = tcb.local1;
+  b.src2 = tcb.local2;
+  b.src3 = tcb.local3;
+  b.dst0 = tcb.remote0;
+  b.dst1 = tcb.remote1;
+  b.dst2 = tcb.remote2;
+  b.dst3 = tcb.remote3;
+  b.srcPort = tcb.localPort;
+  b.dstPort = tcb.remotePort;
+  b.ttl = ctx.config.ttl;
+  b.tos = tcb.tos;
+}
+
+/** R7323-7, R7323-11, R7323-17: the window field, and the true right edge it stands for. */
+function offerWindow(ctx: TcpContext, tcb: Tcb, unscaled: boolean): number {
+  const shift = unscaled ? 0 : tcb.rcvWscale;
+  const before_ = tcb.rcvWnd;
+  const window = (rightEdge(tcb) - tcb.rcvNxt) | 0;
+  const field = Math.min(65535, window >> shift);
+  tcb.rcvAdv = max(tcb.rcvAdv, (tcb.rcvNxt + (field << shift)) | 0);
+  if (field === 0 && before_ !== 0) ctx.counters.bump(Mib.TcpExtTCPToZeroWindowAdv);
+  else if (field !== 0 && before_ === 0) ctx.counters.bump(Mib.TcpExtTCPFromZeroWindowAdv);
+  return field;
+}
+
+/** MSS in every SYN (MAY-3), the rest as configured, in a SYN,ACK only what the SYN offered (R7323-4, R7323-25). */
+function synOptions(ctx: TcpContext, tcb: Tcb, reply: boolean): void {
+  const b = ctx.builder;
+  b.mss = tcb.advMss;
+  if (reply ? tcb.wscaleOk : ctx.config.windowScaling) b.windowScale = tcb.ownWscale;
+  b.sackPermitted = reply ? tcb.sackEnabled : ctx.config.sack;
+  if (tcb.tsEnabled) timestamps(ctx, tcb);
+}
+
+function timestamps(ctx: TcpContext, tcb: Tcb): void {
+  const b = ctx.builder;
+  b.hasTimestamp = true;
+  b.tsVal = (ctx.now + tcb.tsOffset) | 0;
+  b.tsEcr = (b.flags & ACK) !== 0 || tcb.tsRecent !== 0 ? tcb.tsRecent : 0;
+}
+
+/** An ACK now, outside the turn's output: before the connection becomes a TIME-WAIT record. False when the ring is full. */
+export function emitAck(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
+  if (ctx.tx.free === 0) return false;
+  write(ctx, tcb, tcb.sndNxt, 0, ACK);
+  ctx.tx.reasons[ctx.tx.slotOf(ctx.tx.count - 1)] = reason;
+  return true;
+}
+
+/** R9293-48, R7323-42: RST of an aborting user. False when the ring is full (the peer learns it from its next segment). */
+export function emitReset(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
+  if (ctx.tx.free === 0) return false;
+  write(ctx, tcb, tcb.sndNxt, 0, RST | ACK);
+  ctx.tx.reasons[ctx.tx.slotOf(ctx.tx.count - 1)] = reason;
+  ctx.counters.bump(Mib.TcpOutRsts);
+  return true;
+}

@@ -1,0 +1,161 @@
+/**
+ * Data that arrived ahead of RCV.NXT (RFC 9293 SHLD-31).
+ *
+ * Bytes lie in pages of 16 KiB at their sequence number; ranges say which bytes
+ * are there. A byte that arrived first stays: overlapping copies never overwrite.
+ *
+ * Memory: at most `maxRanges` disjoint ranges, and pages only for the bytes between
+ * RCV.NXT and the right edge of the window, allocated when touched and dropped when
+ * RCV.NXT passes; a segment that would need one range more is refused (the peer
+ * sends it again).
+ */
+import { before, after } from '../seqnum.js';
+import type { ReceiveQueue } from './receive-queue.js';
+
+const PAGE_BITS = 14;
+const PAGE = 1 << PAGE_BITS;
+
+export const STORED = 0;
+/** Nothing new in it: all bytes were there before. */
+export const KNOWN = 1;
+export const FULL = 2;
+
+export class Reassembly {
+  private readonly pages = new Map<number, Uint8Array>();
+  /** Ranges [left, right) in sequence order: left at 2i, right at 2i + 1. */
+  private edges: number[] = [];
+  /** Bytes waiting. */
+  length = 0;
+  /** Index of the range that changed last: the first SACK block (RFC 2018 4). */
+  private recent = 0;
+
+  get ranges(): number {
+    return this.edges.length >> 1;
+  }
+
+  left(i: number): number {
+    return this.edges[2 * i]!;
+  }
+
+  right(i: number): number {
+    return this.edges[2 * i + 1]!;
+  }
+
+  /** Stores `count` bytes that start at sequence number `seq`. */
+  store(seq: number, source: Uint8Array, offset: number, count: number, maxRanges: number): number {
+    const edges = this.edges;
+    const end = (seq + count) | 0;
+    // First range whose right edge is at or after seq: everything before it stays untouched.
+    let i = 0;
+    while (i < edges.length && before(edges[i + 1]!, seq)) i += 2;
+    // Ranges i .. j-2 touch or overlap [seq, end).
+    let j = i;
+    while (j < edges.length && !after(edges[j]!, end)) j += 2;
+    if (i === j && this.ranges >= maxRanges) return FULL;
+    let at = seq;
+    let added = 0;
+    for (let k = i; k < j; k += 2) {
+      const left = edges[k]!;
+      if (before(at, left)) {
+        const gap = (left - at) | 0;
+        this.write(at, source, offset + ((at - seq) | 0), gap);
+        added += gap;
+      }
+      if (before(at, edges[k + 1]!)) at = edges[k + 1]!;
+    }
+    if (before(at, end)) {
+      const rest = (end - at) | 0;
+      this.write(at, source, offset + ((at - seq) | 0), rest);
+      added += rest;
+    }
+    const left = j > i && before(edges[i]!, seq) ? edges[i]! : seq;
+    const right = j > i && after(edges[j - 1]!, end) ? edges[j - 1]! : end;
+    edges.splice(i, j - i, left, right);
+    this.recent = i >> 1;
+    this.length += added;
+    return added > 0 ? STORED : KNOWN;
+  }
+
+  /** Moves what now follows on `rcvNxt` into the queue; returns the new RCV.NXT. */
+  drain(rcvNxt: number, queue: ReceiveQueue): number {
+    const edges = this.edges;
+    let at = rcvNxt;
+    let used = 0;
+    while (used < edges.length && !after(edges[used]!, at)) {
+      const left = edges[used]!;
+      const right = edges[used + 1]!;
+      this.length -= (right - left) | 0;
+      while (before(at, right)) {
+        const within = at & (PAGE - 1);
+        const n = Math.min(PAGE - within, (right - at) | 0);
+        queue.append(this.pages.get(at >>> PAGE_BITS)!, within, n);
+        at = (at + n) | 0;
+      }
+      used += 2;
+    }
+    if (used > 0) {
+      edges.splice(0, used);
+      this.recent = Math.max(0, this.recent - (used >> 1));
+      this.dropPages();
+    }
+    return at;
+  }
+
+  /**
+   * Fills SACK blocks: the range that changed last first, then the others from the
+   * newest sequence numbers down (RFC 2018 4). Returns how many.
+   */
+  sackBlocks(out: Int32Array, most: number): number {
+    const n = this.ranges;
+    if (n === 0) return 0;
+    const recent = Math.min(this.recent, n - 1);
+    out[0] = this.left(recent);
+    out[1] = this.right(recent);
+    let count = 1;
+    for (let i = n - 1; i >= 0 && count < most; i--) {
+      if (i === recent) continue;
+      out[2 * count] = this.left(i);
+      out[2 * count + 1] = this.right(i);
+      count++;
+    }
+    return count;
+  }
+
+  clear(): void {
+    this.pages.clear();
+    this.edges = [];
+    this.length = 0;
+    this.recent = 0;
+  }
+
+  private write(seq: number, source: Uint8Array, offset: number, count: number): void {
+    let at = seq;
+    let from = offset;
+    let left = count;
+    while (left > 0) {
+      const key = at >>> PAGE_BITS;
+      let page = this.pages.get(key);
+      if (page === undefined) this.pages.set(key, (page = new Uint8Array(PAGE)));
+      const within = at & (PAGE - 1);
+      const n = Math.min(PAGE - within, left);
+      page.set(source.subarray(from, from + n), within);
+      at = (at + n) | 0;
+      from += n;
+      left -= n;
+    }
+  }
+
+  /** Pages that no range touches any more are dropped. */
+  private dropPages(): void {
+    if (this.edges.length === 0) {
+      this.pages.clear();
+      return;
+    }
+    // All ranges lie above RCV.NXT, so a page is dead when it ends at or before the first range.
+    const first = this.edges[0]! >>> PAGE_BITS;
+    const pageMask = 0xffffffff >>> PAGE_BITS;
+    for (const key of this.pages.keys()) {
+      if (((first - key) & pageMask) !== 0 && ((first - key) & pageMask) <= pageMask >>> 1) this.pages.delete(key);
+    }
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * Round-trip estimator and retransmission timeout (RFC 6298).
+ *
+ * Times in ms. SRTT is kept times 8 and RTTVAR times 4, so that the gains 1/8 and
+ * 1/4 of RFC 6298 2.3 are shifts and nothing is lost to rounding. Clock
+ * granularity G is 1 ms.
+ */
+export class RttEstimator {
+  /** SRTT * 8, RTTVAR * 4; 0 before the first sample. */
+  srtt8 = 0;
+  rttvar4 = 0;
+  /** RTO without back-off, clamped to [min, max]. */
+  base = 0;
+  /** How often the timer expired in a row: RTO = base << backoff. */
+  backoff = 0;
+  private low = 0;
+  private high = 0;
+
+  reset(initial: number, low: number, high: number): void {
+    this.srtt8 = 0;
+    this.rttvar4 = 0;
+    this.base = initial;
+    this.backoff = 0;
+    this.low = low;
+    this.high = high;
+  }
+
+  /** The RTO in force, ms. RFC 6298 5.5: doubled at each expiry, bounded by the maximum. */
+  get rto(): number {
+    const doubled = this.base * 2 ** Math.min(this.backoff, 16);
+    return doubled < this.high ? doubled : this.high;
+  }
+
+  get srtt(): number {
+    return this.srtt8 >> 3;
+  }
+
+  get rttvar(): number {
+    return this.rttvar4 >> 2;
+  }
+
+  /** Takes one measurement of `rtt` ms (never from a retransmitted segment: Karn, R6298-9). */
+  sample(rtt: number): void {
+    const r = rtt < 0 ? 0 : rtt;
+    if (this.srtt8 === 0 && this.rttvar4 === 0) {
+      // R6298-4: first sample
+      this.srtt8 = r << 3;
+      this.rttvar4 = r << 1;
+    } else {
+      // R6298-5: RTTVAR first, with the old SRTT
+      const error = r - (this.srtt8 >> 3);
+      this.rttvar4 += (error < 0 ? -error : error) - (this.rttvar4 >> 2);
+      this.srtt8 += error;
+    }
+    // R6298-11: the variance term is at least G = 1 ms
+    const rto = (this.srtt8 >> 3) + (this.rttvar4 > 1 ? this.rttvar4 : 1);
+    this.base = rto < this.low ? this.low : rto > this.high ? this.high : rto;
+    // R6298-21: a fresh sample ends the back-off
+    this.backoff = 0;
+  }
+}

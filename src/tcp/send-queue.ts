@@ -1,0 +1,66 @@
+/**
+ * Bytes accepted from the user and not yet acknowledged: a ring that grows on
+ * demand by doubling. Position 0 is the oldest unacknowledged byte.
+ *
+ * Memory: the smallest power of two that held the most bytes ever queued; the
+ * caller bounds it by refusing bytes above the connection's send limit. An empty
+ * queue above 64 KiB gives its memory back.
+ */
+const SMALLEST = 4096;
+const KEPT = 65536;
+
+export class SendQueue {
+  private bytes: Uint8Array | null = null;
+  private head = 0;
+  length = 0;
+
+  /** Copies `source` behind the queued bytes. */
+  append(source: Uint8Array): void {
+    const needed = this.length + source.length;
+    const ring = this.bytes !== null && this.bytes.length >= needed ? this.bytes : this.grow(needed);
+    const start = (this.head + this.length) & (ring.length - 1);
+    const first = Math.min(source.length, ring.length - start);
+    if (first === source.length) ring.set(source, start);
+    else {
+      ring.set(source.subarray(0, first), start);
+      ring.set(source.subarray(first), 0);
+    }
+    this.length = needed;
+  }
+
+  /** Copies `count` bytes from position `from` to `target` at `offset`. */
+  copyTo(from: number, count: number, target: Uint8Array, offset: number): void {
+    const ring = this.bytes!;
+    const start = (this.head + from) & (ring.length - 1);
+    const first = Math.min(count, ring.length - start);
+    target.set(ring.subarray(start, start + first), offset);
+    if (first < count) target.set(ring.subarray(0, count - first), offset + first);
+  }
+
+  /** Forgets the `count` oldest bytes: they were acknowledged. */
+  release(count: number): void {
+    this.length -= count;
+    if (this.length > 0) {
+      this.head = (this.head + count) & (this.bytes!.length - 1);
+      return;
+    }
+    this.head = 0;
+    if (this.bytes !== null && this.bytes.length > KEPT) this.bytes = null;
+  }
+
+  clear(): void {
+    this.bytes = null;
+    this.head = 0;
+    this.length = 0;
+  }
+
+  private grow(needed: number): Uint8Array {
+    let size = this.bytes === null ? SMALLEST : this.bytes.length;
+    while (size < needed) size *= 2;
+    const larger = new Uint8Array(size);
+    if (this.length > 0) this.copyTo(0, this.length, larger, 0);
+    this.bytes = larger;
+    this.head = 0;
+    return larger;
+  }
+}

@@ -1,0 +1,282 @@
+/**
+ * The transmission control block of one connection. Field names are those of
+ * RFC 9293 3.3.1; all sequence numbers, timestamps and times are int32 serial
+ * numbers, every field starts as a number so that one hidden class serves all.
+ *
+ * Memory: the object itself, queues only when bytes wait in them. Bounds: send
+ * queue by `sndLimit`, receive queue and reassembly by `rcvLimit` (the window is
+ * never offered beyond it), ranges by the context's configuration.
+ */
+import { formatWords } from '../wire/address.js';
+import { NewReno, type CongestionControl } from './congestion.js';
+import type { ConnectionError } from './events.js';
+import { ReceiveQueue } from './receive-queue.js';
+import type { Reassembly } from './reassembly.js';
+import { RttEstimator } from './rto.js';
+import type { Scoreboard } from './scoreboard.js';
+import { SendQueue } from './send-queue.js';
+import { CLOSED, stateNames } from './state.js';
+
+/** Timers of a connection: indexes of `deadlines`, bits of `armed`. */
+export const T_REXMT = 0;
+export const T_DELACK = 1;
+export const T_PERSIST = 2;
+export const T_KEEP = 3;
+export const T_FIN_WAIT_2 = 4;
+export const T_USER = 5;
+const TIMERS = 6;
+
+/** `recovery`: what the sender believes about the network. */
+export const OPEN = 0;
+export const RECOVERY = 1;
+export const LOSS = 2;
+
+export class Tcb {
+  readonly kind = 'connection' as const;
+  /** Index in the stack's pool, -1 once it is gone. */
+  id = -1;
+  serial = 0;
+  state = CLOSED;
+  /** Last eight states, four bits each, the newest lowest. */
+  history = 0;
+  error: ConnectionError | null = null;
+  softError: ConnectionError | null = null;
+  events = 0;
+  user: unknown = null;
+  /** The listener that this connection came from, as the stack keeps it. */
+  owner: unknown = null;
+
+  // The tuple
+  local0 = 0;
+  local1 = 0;
+  local2 = 0;
+  local3 = 0;
+  remote0 = 0;
+  remote1 = 0;
+  remote2 = 0;
+  remote3 = 0;
+  localPort = 0;
+  remotePort = 0;
+  version = 4;
+  /** Flow hash, kept so that removal needs no second hashing. */
+  hash = 0;
+
+  // Send sequence variables
+  sndUna = 0;
+  /** One past the highest sequence number ever sent. */
+  sndNxt = 0;
+  sndWnd = 0;
+  sndWl1 = 0;
+  sndWl2 = 0;
+  iss = 0;
+  synAcked = false;
+  /** MAX.SND.WND of RFC 5961 5.2. */
+  maxSndWnd = 0;
+
+  // Receive sequence variables
+  rcvNxt = 0;
+  /** Right edge offered: RCV.NXT + RCV.WND, never moved left. */
+  rcvAdv = 0;
+  irs = 0;
+  /** RCV.UP, valid while `urgent`. */
+  rcvUp = 0;
+  urgent = false;
+  /** Sequence number of the peer's FIN, valid once `finSeen`; it may lie behind a hole. */
+  finSeq = 0;
+  finSeen = false;
+  /** RCV.NXT has passed the peer's FIN. */
+  peerClosed = false;
+
+  // Options
+  /** Both SYNs carried Window Scale (R7323-3); until then both shifts in use are 0. */
+  wscaleOk = false;
+  ownWscale = 0;
+  sndWscale = 0;
+  rcvWscale = 0;
+  tsEnabled = false;
+  tsRecent = 0;
+  tsRecentAt = 0;
+  /** Added to the clock to make TSval (RFC 7323 5.4). */
+  tsOffset = 0;
+  lastAckSent = 0;
+  sackEnabled = false;
+
+  // Sizes, bytes
+  /** SendMSS: what the peer's MSS option said. */
+  peerMss = 536;
+  /** What our MSS option says. */
+  advMss = 536;
+  pathMtu = 1500;
+  /** Payload of a full-sized segment now: min(peerMss, path) less options (R6691-3). */
+  mss = 536;
+  /** Largest segment received: the RMSS estimate for ACKs. */
+  rcvMss = 536;
+  sndLimit = 0;
+  /** Bytes of this connection in the stack's memory account. */
+  charged = 0;
+  rcvLimit = 0;
+
+  // Queues
+  readonly sendQueue = new SendQueue();
+  readonly receiveQueue = new ReceiveQueue();
+  reassembly: Reassembly | null = null;
+  scoreboard: Scoreboard | null = null;
+
+  // Sending
+  readonly congestion: CongestionControl = new NewReno();
+  readonly rtt = new RttEstimator();
+  recovery = OPEN;
+  /** Recovery ends when this is acknowledged (RFC 6582 recover). */
+  recover = 0;
+  dupAcks = 0;
+  /** Unacknowledged bytes below `lostEdge` count as lost, those below `highRxt` were resent. */
+  lostEdge = 0;
+  highRxt = 0;
+  /** NewReno without SACK: cwnd is inflated by this many bytes (R5681-26, -27). */
+  inflation = 0;
+  /** One RTT sample runs: acknowledgment at or above `rttSeq` ends it. */
+  rttSeq = 0;
+  rttAt = 0;
+  rttRunning = false;
+  /** Retransmissions in a row of the oldest segment; SYNs resent. */
+  retries = 0;
+  /** Window probes without any answer. */
+  probes = 0;
+  probeBackoff = 0;
+  keepProbes = 0;
+  lastSentAt = 0;
+  lastHeardAt = 0;
+  /** When the oldest unacknowledged data made progress last. */
+  progressAt = 0;
+
+  // What is owed
+  ackNow = false;
+  /** Duplicate ACKs still to send, one for each segment that came out of order (R5681-19). */
+  dupAcksOwed = 0;
+  probeOwed = false;
+  keepOwed = false;
+  /** Resend what is at SND.UNA whatever the window says. */
+  rexmtOwed = false;
+  synOwed = false;
+  /** Silly-window override (RFC 9293 3.8.6.2.1 (4)). */
+  forceSend = false;
+  inReady = false;
+  inEvents = false;
+
+  // The user
+  active = false;
+  /** shutdown(): a FIN follows what is queued. */
+  finQueued = false;
+  finSent = false;
+  /** close(): nobody reads any more. */
+  userClosed = false;
+  /** send() was told to wait. */
+  sendBlocked = false;
+  noDelay = false;
+  lingerZero = false;
+  boundPort = false;
+  reuseAddress = false;
+  reusePort = false;
+  keepIdle = 0;
+  userTimeout = 0;
+  tos = 0;
+
+  // Limits
+  challengeAt = 0;
+  challengeCount = 0;
+  oowAt = 0;
+  oowValid = false;
+
+  // Counters for tcpInfo
+  bytesAcked = 0;
+  bytesReceived = 0;
+  segsIn = 0;
+  segsOut = 0;
+  totalRetrans = 0;
+
+  // Timers
+  readonly deadlines = new Int32Array(TIMERS);
+  armed = 0;
+
+  get stateName(): string {
+    return stateNames[this.state]!;
+  }
+
+  get local(): { address: string; port: number; family: 4 | 6 } {
+    return {
+      address: formatWords(this.local0, this.local1, this.local2, this.local3),
+      port: this.localPort,
+      family: this.version === 4 ? 4 : 6,
+    };
+  }
+
+  get remote(): { address: string; port: number; family: 4 | 6 } {
+    return {
+      address: formatWords(this.remote0, this.remote1, this.remote2, this.remote3),
+      port: this.remotePort,
+      family: this.version === 4 ? 4 : 6,
+    };
+  }
+
+  get readable(): number {
+    return this.receiveQueue.length;
+  }
+
+  get queued(): number {
+    return this.sendQueue.length;
+  }
+
+  get writable(): boolean {
+    return this.sendQueue.length < this.sndLimit;
+  }
+
+  takeEvents(): number {
+    const events = this.events;
+    this.events = 0;
+    return events;
+  }
+
+  /** RCV.WND as last offered. */
+  get rcvWnd(): number {
+    const window = (this.rcvAdv - this.rcvNxt) | 0;
+    return window > 0 ? window : 0;
+  }
+
+  /** SND.NXT - SND.UNA: FlightSize with SYN and FIN counted. */
+  get flight(): number {
+    return (this.sndNxt - this.sndUna) | 0;
+  }
+
+  /** Sequence number of the first queued byte: SND.UNA, one later while our SYN is unacknowledged. */
+  get queueSeq(): number {
+    return this.synAcked ? this.sndUna : (this.sndUna + 1) | 0;
+  }
+
+  /** Sequence number behind the last queued byte; our FIN takes this one. */
+  get queueEnd(): number {
+    return (this.queueSeq + this.sendQueue.length) | 0;
+  }
+
+  /** Our FIN was sent and acknowledged. */
+  get finAcked(): boolean {
+    return this.finSent && this.sndUna === this.sndNxt;
+  }
+
+  arm(timer: number, deadline: number): void {
+    this.deadlines[timer] = deadline;
+    this.armed |= 1 << timer;
+  }
+
+  disarm(timer: number): void {
+    this.armed &= ~(1 << timer);
+  }
+
+  isArmed(timer: number): boolean {
+    return (this.armed & (1 << timer)) !== 0;
+  }
+
+  moveTo(state: number): void {
+    this.state = state;
+    this.history = (this.history << 4) | state;
+  }
+}

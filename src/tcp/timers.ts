@@ -1,0 +1,206 @@
+/**
+ * The timers of one connection. Each is a deadline; one wheel entry per connection
+ * stands for the earliest. The entry may fire early (a deadline moved back), never late.
+ */
+import { afterEq, before } from '../seqnum.js';
+import { Mib } from '../mib.js';
+import { Reason } from '../reasons.js';
+import type { TcpContext } from './context.js';
+import { EV_SOFT_ERROR } from './events.js';
+import { fail, markAllLost } from './sender.js';
+import * as S from './state.js';
+import { LOSS, T_DELACK, T_FIN_WAIT_2, T_KEEP, T_PERSIST, T_REXMT, T_USER, type Tcb } from './tcb.js';
+
+/** Longest pause between two window probes, ms. */
+const PROBE_MAX = 60_000;
+/** R1 (SHLD-10): after this many retransmissions the user hears of trouble. */
+const R1 = 3;
+
+/** Puts the earliest deadline into the wheel. */
+export function schedule(ctx: TcpContext, tcb: Tcb): void {
+  if (tcb.id < 0) return;
+  if (tcb.armed === 0) {
+    ctx.wheel.cancel(tcb.id);
+    return;
+  }
+  let earliest = 0;
+  let found = false;
+  for (let timer = 0; timer < tcb.deadlines.length; timer++) {
+    if ((tcb.armed & (1 << timer)) === 0) continue;
+    const deadline = tcb.deadlines[timer]!;
+    if (!found || before(deadline, earliest)) earliest = deadline;
+    found = true;
+  }
+  // An entry that fires earlier is left alone: it finds nothing due and comes back here.
+  if (ctx.wheel.isArmed(tcb.id) && !before(earliest, ctx.wheel.deadlineOf(tcb.id))) return;
+  ctx.wheel.arm(tcb.id, earliest);
+}
+
+/**
+ * Chooses between retransmission and persist timer after anything that changed what
+ * is in flight, what is queued or the peer's window. R6298-13..15.
+ */
+export function armSendTimers(ctx: TcpContext, tcb: Tcb, restart: boolean): void {
+  const waiting = tcb.sendQueue.length > 0 || (tcb.finQueued && !tcb.finSent);
+  // MUST-35: the window is closed; probing takes the place of retransmitting.
+  if (tcb.sndWnd === 0 && tcb.state >= S.ESTABLISHED && (tcb.flight > 0 || waiting)) {
+    tcb.disarm(T_REXMT);
+    // SHLD-29: the first probe after one RTO, SHLD-30: then ever more slowly
+    if (!tcb.isArmed(T_PERSIST)) tcb.arm(T_PERSIST, (ctx.now + probeInterval(tcb)) | 0);
+  } else if (tcb.flight > 0) {
+    tcb.disarm(T_PERSIST);
+    tcb.probeBackoff = 0;
+    if (restart || !tcb.isArmed(T_REXMT)) tcb.arm(T_REXMT, (ctx.now + tcb.rtt.rto) | 0);
+  } else {
+    tcb.disarm(T_REXMT);
+    if (tcb.sndWnd !== 0 && !waiting) {
+      tcb.disarm(T_PERSIST);
+      tcb.probeBackoff = 0;
+    }
+  }
+  armUserTimer(ctx, tcb);
+}
+
+function armUserTimer(ctx: TcpContext, tcb: Tcb): void {
+  const limit = tcb.userTimeout > 0 ? tcb.userTimeout : ctx.config.userTimeout;
+  if (limit > 0 && tcb.flight > 0) tcb.arm(T_USER, (tcb.progressAt + limit) | 0);
+  else tcb.disarm(T_USER);
+}
+
+function probeInterval(tcb: Tcb): number {
+  const interval = tcb.rtt.base * 2 ** Math.min(tcb.probeBackoff, 12);
+  return interval < PROBE_MAX ? interval : PROBE_MAX;
+}
+
+/**
+ * Runs what is due. Returns the reason when the connection ended (its state is
+ * CLOSED then), `plain` otherwise.
+ */
+export function timersDue(ctx: TcpContext, tcb: Tcb): number {
+  const now = ctx.now;
+  const armed = tcb.armed;
+  let reason = Reason.plain as number;
+  for (let timer = 0; timer < tcb.deadlines.length; timer++) {
+    if ((armed & (1 << timer)) === 0 || !afterEq(now, tcb.deadlines[timer]!)) continue;
+    tcb.disarm(timer);
+    reason = fire(ctx, tcb, timer);
+    if (tcb.state === S.CLOSED) return reason;
+  }
+  schedule(ctx, tcb);
+  return reason;
+}
+
+function fire(ctx: TcpContext, tcb: Tcb, timer: number): number {
+  switch (timer) {
+    case T_REXMT:
+      return retransmit(ctx, tcb);
+    case T_DELACK:
+      ctx.counters.bump(Mib.TcpExtDelayedACKs);
+      tcb.ackNow = true;
+      ctx.markReady(tcb);
+      return Reason.plain;
+    case T_PERSIST:
+      return persist(ctx, tcb);
+    case T_KEEP:
+      return keepAlive(ctx, tcb);
+    case T_FIN_WAIT_2:
+      fail(ctx, tcb, null);
+      return Reason['fin-wait-2-timeout'];
+    case T_USER:
+      ctx.counters.bump(Mib.TcpExtTCPAbortOnTimeout);
+      fail(ctx, tcb, 'ETIMEDOUT');
+      return Reason['user-timeout'];
+  }
+  return Reason.plain;
+}
+
+/** RFC 6298 5.4 .. 5.6. */
+function retransmit(ctx: TcpContext, tcb: Tcb): number {
+  if (tcb.flight === 0) return Reason.plain;
+  const limit = retryLimit(ctx, tcb);
+  tcb.retries++;
+  // MUST-20: R2
+  if (tcb.retries > limit) {
+    ctx.counters.bump(Mib.TcpExtTCPAbortOnTimeout);
+    if (tcb.state < S.ESTABLISHED) ctx.counters.bump(Mib.TcpAttemptFails);
+    fail(ctx, tcb, tcb.softError ?? 'ETIMEDOUT');
+    return Reason['retries-used-up'];
+  }
+  // SHLD-9: R1, the user may hear of it
+  if (tcb.retries === R1) {
+    tcb.softError ??= 'ETIMEDOUT';
+    ctx.raise(tcb, EV_SOFT_ERROR);
+  }
+  ctx.counters.bump(Mib.TcpExtTCPTimeouts);
+  // 5.5: back off the timer
+  tcb.rtt.backoff++;
+  // Karn: what is resent cannot be timed
+  tcb.rttRunning = false;
+  if (tcb.state < S.ESTABLISHED) {
+    ctx.counters.bump(Mib.TcpExtTCPSynRetrans);
+    tcb.synOwed = true;
+  } else {
+    tcb.congestion.timeout(tcb.flight, tcb.mss, tcb.recovery === LOSS && tcb.retries > 1);
+    // R2018-11: the receiver may have reneged, forget what it had
+    tcb.scoreboard?.clear();
+    tcb.recovery = LOSS;
+    tcb.recover = tcb.sndNxt;
+    tcb.dupAcks = 0;
+    tcb.inflation = 0;
+    markAllLost(tcb);
+    tcb.rexmtOwed = true;
+  }
+  tcb.arm(T_REXMT, (ctx.now + tcb.rtt.rto) | 0);
+  ctx.markReady(tcb);
+  return Reason.plain;
+}
+
+function retryLimit(ctx: TcpContext, tcb: Tcb): number {
+  if (tcb.state === S.SYN_SENT) return ctx.config.synRetries;
+  if (tcb.state === S.SYN_RECEIVED) return ctx.config.synAckRetries;
+  return tcb.userClosed ? Math.min(ctx.config.retries, ctx.config.orphanRetries) : ctx.config.retries;
+}
+
+/** Zero-window probe, or the override of silly-window avoidance. MUST-36, MUST-37. */
+function persist(ctx: TcpContext, tcb: Tcb): number {
+  ctx.markReady(tcb);
+  if (tcb.sndWnd !== 0) {
+    tcb.forceSend = true;
+    return Reason.plain;
+  }
+  tcb.probes++;
+  const limit = tcb.userClosed ? ctx.config.orphanRetries : ctx.config.retries;
+  // Only silence counts: every answered probe sets `probes` back to 0 (MUST-37).
+  if (tcb.probes > limit) {
+    ctx.counters.bump(Mib.TcpExtTCPAbortOnTimeout);
+    fail(ctx, tcb, 'ETIMEDOUT');
+    return Reason['retries-used-up'];
+  }
+  ctx.counters.bump(Mib.TcpExtTCPWinProbe);
+  tcb.probeOwed = true;
+  tcb.probeBackoff++;
+  tcb.arm(T_PERSIST, (ctx.now + probeInterval(tcb)) | 0);
+  return Reason.plain;
+}
+
+/** RFC 9293 3.8.4: MUST-24 .. MUST-29, SHLD-12. */
+function keepAlive(ctx: TcpContext, tcb: Tcb): number {
+  if (tcb.keepIdle === 0 || tcb.state < S.ESTABLISHED) return Reason.plain;
+  const quiet = (ctx.now - tcb.lastHeardAt) | 0;
+  // MUST-26: nothing in flight and nothing heard for the whole interval
+  if (tcb.flight > 0 || quiet < tcb.keepIdle) {
+    tcb.keepProbes = 0;
+    tcb.arm(T_KEEP, (ctx.now + Math.max(1, tcb.keepIdle - (tcb.flight > 0 ? 0 : quiet))) | 0);
+    return Reason.plain;
+  }
+  if (tcb.keepProbes >= ctx.config.keepProbes) {
+    fail(ctx, tcb, 'ETIMEDOUT');
+    return Reason['keepalive-dead'];
+  }
+  tcb.keepProbes++;
+  ctx.counters.bump(Mib.TcpExtTCPKeepAlive);
+  tcb.keepOwed = true;
+  ctx.markReady(tcb);
+  tcb.arm(T_KEEP, (ctx.now + ctx.config.keepInterval) | 0);
+  return Reason.plain;
+}

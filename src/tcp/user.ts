@@ -1,0 +1,144 @@
+/**
+ * The user's calls of RFC 9293 3.10.1 .. 3.10.5 on one connection. Each changes the
+ * TCB and marks it ready; segments leave with the turn's output.
+ */
+import { Mib } from '../mib.js';
+import { Reason } from '../reasons.js';
+import type { TcpContext } from './context.js';
+import { armFinWait2 } from './input.js';
+import { fixedHeaders, updateMss } from './options.js';
+import { emitReset } from './output.js';
+import { fail } from './sender.js';
+import * as S from './state.js';
+import { T_KEEP, type Tcb } from './tcb.js';
+import { schedule } from './timers.js';
+import { windowUpdateDue, wscaleFor } from './window.js';
+
+/** Fields that both kinds of opening set, from the stack's configuration. */
+export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number, pathMtu: number): void {
+  const { config } = ctx;
+  tcb.iss = iss;
+  tcb.sndUna = iss;
+  tcb.sndNxt = iss;
+  tcb.recover = iss;
+  tcb.lostEdge = iss;
+  tcb.highRxt = iss;
+  tcb.tsOffset = tsOffset;
+  tcb.tsEnabled = config.timestamps;
+  tcb.sndLimit = config.sendBuffer;
+  tcb.rcvLimit = config.receiveBuffer;
+  tcb.ownWscale = wscaleFor(tcb.rcvLimit);
+  tcb.pathMtu = pathMtu;
+  // R9293-63: fixed headers only
+  tcb.advMss = pathMtu - fixedHeaders(tcb.version);
+  tcb.peerMss = tcb.advMss;
+  updateMss(tcb);
+  tcb.rcvMss = tcb.mss;
+  tcb.rtt.reset(config.rtoInit, config.rtoMin, config.rtoMax);
+  tcb.lastHeardAt = ctx.now;
+  tcb.lastSentAt = ctx.now;
+  tcb.progressAt = ctx.now;
+}
+
+/** 3.10.1 OPEN, active: R9293-71. */
+export function activeOpen(ctx: TcpContext, tcb: Tcb): void {
+  tcb.active = true;
+  tcb.moveTo(S.SYN_SENT);
+  // RCV.NXT is not known; the SYN's window field offers this much.
+  tcb.rcvAdv = 0;
+  tcb.synOwed = true;
+  ctx.counters.bump(Mib.TcpActiveOpens);
+  ctx.markReady(tcb);
+}
+
+/** 3.10.2 SEND. False: nothing was taken, the connection cannot send (any more). */
+export function send(ctx: TcpContext, tcb: Tcb, bytes: Uint8Array): boolean {
+  if (tcb.finQueued || tcb.state === S.CLOSED || tcb.state === S.TIME_WAIT) return false;
+  tcb.sendQueue.append(bytes);
+  ctx.charge(tcb);
+  if (!tcb.writable || ctx.memory > ctx.config.memory) tcb.sendBlocked = true;
+  ctx.markReady(tcb);
+  return true;
+}
+
+/** 3.10.3 RECEIVE. The window reopens as the user reads. */
+export function read(ctx: TcpContext, tcb: Tcb, max: number): Uint8Array | null {
+  const bytes = tcb.receiveQueue.read(max);
+  ctx.charge(tcb);
+  if (bytes !== null && tcb.state >= S.ESTABLISHED && !tcb.peerClosed && windowUpdateDue(tcb)) {
+    tcb.ackNow = true;
+    ctx.markReady(tcb);
+  }
+  return bytes;
+}
+
+/** 3.10.4 CLOSE of our sending side: R9293-43, R9293-44, R9293-45. */
+export function shutdown(ctx: TcpContext, tcb: Tcb): boolean {
+  if (tcb.finQueued) return true;
+  switch (tcb.state) {
+    case S.SYN_SENT:
+    case S.SYN_RECEIVED:
+      tcb.finQueued = true;
+      return true;
+    case S.ESTABLISHED:
+      tcb.finQueued = true;
+      tcb.moveTo(S.FIN_WAIT_1);
+      break;
+    case S.CLOSE_WAIT:
+      tcb.finQueued = true;
+      tcb.moveTo(S.LAST_ACK);
+      break;
+    default:
+      return false;
+  }
+  ctx.markReady(tcb);
+  return true;
+}
+
+/**
+ * 3.10.4 CLOSE as programs know it: nobody reads any more. Returns the reason when
+ * the connection ended at once (CLOSED), else `plain`.
+ */
+export function close(ctx: TcpContext, tcb: Tcb): number {
+  const state = tcb.state;
+  if (state === S.CLOSED || state === S.TIME_WAIT) return Reason.plain;
+  if (tcb.lingerZero) {
+    if (state >= S.ESTABLISHED) ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
+    return abort(ctx, tcb, Reason['linger-abort']);
+  }
+  // R9293-46
+  if (state === S.SYN_SENT) {
+    fail(ctx, tcb, null);
+    return Reason['user-abort'];
+  }
+  // SHLD-3: received data is still unread
+  if (tcb.readable > 0) {
+    ctx.counters.bump(Mib.TcpExtTCPAbortOnClose);
+    return abort(ctx, tcb, Reason['unread-abort']);
+  }
+  shutdown(ctx, tcb);
+  tcb.userClosed = true;
+  armFinWait2(ctx, tcb);
+  schedule(ctx, tcb);
+  return Reason.plain;
+}
+
+/** 3.10.5 ABORT: R9293-48, R9293-49. */
+export function abort(ctx: TcpContext, tcb: Tcb, reason: number): number {
+  const state = tcb.state;
+  const reset = state >= S.SYN_RECEIVED && state <= S.CLOSE_WAIT;
+  if (reset && !emitReset(ctx, tcb, reason)) ctx.counters.bump(Mib.TcpExtTCPAbortFailed);
+  tcb.receiveQueue.clear();
+  fail(ctx, tcb, null);
+  ctx.charge(tcb);
+  return reason;
+}
+
+/** Keep-alive: MUST-24, MUST-25. `idle` in ms, 0 switches off. */
+export function setKeepAlive(ctx: TcpContext, tcb: Tcb, idle: number): void {
+  tcb.keepIdle = idle;
+  tcb.keepProbes = 0;
+  if (idle > 0) tcb.arm(T_KEEP, (ctx.now + idle) | 0);
+  else tcb.disarm(T_KEEP);
+  schedule(ctx, tcb);
+}

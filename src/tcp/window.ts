@@ -1,0 +1,39 @@
+/**
+ * The receive window: how much is offered, and when a change is worth an ACK of its
+ * own (RFC 9293 3.8.6.2.2, MUST-39).
+ */
+import { after } from '../seqnum.js';
+import type { Tcb } from './tcb.js';
+
+/** Largest shift of RFC 7323 2.3. */
+export const MAX_WSCALE = 14;
+
+/** The shift needed to offer `limit` bytes in 16 bits. */
+export function wscaleFor(limit: number): number {
+  let shift = 0;
+  while (shift < MAX_WSCALE && limit > 65535 * 2 ** shift) shift++;
+  return shift;
+}
+
+/**
+ * The right edge that could be offered now. SHLD-14: never left of the present one.
+ * R9293-62: it moves only once it moves by min(half the buffer, one MSS).
+ */
+export function rightEdge(tcb: Tcb): number {
+  const free = tcb.rcvLimit - tcb.receiveQueue.length;
+  const edge = (tcb.rcvNxt + (free > 0 ? free : 0)) | 0;
+  if (!after(edge, tcb.rcvAdv)) return tcb.rcvAdv;
+  const gain = (edge - tcb.rcvAdv) | 0;
+  return gain >= Math.min(tcb.rcvLimit >> 1, tcb.rcvMss) ? edge : tcb.rcvAdv;
+}
+
+/** The user read: is the window worth announcing although nothing is owed? */
+export function windowUpdateDue(tcb: Tcb): boolean {
+  const edge = rightEdge(tcb);
+  const gain = (edge - tcb.rcvAdv) | 0;
+  if (gain <= 0) return false;
+  // A closed or nearly closed window is reopened at the first useful step; an open one only by large steps.
+  const offered = tcb.rcvWnd;
+  const small = Math.min(tcb.rcvLimit >> 1, 2 * tcb.rcvMss);
+  return offered < small ? gain >= Math.min(tcb.rcvLimit >> 1, tcb.rcvMss) : gain >= tcb.rcvLimit >> 1;
+}
