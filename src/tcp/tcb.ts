@@ -58,6 +58,14 @@ export class Tcb {
   localPort = 0;
   remotePort = 0;
   version = 4;
+  /** In SYN-RECEIVED on behalf of a listener, counted there. */
+  halfOpen = false;
+  /** The user's handle is void: close() or abort() was called. */
+  released = false;
+  /** Counted among the stack's orphans. */
+  orphan = false;
+  /** TIME-WAIT record that this connection replaced, to go back to (RFC 1122 4.2.2.13 (2)); kept by the stack. */
+  revert: unknown = null;
   /** Flow hash, kept so that removal needs no second hashing. */
   hash = 0;
 

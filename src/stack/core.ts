@@ -1,0 +1,234 @@
+/**
+ * What the parts of one stack share: tables, keys, limits, work lists. The other files
+ * of this folder are functions over it; `Stack` is the face.
+ *
+ * Memory: connections by knob tcp_max_connections, TIME-WAIT records by the policy's
+ * capacity, half-open ones by the listeners' backlogs, logs by LOG_LIMIT, path MTUs by
+ * PATH_LIMIT.
+ */
+import { Counters } from '../mib.js';
+import { reasonCount } from '../reasons.js';
+import { TcpContext } from '../tcp/context.js';
+import * as S from '../tcp/state.js';
+import type { Tcb } from '../tcp/tcb.js';
+import { TimerWheel } from '../time/wheel.js';
+import { HostCache } from '../timewait/host-cache.js';
+import type { Policy } from '../timewait/policy.js';
+import { TimeWaitTable, RecordCursor } from '../timewait/table.js';
+import type { Address } from '../wire/address.js';
+import { IpHeader } from '../wire/ip.js';
+import { PacketRing } from '../wire/ring.js';
+import { Segment } from '../wire/segment.js';
+import type { StackOptions } from './api.js';
+import { DecisionLog } from './decisions.js';
+import { FlowTable } from './flow-table.js';
+import { Knobs } from './knobs.js';
+import type { Listener } from './listener.js';
+import { HookContext } from './hook-context.js';
+import { PortPicker } from './ports.js';
+import { KeyedRandom, deriveKey } from './random.js';
+import { SipHash } from './siphash.js';
+
+/** Handles of the flow table: this bit set means a TIME-WAIT record. */
+export const RECORD = 1 << 30;
+
+/** Path MTUs remembered at most. */
+export const PATH_LIMIT = 256;
+
+export interface LocalAddress {
+  readonly address: Address;
+  readonly prefix: number;
+}
+
+export class Core {
+  readonly counters = new Counters();
+  readonly reasonCounts = new Float64Array(reasonCount);
+  readonly knobs = new Knobs();
+  readonly random: KeyedRandom;
+  readonly isnHash: SipHash;
+  readonly portHash: SipHash;
+  readonly stampHash: SipHash;
+  readonly ports: PortPicker;
+  readonly tx: PacketRing;
+  readonly ctx: TcpContext;
+  readonly flows: FlowTable;
+  readonly records: TimeWaitTable;
+  readonly record: RecordCursor;
+  readonly hosts: HostCache;
+  readonly hooks: HookContext;
+  readonly log = new DecisionLog();
+  readonly ip = new IpHeader();
+  readonly segment = new Segment();
+  readonly addresses: readonly LocalAddress[];
+  readonly mtu: number;
+  /** Path MTU by remote address, when lower than the link's. */
+  readonly paths = new Map<string, number>();
+
+  /** Connections by id; freed ids are used again. */
+  readonly tcbs: (Tcb | null)[] = [];
+  readonly freeIds: number[] = [];
+  connections = 0;
+  orphans = 0;
+  serial = 0;
+  /** Live connections per local port, for bind. */
+  readonly portUsers = new Int32Array(65536);
+  readonly listeners = new Map<number, Listener[]>();
+  readonly raisedListeners: Listener[] = [];
+  /** Echo replies sent in the present second (knob icmp_ratelimit). */
+  icmpWindow = 0;
+  icmpCount = 0;
+
+  constructor(
+    options: StackOptions,
+    addresses: readonly LocalAddress[],
+    public policy: Policy,
+  ) {
+    const { seed, now } = options;
+    this.addresses = addresses;
+    this.mtu = options.mtu;
+    this.random = new KeyedRandom(seed);
+    this.isnHash = new SipHash(deriveKey(seed, 1));
+    this.portHash = new SipHash(deriveKey(seed, 2));
+    this.stampHash = new SipHash(deriveKey(seed, 3));
+    this.ports = new PortPicker(this.random);
+    this.tx = new PacketRing(options.txSlots ?? 256, Math.max(2048, 1 << Math.ceil(Math.log2(options.mtu))));
+    this.ctx = new TcpContext(this.counters, this.tx, new TimerWheel(now));
+    this.ctx.now = now;
+    this.records = new TimeWaitTable(now);
+    this.record = this.records.cursor();
+    this.hosts = new HostCache(deriveKey(seed, 5));
+    this.flows = new FlowTable(deriveKey(seed, 4), this);
+    this.hooks = new HookContext(this);
+  }
+
+  /** FlowTable's question: does this handle belong to the tuple? */
+  sameTuple(
+    handle: number,
+    l0: number,
+    l1: number,
+    l2: number,
+    l3: number,
+    r0: number,
+    r1: number,
+    r2: number,
+    r3: number,
+    localPort: number,
+    remotePort: number,
+  ): boolean {
+    if ((handle & RECORD) !== 0) {
+      return this.records.sameTuple(handle & ~RECORD, l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort);
+    }
+    const t = this.tcbs[handle]!;
+    return (
+      t.remote3 === r3 &&
+      t.remotePort === remotePort &&
+      t.localPort === localPort &&
+      t.local3 === l3 &&
+      t.remote2 === r2 &&
+      t.local2 === l2 &&
+      t.remote1 === r1 &&
+      t.local1 === l1 &&
+      t.remote0 === r0 &&
+      t.local0 === l0
+    );
+  }
+
+  /** Takes a new connection into the tables. Its tuple and hash are set. */
+  attach(tcb: Tcb): void {
+    const id = this.freeIds.pop() ?? this.tcbs.length;
+    this.tcbs[id] = tcb;
+    tcb.id = id;
+    tcb.serial = ++this.serial;
+    this.ctx.wheel.ensure(id);
+    this.flows.insert(tcb.hash, id);
+    this.connections++;
+    this.portUsers[tcb.localPort]!++;
+  }
+
+  /** Takes a connection out of the tables; the flow entry goes unless a record took its place. */
+  detach(tcb: Tcb, replacement: number): void {
+    if (tcb.id < 0) return;
+    if (replacement >= 0) this.flows.replace(tcb.hash, tcb.id, replacement);
+    else this.flows.remove(tcb.hash, tcb.id);
+    this.ctx.wheel.cancel(tcb.id);
+    this.tcbs[tcb.id] = null;
+    this.freeIds.push(tcb.id);
+    tcb.id = -1;
+    this.connections--;
+    this.portUsers[tcb.localPort]!--;
+    if (tcb.orphan) this.orphans--;
+    if (tcb.halfOpen) {
+      tcb.halfOpen = false;
+      const listener = tcb.owner as Listener | null;
+      if (listener !== null) listener.halfOpen--;
+    }
+  }
+
+  /** The listener for a local address and port: the exact address before the wildcard. */
+  findListener(l0: number, l1: number, l2: number, l3: number, port: number, version: number): Listener | null {
+    const list = this.listeners.get(port);
+    if (list === undefined) return null;
+    let wildcard: Listener | null = null;
+    for (const listener of list) {
+      if (listener.matchesExactly(l0, l1, l2, l3)) return listener;
+      if (listener.wildcardFor(version)) wildcard = listener;
+    }
+    return wildcard;
+  }
+
+  isLocal(w0: number, w1: number, w2: number, w3: number): boolean {
+    for (const { address } of this.addresses) {
+      const w = address.words;
+      if (w[3] === w3 && w[2] === w2 && w[1] === w1 && w[0] === w0) return true;
+    }
+    return false;
+  }
+
+  /** RFC 6528: ISN = M + F(tuple, key), M counting 4 microseconds (SHLD-1, MUST-8). */
+  freshIsn(l0: number, l1: number, l2: number, l3: number, r0: number, r1: number, r2: number, r3: number, localPort: number, remotePort: number): number {
+    return (Math.imul(this.ctx.now, 250) + this.isnHash.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0)) | 0;
+  }
+
+  /** Counts a decision and, while tracing, keeps it. */
+  decide(reason: number, stateNumber: number, segment: Segment | null): number {
+    this.reasonCounts[reason]! += 1;
+    if (reason !== 0 && this.log.on && segment !== null) {
+      this.log.decision(this.ctx.now, segment, reason, S.stateNames[stateNumber]!);
+    }
+    return reason;
+  }
+
+  /** Settings of tcp/ from the knobs. */
+  refresh(): void {
+    const k = (name: string): number => this.knobs.get(name);
+    const c = this.ctx.config;
+    c.timestamps = k('net.ipv4.tcp_timestamps') !== 0;
+    c.sack = k('net.ipv4.tcp_sack') !== 0;
+    c.windowScaling = k('net.ipv4.tcp_window_scaling') !== 0;
+    c.rtoInit = k('net.ipv4.tcp_rto_init');
+    c.rtoMin = k('net.ipv4.tcp_rto_min');
+    c.rtoMax = k('net.ipv4.tcp_rto_max');
+    c.delack = k('net.ipv4.tcp_delack');
+    c.synRetries = k('net.ipv4.tcp_syn_retries');
+    c.synAckRetries = k('net.ipv4.tcp_synack_retries');
+    c.retries = k('net.ipv4.tcp_retries2');
+    c.orphanRetries = k('net.ipv4.tcp_orphan_retries') || 8;
+    c.keepIdle = k('net.ipv4.tcp_keepalive_time');
+    c.keepInterval = k('net.ipv4.tcp_keepalive_intvl');
+    c.keepProbes = k('net.ipv4.tcp_keepalive_probes');
+    c.userTimeout = k('net.ipv4.tcp_user_timeout');
+    c.finTimeout = k('net.ipv4.tcp_fin_timeout');
+    c.challengeLimit = k('net.ipv4.tcp_challenge_ack_limit');
+    c.challengePeriod = k('net.ipv4.tcp_challenge_ack_period');
+    c.invalidRatelimit = k('net.ipv4.tcp_invalid_ratelimit');
+    c.maxRanges = k('net.ipv4.tcp_max_reassembly');
+    c.ttl = k('net.ipv4.ip_default_ttl');
+    c.sendBuffer = k('net.ipv4.tcp_wmem');
+    c.receiveBuffer = k('net.ipv4.tcp_rmem');
+    c.memory = k('net.ipv4.tcp_mem');
+  }
+
+  count(id: number): void {
+    this.counters.bump(id);
+  }
+}

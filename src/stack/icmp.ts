@@ -1,0 +1,137 @@
+/**
+ * ICMP and ICMPv6: echo requests are answered, errors go to the connection they name
+ * (MUST-54) after the sequence check of RFC 5927 4.1.
+ */
+import { after, before } from '../seqnum.js';
+import { Mib } from '../mib.js';
+import { Reason } from '../reasons.js';
+import { EV_SOFT_ERROR, type ConnectionError } from '../tcp/events.js';
+import { updateMss } from '../tcp/options.js';
+import { fail, markAllLost } from '../tcp/sender.js';
+import * as S from '../tcp/state.js';
+import type { Tcb } from '../tcp/tcb.js';
+import {
+  ECHO_REQUEST,
+  IcmpMessage,
+  PACKET_TOO_BIG,
+  PARAMETER_PROBLEM,
+  SOURCE_QUENCH,
+  TIME_EXCEEDED,
+  UNREACHABLE,
+  isHardError,
+  writeEchoReply,
+} from '../wire/icmp.js';
+import { LOAD_OK } from '../wire/segment.js';
+import { RECORD, type Core } from './core.js';
+import { rememberPath } from './path.js';
+
+const TCP = 6;
+/** RFC 1191 allows 68, RFC 8200 asks for 1280; below 552 an IPv4 path is not believed (Linux min_pmtu). */
+const SMALLEST_V4 = 552;
+const SMALLEST_V6 = 1280;
+
+const message = new IcmpMessage();
+
+/** An ICMP packet for one of our addresses; the header is in `core.ip`. */
+export function icmpArrives(core: Core): number {
+  core.count(Mib.IcmpInMsgs);
+  if (message.load(core.ip) !== LOAD_OK) {
+    core.count(Mib.IcmpInErrors);
+    return Reason['icmp-bad'];
+  }
+  switch (message.kind) {
+    case ECHO_REQUEST:
+      return echo(core);
+    case SOURCE_QUENCH:
+      // MUST-55
+      return Reason['icmp-quench'];
+    case UNREACHABLE:
+    case PACKET_TOO_BIG:
+      core.count(Mib.IcmpInDestUnreachs);
+      return error(core);
+    case TIME_EXCEEDED:
+      core.count(Mib.IcmpInTimeExcds);
+      return error(core);
+    case PARAMETER_PROBLEM:
+      core.count(Mib.IcmpInParmProbs);
+      return error(core);
+  }
+  return Reason['ip-protocol'];
+}
+
+function echo(core: Core): number {
+  core.count(Mib.IcmpInEchos);
+  const second = (core.ctx.now / 1000) | 0;
+  if (second !== core.icmpWindow) {
+    core.icmpWindow = second;
+    core.icmpCount = 0;
+  }
+  const { tx, ip } = core;
+  if (++core.icmpCount > core.knobs.get('net.ipv4.icmp_ratelimit') || tx.free === 0 || ip.totalLength > tx.slotSize) {
+    core.count(Mib.IcmpOutRateLimited);
+    return Reason['icmp-limited'];
+  }
+  tx.push(writeEchoReply(ip, tx.bytes, tx.tailOffset()), Reason['icmp-echo']);
+  core.count(Mib.IcmpOutEchoReps);
+  return Reason['icmp-echo'];
+}
+
+/** RFC 9293 3.9.2.2, RFC 5927. */
+function error(core: Core): number {
+  const m = message;
+  if (!m.quotedOk || m.quotedProtocol !== TCP) return Reason['icmp-unmatched'];
+  // The quoted packet is one of ours: its source is our end.
+  const handle = core.flows.find(
+    m.src0,
+    m.src1,
+    m.src2,
+    m.src3,
+    m.dst0,
+    m.dst1,
+    m.dst2,
+    m.dst3,
+    m.srcPort,
+    m.dstPort,
+  );
+  if (handle < 0 || (handle & RECORD) !== 0) return Reason['icmp-unmatched'];
+  const tcb = core.tcbs[handle]!;
+  // RFC 5927 4.1: it must quote something in flight
+  if (before(m.seq, tcb.sndUna) || !after(tcb.sndNxt, m.seq)) {
+    core.count(Mib.TcpExtOutOfWindowIcmps);
+    return Reason['icmp-out-of-window'];
+  }
+  if (m.kind === PACKET_TOO_BIG) return tooBig(core, tcb, m.mtu);
+  const errno = errnoOf(m.kind);
+  const synchronizedState = tcb.state >= S.ESTABLISHED;
+  if (isHardError(m) && !synchronizedState) {
+    core.count(Mib.TcpAttemptFails);
+    fail(core.ctx, tcb, m.kind === UNREACHABLE && errno === 'EHOSTUNREACH' ? hardErrno(m.code) : errno);
+    return Reason['icmp-hard'];
+  }
+  tcb.softError = errno;
+  core.ctx.raise(tcb, EV_SOFT_ERROR);
+  return isHardError(m) ? Reason['icmp-hard-as-soft'] : Reason['icmp-soft'];
+}
+
+/** Destination unreachable code 2..4: protocol and port unreachable mean refused. */
+function hardErrno(code: number): ConnectionError {
+  return code === 2 || code === 3 || code === 4 ? 'ECONNREFUSED' : 'EHOSTUNREACH';
+}
+
+function errnoOf(kind: number): ConnectionError {
+  return kind === PARAMETER_PROBLEM ? 'EPROTO' : 'EHOSTUNREACH';
+}
+
+/** RFC 1191 3, RFC 8201 4: smaller segments from now on, what was lost is resent at once. */
+function tooBig(core: Core, tcb: Tcb, mtu: number): number {
+  const smallest = tcb.version === 4 ? SMALLEST_V4 : SMALLEST_V6;
+  const claimed = Math.max(mtu, smallest);
+  if (mtu < 68 || claimed >= tcb.pathMtu) return Reason['icmp-pmtu-ignored'];
+  tcb.pathMtu = claimed;
+  updateMss(tcb);
+  rememberPath(core, tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3, claimed);
+  // R5681-8 leaves cwnd alone but for its unit; the packet was dropped, not the path congested.
+  if (tcb.state >= S.ESTABLISHED) markAllLost(tcb);
+  core.ctx.markReady(tcb);
+  return Reason['icmp-pmtu'];
+}

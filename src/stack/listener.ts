@@ -1,0 +1,53 @@
+/**
+ * A listening socket: its queue of half-open connections is a count (they are
+ * ordinary connections in SYN-RECEIVED), its accept queue a list. Both are bounded.
+ */
+import type { Tcb } from '../tcp/tcb.js';
+import { formatWords } from '../wire/address.js';
+import type { Endpoint } from './api.js';
+
+export class Listener {
+  readonly kind = 'listener' as const;
+  /** Connections of this listener in SYN-RECEIVED. */
+  halfOpen = 0;
+  readonly accepted: Tcb[] = [];
+  user: unknown = null;
+  inRaised = false;
+  closed = false;
+
+  constructor(
+    /** null: any address. */
+    readonly words: Int32Array | null,
+    readonly port: number,
+    readonly backlog: number,
+    /** 4: IPv4 only, 6: IPv6 only, 0: both. */
+    readonly family: 0 | 4 | 6,
+    readonly reuseAddress: boolean,
+    readonly reusePort: boolean,
+  ) {}
+
+  get waiting(): number {
+    return this.accepted.length;
+  }
+
+  get local(): Endpoint {
+    const family = this.family === 4 ? 4 : 6;
+    if (this.words === null) return { address: family === 4 ? '0.0.0.0' : '::', port: this.port, family };
+    const [a, b, c, d] = this.words as unknown as [number, number, number, number];
+    return { address: formatWords(a, b, c, d), port: this.port, family };
+  }
+
+  matchesExactly(w0: number, w1: number, w2: number, w3: number): boolean {
+    const w = this.words;
+    return w !== null && w[3] === w3 && w[2] === w2 && w[1] === w1 && w[0] === w0;
+  }
+
+  wildcardFor(version: number): boolean {
+    return this.words === null && (this.family === 0 || this.family === version);
+  }
+
+  /** Linux sk_acceptq_is_full: the queue may hold backlog + 1. */
+  get full(): boolean {
+    return this.accepted.length > this.backlog;
+  }
+}

@@ -1,0 +1,154 @@
+/** RFC 9293 3.10.7.1 CLOSED and 3.10.7.2 LISTEN, and the listener's queues. */
+import { Mib } from '../mib.js';
+import { Reason } from '../reasons.js';
+import { textOnSyn } from '../tcp/input.js';
+import { peerOptions } from '../tcp/options.js';
+import * as S from '../tcp/state.js';
+import { Tcb } from '../tcp/tcb.js';
+import { prepare } from '../tcp/user.js';
+import { KEEP, fateOf, reasonOf } from '../timewait/policy.js';
+import { ACK, FIN, RST, SYN, type Segment } from '../wire/segment.js';
+import type { Core } from './core.js';
+import type { Listener } from './listener.js';
+import { pathMtu } from './path.js';
+import { replyReset } from './reply.js';
+
+/** No connection and no listener. */
+export function closedState(core: Core, segment: Segment): number {
+  // R9293-10
+  if ((segment.flags & RST) !== 0) return core.decide(Reason['closed-rst-in'], S.CLOSED, segment);
+  replyReset(core, segment, Reason['closed-rst']);
+  return core.decide(Reason['closed-rst'], S.CLOSED, segment);
+}
+
+/** A segment for a listener and no connection. */
+export function listenState(core: Core, listener: Listener, segment: Segment): number {
+  const { flags } = segment;
+  // First, check for a RST (R9293-11)
+  if ((flags & RST) !== 0) return core.decide(Reason['listen-rst-in'], S.LISTEN, segment);
+  // Second, check for an ACK (R9293-12)
+  if ((flags & ACK) !== 0) {
+    replyReset(core, segment, Reason['listen-ack']);
+    return core.decide(Reason['listen-ack'], S.LISTEN, segment);
+  }
+  // Third, check for a SYN
+  if ((flags & SYN) === 0) return core.decide(Reason['listen-no-syn'], S.LISTEN, segment);
+  if ((flags & FIN) !== 0) return core.decide(Reason['listen-syn-fin'], S.LISTEN, segment);
+  // The host's memory may refuse it (tcp_tw_recycle)
+  const judged = core.policy.synArrives(segment, core.hooks.about(segment));
+  if (fateOf(judged) !== KEEP) {
+    core.count(Mib.TcpExtPAWSPassive);
+    return core.decide(reasonOf(judged), S.LISTEN, segment);
+  }
+  const iss = core.freshIsn(
+    segment.dst0,
+    segment.dst1,
+    segment.dst2,
+    segment.dst3,
+    segment.src0,
+    segment.src1,
+    segment.src2,
+    segment.src3,
+    segment.dstPort,
+    segment.srcPort,
+  );
+  const tcb = passiveOpen(core, listener, segment, iss, false);
+  return typeof tcb === 'number' ? core.decide(tcb, S.LISTEN, segment) : Reason.plain;
+}
+
+/**
+ * R9293-13: a new connection in SYN-RECEIVED, or the reason why not. `overTimeWait`:
+ * the SYN replaces a TIME-WAIT record and skips the limit of half-open connections
+ * (Linux tcp_conn_request with a fixed ISN).
+ */
+export function passiveOpen(
+  core: Core,
+  listener: Listener,
+  segment: Segment,
+  iss: number,
+  overTimeWait: boolean,
+): Tcb | number {
+  if (listener.full) {
+    core.count(Mib.TcpExtListenOverflows);
+    core.count(Mib.TcpExtListenDrops);
+    return Reason['listen-accept-queue-full'];
+  }
+  const limit = Math.min(core.knobs.get('net.ipv4.tcp_max_syn_backlog'), Math.max(listener.backlog, 8));
+  if (!overTimeWait && listener.halfOpen >= limit) {
+    core.count(Mib.TcpExtTCPReqQFullDrop);
+    core.count(Mib.TcpExtListenDrops);
+    return Reason['listen-syn-queue-full'];
+  }
+  if (core.connections >= core.knobs.get('net.ipv4.tcp_max_connections') || core.ctx.memory > core.ctx.config.memory) {
+    core.count(Mib.TcpExtListenDrops);
+    return Reason['listen-memory'];
+  }
+  const tcb = new Tcb();
+  tupleFromSegment(core, tcb, segment);
+  tcb.owner = listener;
+  tcb.halfOpen = true;
+  listener.halfOpen++;
+  tcb.reuseAddress = listener.reuseAddress;
+  tcb.reusePort = listener.reusePort;
+  const { ctx } = core;
+  prepare(ctx, tcb, iss, stampOffset(core, tcb), pathMtu(core, segment.src0, segment.src1, segment.src2, segment.src3));
+  tcb.irs = segment.seq;
+  tcb.rcvNxt = (segment.seq + 1) | 0;
+  tcb.rcvAdv = (tcb.rcvNxt + Math.min(65535, tcb.rcvLimit)) | 0;
+  peerOptions(ctx, tcb, segment);
+  tcb.sndWnd = segment.wnd;
+  tcb.maxSndWnd = segment.wnd;
+  tcb.sndWl1 = segment.seq;
+  tcb.moveTo(S.SYN_RECEIVED);
+  core.attach(tcb);
+  textOnSyn(ctx, tcb, segment);
+  tcb.synOwed = true;
+  ctx.markReady(tcb);
+  core.log.states(ctx.now, tcb, 0);
+  return tcb;
+}
+
+function tupleFromSegment(core: Core, tcb: Tcb, s: Segment): void {
+  tcb.version = s.version;
+  tcb.local0 = s.dst0;
+  tcb.local1 = s.dst1;
+  tcb.local2 = s.dst2;
+  tcb.local3 = s.dst3;
+  tcb.remote0 = s.src0;
+  tcb.remote1 = s.src1;
+  tcb.remote2 = s.src2;
+  tcb.remote3 = s.src3;
+  tcb.localPort = s.dstPort;
+  tcb.remotePort = s.srcPort;
+  tcb.hash = core.flows.hashOf(s.dst0, s.dst1, s.dst2, s.dst3, s.src0, s.src1, s.src2, s.src3, s.dstPort, s.srcPort);
+}
+
+/** R7323-53: an offset keyed by the tuple, constant while the stack lives, so that reincarnations see a rising clock (R6191-8). */
+export function stampOffset(core: Core, t: Tcb): number {
+  return core.stampHash.hashTuple(
+    t.local0,
+    t.local1,
+    t.local2,
+    t.local3,
+    t.remote0,
+    t.remote1,
+    t.remote2,
+    t.remote3,
+    t.localPort,
+    t.remotePort,
+    0,
+  );
+}
+
+/** The handshake is complete: the connection moves to the accept queue. */
+export function completed(core: Core, tcb: Tcb): void {
+  const listener = tcb.owner as Listener;
+  tcb.halfOpen = false;
+  listener.halfOpen--;
+  listener.accepted.push(tcb);
+  core.count(Mib.TcpPassiveOpens);
+  if (!listener.inRaised) {
+    listener.inRaised = true;
+    core.raisedListeners.push(listener);
+  }
+}

@@ -1,0 +1,22 @@
+/** Path MTUs: per remote host, only where lower than the link's (RFC 1191 6.3). */
+import { PATH_LIMIT, type Core } from './core.js';
+
+function key(w0: number, w1: number, w2: number, w3: number): string {
+  return `${w0},${w1},${w2},${w3}`;
+}
+
+export function pathMtu(core: Core, w0: number, w1: number, w2: number, w3: number): number {
+  if (core.paths.size === 0) return core.mtu;
+  return core.paths.get(key(w0, w1, w2, w3)) ?? core.mtu;
+}
+
+/** Remembers a lower MTU; the oldest entry goes when the list is full. */
+export function rememberPath(core: Core, w0: number, w1: number, w2: number, w3: number, mtu: number): void {
+  const k = key(w0, w1, w2, w3);
+  core.paths.delete(k);
+  if (core.paths.size >= PATH_LIMIT) {
+    const oldest = core.paths.keys().next().value;
+    if (oldest !== undefined) core.paths.delete(oldest);
+  }
+  core.paths.set(k, mtu);
+}

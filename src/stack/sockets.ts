@@ -1,0 +1,101 @@
+/** What a stack holds, as plain rows: for `ss`, `tcpInfo()` and counts per state. */
+import * as S from '../tcp/state.js';
+import { LOSS, OPEN, T_DELACK, T_KEEP, T_PERSIST, T_REXMT, type Tcb } from '../tcp/tcb.js';
+import type { SocketRow, TcpInfo } from './api.js';
+import type { Core } from './core.js';
+
+export function tcpInfo(tcb: Tcb): TcpInfo {
+  return {
+    state: tcb.stateName,
+    congestion: tcb.congestion.name,
+    caState: tcb.recovery === OPEN ? (tcb.dupAcks > 0 ? 'disorder' : 'open') : tcb.recovery === LOSS ? 'loss' : 'recovery',
+    rto: tcb.rtt.rto,
+    srtt: tcb.rtt.srtt,
+    rttvar: tcb.rtt.rttvar,
+    sndCwnd: tcb.congestion.cwnd,
+    sndSsthresh: tcb.congestion.ssthresh,
+    sndMss: tcb.mss,
+    rcvMss: tcb.rcvMss,
+    advMss: tcb.advMss,
+    pmtu: tcb.pathMtu,
+    sndWnd: tcb.sndWnd,
+    rcvWnd: tcb.rcvWnd,
+    sndWscale: tcb.sndWscale,
+    rcvWscale: tcb.rcvWscale,
+    timestamps: tcb.tsEnabled,
+    sack: tcb.sackEnabled,
+    unacked: tcb.flight,
+    retrans: tcb.retries,
+    totalRetrans: tcb.totalRetrans,
+    backoff: tcb.rtt.backoff,
+    bytesAcked: tcb.bytesAcked,
+    bytesReceived: tcb.bytesReceived,
+    segsIn: tcb.segsIn,
+    segsOut: tcb.segsOut,
+  };
+}
+
+/** ss's timer column: the first of these that runs. */
+function timerOf(core: Core, tcb: Tcb): { timer: string; timerLeft: number } {
+  const kinds = [
+    [T_REXMT, 'on'],
+    [T_PERSIST, 'persist'],
+    [T_KEEP, 'keepalive'],
+    [T_DELACK, 'on'],
+  ] as const;
+  for (const [index, name] of kinds) {
+    if (tcb.isArmed(index)) return { timer: name, timerLeft: Math.max(0, (tcb.deadlines[index]! - core.ctx.now) | 0) };
+  }
+  return { timer: '', timerLeft: 0 };
+}
+
+/** Listeners, connections and records, in this order, at most `limit`. */
+export function sockets(core: Core, limit: number): SocketRow[] {
+  const rows: SocketRow[] = [];
+  for (const list of core.listeners.values()) {
+    for (const listener of list) {
+      if (rows.length >= limit) return rows;
+      const { local, waiting, backlog } = listener;
+      rows.push({ state: 'LISTEN', local, remote: null, recvQ: waiting, sendQ: backlog, timer: '', timerLeft: 0, retransmits: 0 });
+    }
+  }
+  for (const tcb of core.tcbs) {
+    if (tcb === null) continue;
+    if (rows.length >= limit) return rows;
+    rows.push({
+      state: tcb.stateName,
+      local: tcb.local,
+      remote: tcb.remote,
+      recvQ: tcb.readable,
+      sendQ: tcb.queued,
+      ...timerOf(core, tcb),
+      retransmits: tcb.retries,
+    });
+  }
+  const { records } = core;
+  for (let i = records.first(); i >= 0 && rows.length < limit; i = records.next(i)) {
+    const record = core.record.at(i);
+    const { local, remote } = records.endpoints(i);
+    rows.push({
+      state: record.finWait2 ? 'FIN-WAIT-2' : 'TIME-WAIT',
+      local,
+      remote,
+      recvQ: 0,
+      sendQ: 0,
+      timer: 'timewait',
+      timerLeft: Math.max(0, (record.expiresAt - core.ctx.now) | 0),
+      retransmits: 0,
+    });
+  }
+  return rows;
+}
+
+export function stateCounts(core: Core): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const name of S.stateNames) counts[name] = 0;
+  for (const list of core.listeners.values()) counts['LISTEN']! += list.length;
+  for (const tcb of core.tcbs) if (tcb !== null) counts[tcb.stateName]! += 1;
+  counts['TIME-WAIT']! += core.records.count - core.records.finWait2Count;
+  counts['FIN-WAIT-2']! += core.records.finWait2Count;
+  return counts;
+}

@@ -1,0 +1,445 @@
+/**
+ * The engine: many connections, their listeners and TIME-WAIT records, on the
+ * addresses of one host. Sans-I/O: bytes and the time go in, bytes, events and the
+ * next deadline come out. The order of calls stands in api.ts.
+ */
+import { Mib, type Counters } from '../mib.js';
+import { Reason } from '../reasons.js';
+import { segmentArrives } from '../tcp/input.js';
+import { output } from '../tcp/output.js';
+import * as S from '../tcp/state.js';
+import type { Tcb } from '../tcp/tcb.js';
+import { timersDue } from '../tcp/timers.js';
+import * as user from '../tcp/user.js';
+import { findPolicy, nearestPolicies } from '../timewait/policies/registry.js';
+import type { Policy } from '../timewait/policy.js';
+import { isBroadcastV4, isLoopback, isMulticast, isUnspecified, parsePrefix } from '../wire/address.js';
+import { LOAD_BAD_CHECKSUM, LOAD_BAD_OPTION, LOAD_OK } from '../wire/segment.js';
+import type { PacketRing } from '../wire/ring.js';
+import * as active from './active.js';
+import type {
+  ConnectOptions,
+  ConnectionHandle,
+  Decision,
+  Errno,
+  ListenOptions,
+  ListenerHandle,
+  Pollable,
+  SocketRow,
+  StackApi,
+  StackOptions,
+  StateChange,
+  TcpInfo,
+} from './api.js';
+import { Core, RECORD, type LocalAddress } from './core.js';
+import { icmpArrives } from './icmp.js';
+import type { Listener } from './listener.js';
+import { closedState, completed, listenState } from './passive.js';
+import { replyReset } from './reply.js';
+import { sockets, stateCounts, tcpInfo } from './sockets.js';
+import { becomeRecord, expireRecords, recordArrives, revert } from './time-wait.js';
+
+const ICMP = 1;
+const TCP = 6;
+const ICMPV6 = 58;
+const DEFAULT_POLICY = 'rfc9293';
+
+export class Stack implements StackApi {
+  private readonly core: Core;
+
+  constructor(options: StackOptions) {
+    if (options.seed.length !== 32) throw new RangeError(`seed must be 32 bytes, got ${options.seed.length}`);
+    const addresses = options.addresses.map((text): LocalAddress => {
+      const parsed = parsePrefix(text);
+      if (parsed === null) throw new RangeError(`not an address with a prefix length: '${text}'`);
+      return parsed;
+    });
+    this.core = new Core(options, addresses, findPolicy(DEFAULT_POLICY)!);
+    this.usePolicy(this.core.policy);
+  }
+
+  get tx(): PacketRing {
+    return this.core.tx;
+  }
+
+  get counters(): Counters {
+    return this.core.counters;
+  }
+
+  get reasonCounts(): Float64Array {
+    return this.core.reasonCounts;
+  }
+
+  get policyName(): string {
+    return this.core.policy.name;
+  }
+
+  /** TIME-WAIT records held, FIN-WAIT-2 orphans kept as records included; and the bytes of their table. */
+  get timeWait(): { count: number; memoryBytes: number } {
+    return { count: this.core.records.count, memoryBytes: this.core.records.memoryBytes };
+  }
+
+  /** Live connections, half-open ones included. */
+  get connections(): number {
+    return this.core.connections;
+  }
+
+  /** Bytes in the queues of all connections (bounded by net.ipv4.tcp_mem). */
+  get queuedBytes(): number {
+    return this.core.ctx.memory;
+  }
+
+  /** Timers that run: connections' and records'. */
+  get timers(): number {
+    return this.core.ctx.wheel.size + this.core.records.count;
+  }
+
+  // ---- packets ----------------------------------------------------------------
+
+  receive(bytes: Uint8Array, offset: number, length: number, now: number): number {
+    const { core } = this;
+    core.ctx.now = now;
+    const { ip } = core;
+    const loaded = ip.load(bytes, offset, length);
+    const v6 = ip.version === 6;
+    core.count(v6 ? Mib.Ip6InReceives : Mib.IpInReceives);
+    if (loaded !== LOAD_OK) {
+      core.count(v6 ? Mib.Ip6InHdrErrors : Mib.IpInHdrErrors);
+      return core.decide(loaded === LOAD_BAD_CHECKSUM ? Reason['ip-checksum'] : Reason['ip-header'], 0, null);
+    }
+    if (!core.isLocal(ip.dst0, ip.dst1, ip.dst2, ip.dst3)) {
+      core.count(v6 ? Mib.Ip6InAddrErrors : Mib.IpInAddrErrors);
+      return core.decide(Reason['ip-address'], 0, null);
+    }
+    // MUST-57, MUST-63
+    if (!this.validSource()) {
+      core.count(v6 ? Mib.Ip6InAddrErrors : Mib.IpInAddrErrors);
+      return core.decide(Reason['ip-source'], 0, null);
+    }
+    if (ip.fragment) {
+      core.count(Mib.IpReasmReqds);
+      return core.decide(Reason['ip-fragment'], 0, null);
+    }
+    if (ip.protocol === TCP) return this.tcpArrives();
+    if (ip.protocol === (v6 ? ICMPV6 : ICMP)) {
+      core.count(v6 ? Mib.Ip6InDelivers : Mib.IpInDelivers);
+      const reason = icmpArrives(core);
+      this.sweepFailed();
+      return core.decide(reason, 0, null);
+    }
+    core.count(v6 ? Mib.Ip6InUnknownProtos : Mib.IpInUnknownProtos);
+    return core.decide(Reason['ip-protocol'], 0, null);
+  }
+
+  private validSource(): boolean {
+    const { ip } = this.core;
+    const { src0, src1, src2, src3 } = ip;
+    return !(
+      isUnspecified(src0, src1, src2, src3) ||
+      isMulticast(src0, src1, src2, src3) ||
+      isBroadcastV4(src0, src1, src2, src3) ||
+      isLoopback(src0, src1, src2, src3) ||
+      this.core.isLocal(src0, src1, src2, src3)
+    );
+  }
+
+  private tcpArrives(): number {
+    const { core } = this;
+    const { segment: s } = core;
+    core.count(core.ip.version === 6 ? Mib.Ip6InDelivers : Mib.IpInDelivers);
+    core.count(Mib.TcpInSegs);
+    const loaded = s.load(core.ip, true);
+    if (loaded !== LOAD_OK) {
+      core.count(Mib.TcpInErrs);
+      if (loaded === LOAD_BAD_CHECKSUM) {
+        core.count(Mib.TcpInCsumErrors);
+        return core.decide(Reason['tcp-checksum'], 0, null);
+      }
+      return core.decide(loaded === LOAD_BAD_OPTION ? Reason['tcp-option'] : Reason['tcp-header'], 0, null);
+    }
+    const handle = core.flows.find(s.dst0, s.dst1, s.dst2, s.dst3, s.src0, s.src1, s.src2, s.src3, s.dstPort, s.srcPort);
+    if (handle < 0) {
+      const listener = core.findListener(s.dst0, s.dst1, s.dst2, s.dst3, s.dstPort, s.version);
+      return listener === null ? closedState(core, s) : listenState(core, listener, s);
+    }
+    if ((handle & RECORD) !== 0) return recordArrives(core, handle & ~RECORD, s);
+    return this.connectionArrives(core.tcbs[handle]!);
+  }
+
+  private connectionArrives(tcb: Tcb): number {
+    const { core } = this;
+    const { segment } = core;
+    const before = tcb.state;
+    const history = tcb.history;
+    if (before === S.SYN_RECEIVED && tcb.halfOpen && (tcb.owner as Listener).full && (segment.flags & 0x14) === 0x10) {
+      // The handshake would complete, but nobody takes connections: the peer's ACK is lost, our SYN,ACK repeats.
+      core.count(Mib.TcpExtListenOverflows);
+      return core.decide(Reason['listen-accept-queue-full'], before, segment);
+    }
+    const reason = segmentArrives(core.ctx, tcb, segment);
+    if (core.ctx.resetReply) replyReset(core, segment, reason);
+    if (tcb.halfOpen && tcb.state >= S.ESTABLISHED) completed(core, tcb);
+    if (tcb.revert !== null) this.settleRevert(tcb, reason);
+    core.log.states(core.ctx.now, tcb, history);
+    this.afterwards(tcb);
+    return core.decide(reason, before, segment);
+  }
+
+  /** A connection that replaced a TIME-WAIT record proved real, or its SYN an old duplicate. */
+  private settleRevert(tcb: Tcb, reason: number): void {
+    if (tcb.state >= S.ESTABLISHED) {
+      tcb.revert = null;
+      return;
+    }
+    const old = reason === Reason['syn-received-bad-ack'] || (tcb.state === S.CLOSED && reason === Reason['rst-syn-received']);
+    if (!old) return;
+    if (tcb.state !== S.CLOSED) tcb.moveTo(S.CLOSED);
+    this.core.detach(tcb, -1);
+    revert(this.core, tcb);
+  }
+
+  /** What a state means for the tables. */
+  private afterwards(tcb: Tcb): void {
+    const { core } = this;
+    if (tcb.id < 0) return;
+    if (tcb.state === S.TIME_WAIT) becomeRecord(core, tcb, false);
+    else if (tcb.state === S.CLOSED) core.detach(tcb, -1);
+    else if (tcb.state === S.FIN_WAIT_2 && tcb.userClosed && core.policy.orphansAsRecords) becomeRecord(core, tcb, true);
+  }
+
+  /** ICMP may have ended a connection. */
+  private sweepFailed(): void {
+    for (const tcb of this.core.ctx.raised) if (tcb.state === S.CLOSED && tcb.id >= 0) this.core.detach(tcb, -1);
+  }
+
+  // ---- time -------------------------------------------------------------------
+
+  advance(now: number): void {
+    const { core } = this;
+    core.ctx.now = now;
+    for (;;) {
+      const id = core.ctx.wheel.expire(now);
+      if (id < 0) break;
+      const tcb = core.tcbs[id];
+      if (tcb === null || tcb === undefined) continue;
+      const history = tcb.history;
+      const reason = timersDue(core.ctx, tcb);
+      if (reason !== 0) {
+        core.reasonCounts[reason]! += 1;
+        core.log.bare(now, tcb.local, tcb.remote, reason, S.stateNames[(history & 15) as 0]);
+      }
+      core.log.states(now, tcb, history);
+      if (tcb.revert !== null && tcb.state === S.CLOSED) {
+        core.detach(tcb, -1);
+        revert(core, tcb);
+      }
+      this.afterwards(tcb);
+    }
+    expireRecords(core);
+  }
+
+  nextDeadline(now: number): number {
+    const connections = this.core.ctx.wheel.nextDeadline(now);
+    const records = this.core.records.nextDeadline(now);
+    if (connections < 0) return records;
+    return records < 0 ? connections : Math.min(connections, records);
+  }
+
+  output(now: number): number {
+    const { core } = this;
+    const { ctx } = core;
+    ctx.now = now;
+    const { ready } = ctx;
+    const started = core.tx.count;
+    let kept = 0;
+    for (let i = 0; i < ready.length; i++) {
+      const tcb = ready[i]!;
+      const history = tcb.history;
+      if (core.tx.free > 0 && output(ctx, tcb)) tcb.inReady = false;
+      else ready[kept++] = tcb;
+      core.log.states(now, tcb, history);
+    }
+    ready.length = kept;
+    const written = core.tx.count - started;
+    core.counters.add(Mib.IpOutRequests, written);
+    return core.tx.count;
+  }
+
+  poll(): Pollable | null {
+    const { core } = this;
+    const listener = core.raisedListeners.pop();
+    if (listener !== undefined) {
+      listener.inRaised = false;
+      return listener;
+    }
+    for (;;) {
+      const tcb = core.ctx.raised.pop();
+      if (tcb === undefined) return null;
+      tcb.inEvents = false;
+      // Nobody holds it: half-open, waiting to be accepted, or already let go.
+      if (tcb.owner === null && !tcb.released) return tcb as ConnectionHandle & Tcb;
+    }
+  }
+
+  // ---- user calls -------------------------------------------------------------
+
+  listen(options: ListenOptions): ListenerHandle | Errno {
+    return active.listen(this.core, options);
+  }
+
+  accept(handle: ListenerHandle): ConnectionHandle | null {
+    const tcb = (handle as Listener).accepted.shift();
+    if (tcb === undefined) return null;
+    tcb.owner = null;
+    if (tcb.events !== 0) this.core.ctx.raise(tcb, tcb.events);
+    return tcb;
+  }
+
+  closeListener(handle: ListenerHandle): void {
+    active.closeListener(this.core, handle as Listener, (tcb) => this.core.detach(tcb, -1));
+  }
+
+  connect(options: ConnectOptions): ConnectionHandle | Errno {
+    return active.connect(this.core, options);
+  }
+
+  send(connection: ConnectionHandle, bytes: Uint8Array): boolean | Errno {
+    const tcb = connection as Tcb;
+    if (tcb.released) return 'ENOTCONN';
+    if (!user.send(this.core.ctx, tcb, bytes)) return 'EPIPE';
+    return !tcb.sendBlocked;
+  }
+
+  read(connection: ConnectionHandle, max = 65536): Uint8Array | null {
+    const tcb = connection as Tcb;
+    return tcb.released ? null : user.read(this.core.ctx, tcb, max);
+  }
+
+  shutdown(connection: ConnectionHandle): Errno | null {
+    const tcb = connection as Tcb;
+    const history = tcb.history;
+    const done = !tcb.released && user.shutdown(this.core.ctx, tcb);
+    this.core.log.states(this.core.ctx.now, tcb, history);
+    return done ? null : 'ENOTCONN';
+  }
+
+  close(connection: ConnectionHandle): void {
+    const { core } = this;
+    const tcb = connection as Tcb;
+    if (tcb.released) return;
+    const history = tcb.history;
+    this.ended(tcb, user.close(core.ctx, tcb), history);
+    tcb.released = true;
+    if (tcb.id >= 0 && tcb.userClosed && !tcb.orphan) this.becomeOrphan(tcb);
+    if (tcb.id < 0) {
+      // Only a record, or nothing, is left of it: unread bytes go with the handle.
+      tcb.receiveQueue.clear();
+      core.ctx.charge(tcb);
+    }
+  }
+
+  /** Linux tcp_check_oom: too many connections without a user are ended by RST. */
+  private becomeOrphan(tcb: Tcb): void {
+    const { core } = this;
+    if (core.orphans >= core.knobs.get('net.ipv4.tcp_max_orphans')) {
+      core.count(Mib.TcpExtTCPAbortOnMemory);
+      this.ended(tcb, user.abort(core.ctx, tcb, Reason['orphan-limit']), tcb.history);
+      return;
+    }
+    tcb.orphan = true;
+    core.orphans++;
+    this.afterwards(tcb);
+  }
+
+  abort(connection: ConnectionHandle): void {
+    const tcb = connection as Tcb;
+    if (tcb.released) return;
+    const history = tcb.history;
+    if (tcb.id >= 0) this.ended(tcb, user.abort(this.core.ctx, tcb, Reason['user-abort']), history);
+    tcb.released = true;
+  }
+
+  private ended(tcb: Tcb, reason: number, history: number): void {
+    const { core } = this;
+    if (reason !== 0) {
+      core.reasonCounts[reason]! += 1;
+      core.log.bare(core.ctx.now, tcb.local, tcb.remote, reason, S.stateNames[(history & 15) as 0]);
+    }
+    core.log.states(core.ctx.now, tcb, history);
+    this.afterwards(tcb);
+  }
+
+  setOption(connection: ConnectionHandle, option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'tos', value: number): void {
+    const tcb = connection as Tcb;
+    if (tcb.released) return;
+    switch (option) {
+      case 'noDelay':
+        tcb.noDelay = value !== 0;
+        if (tcb.noDelay && tcb.id >= 0) this.core.ctx.markReady(tcb);
+        return;
+      case 'keepAlive':
+        return user.setKeepAlive(this.core.ctx, tcb, value);
+      case 'lingerZero':
+        tcb.lingerZero = value !== 0;
+        return;
+      case 'userTimeout':
+        tcb.userTimeout = value;
+        return;
+      case 'tos':
+        tcb.tos = value & 0xff;
+        return;
+    }
+  }
+
+  tcpInfo(connection: ConnectionHandle): TcpInfo {
+    return tcpInfo(connection as Tcb);
+  }
+
+  // ---- settings ---------------------------------------------------------------
+
+  setKnob(name: string, value: number): string | null {
+    const message = this.core.knobs.set(name, value);
+    if (message === null) this.core.refresh();
+    return message;
+  }
+
+  knob(name: string): number {
+    return this.core.knobs.get(name);
+  }
+
+  setPolicy(name: string): string | null {
+    const policy = findPolicy(name);
+    if (policy === null) return `unknown policy '${name}', did you mean ${nearestPolicies(name).join(' or ')}?`;
+    this.usePolicy(policy);
+    return null;
+  }
+
+  /** A policy of the user's own, or one already found. Records that exist keep their timers and meet the new rules. */
+  usePolicy(policy: Policy): void {
+    this.core.policy = policy;
+    this.core.knobs.preset(policy.knobs ?? {});
+    this.core.refresh();
+  }
+
+  // ---- looking in -------------------------------------------------------------
+
+  trace(on: boolean): void {
+    this.core.log.on = on;
+  }
+
+  takeDecisions(): Decision[] {
+    return this.core.log.takeDecisions();
+  }
+
+  takeStateChanges(): StateChange[] {
+    return this.core.log.takeChanges();
+  }
+
+  sockets(limit = 100_000): SocketRow[] {
+    return sockets(this.core, limit);
+  }
+
+  stateCounts(): Record<string, number> {
+    return stateCounts(this.core);
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * Carries out what the policy says: connections become records, verdicts become
+ * replies, records expire, are evicted, give way or come back.
+ */
+import { Mib } from '../mib.js';
+import { Reason } from '../reasons.js';
+import { EV_CLOSED, EV_FLUSHED, EV_READABLE } from '../tcp/events.js';
+import { emitAck } from '../tcp/output.js';
+import * as S from '../tcp/state.js';
+import type { Tcb } from '../tcp/tcb.js';
+import {
+  ACCEPT,
+  BECOME_TIME_WAIT,
+  CHALLENGE,
+  DELETE,
+  LIMITED,
+  PRESSURE_EVICT_OLDEST,
+  REFRESH,
+  REPLY_ACK,
+  REPLY_RST,
+  RESTART,
+  REVERTIBLE,
+  fateOf,
+  reasonOf,
+  replyOf,
+} from '../timewait/policy.js';
+import type { RecordEntry } from '../timewait/table.js';
+import { FIN, SYN, type Segment } from '../wire/segment.js';
+import { RECORD, type Core } from './core.js';
+import { passiveOpen } from './passive.js';
+import { replyReset, replyTimeWaitAck } from './reply.js';
+
+/** The connection has nothing left but waiting: TIME-WAIT, or an orphan's FIN-WAIT-2 where the policy keeps those as records. */
+export function becomeRecord(core: Core, tcb: Tcb, finWait2: boolean): void {
+  const { ctx } = core;
+  // The ACK of the peer's FIN first. MUST-59 is kept: nothing of this connection is left to process.
+  if ((tcb.ackNow || tcb.dupAcksOwed > 0) && !emitAck(ctx, tcb, finWait2 ? Reason.plain : Reason['tw-enter'])) {
+    core.count(Mib.IpOutDiscards);
+  }
+  const index = addRecord(core, entryOf(core, tcb, finWait2));
+  core.detach(tcb, index < 0 ? -1 : RECORD | index);
+  tcb.sendQueue.clear();
+  tcb.scoreboard = null;
+  tcb.armed = 0;
+  if (finWait2) tcb.moveTo(S.CLOSED);
+  ctx.charge(tcb);
+  ctx.raise(tcb, EV_CLOSED | EV_FLUSHED | EV_READABLE);
+}
+
+function entryOf(core: Core, tcb: Tcb, finWait2: boolean): RecordEntry {
+  return {
+    local0: tcb.local0,
+    local1: tcb.local1,
+    local2: tcb.local2,
+    local3: tcb.local3,
+    remote0: tcb.remote0,
+    remote1: tcb.remote1,
+    remote2: tcb.remote2,
+    remote3: tcb.remote3,
+    localPort: tcb.localPort,
+    remotePort: tcb.remotePort,
+    hash: tcb.hash,
+    sndNxt: tcb.sndNxt,
+    rcvNxt: tcb.rcvNxt,
+    rcvWnd: tcb.rcvWnd,
+    rcvWscale: tcb.rcvWscale,
+    hasTimestamp: tcb.tsEnabled,
+    tsRecent: tcb.tsRecent,
+    tsRecentAt: tcb.tsRecentAt,
+    tsOffset: tcb.tsOffset,
+    enteredAt: core.ctx.now,
+    rto: tcb.rtt.rto,
+    finWait2,
+    userClosed: tcb.userClosed,
+    reuseAddress: tcb.reuseAddress,
+    reusePort: tcb.reusePort,
+    boundPort: tcb.boundPort,
+    localPeer: core.isLocal(tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3),
+  };
+}
+
+/** Puts a record into the table as the policy's lifetime and capacity allow; its index, or -1. */
+function addRecord(core: Core, entry: RecordEntry): number {
+  const { records, policy, hooks } = core;
+  const context = hooks.about(null);
+  const limit = policy.capacity(context);
+  while (records.count >= limit) {
+    if (records.count === 0 || policy.onPressure(records.count, context) !== PRESSURE_EVICT_OLDEST) {
+      core.count(Mib.TcpExtTCPTimeWaitOverflow);
+      core.count(Mib.TimewaitSkipped);
+      core.reasonCounts[Reason['tw-table-full']]! += 1;
+      return -1;
+    }
+    core.count(Mib.TimewaitEvicted);
+    dropRecord(core, records.oldest(), Reason['tw-evicted']);
+  }
+  const index = records.add(entry);
+  if (index < 0) {
+    core.count(Mib.TcpExtTCPTimeWaitOverflow);
+    core.count(Mib.TimewaitSkipped);
+    core.reasonCounts[Reason['tw-table-full']]! += 1;
+    return -1;
+  }
+  const record = core.record.at(index);
+  const remembered = policy.remembersHost(record, context);
+  if (remembered) {
+    core.hosts.remember(entry.remote0, entry.remote1, entry.remote2, entry.remote3, entry.tsRecent, entry.tsRecentAt);
+  }
+  const lifetime = policy.lifetime(record, context, false);
+  if (lifetime <= 0) {
+    records.remove(index);
+    core.reasonCounts[record.localPeer ? Reason['tw-local-bypass'] : Reason['tw-none']]! += 1;
+    return -1;
+  }
+  records.arm(index, (core.ctx.now + lifetime) | 0);
+  core.count(lifetime > 4000 ? Mib.TcpExtTW : Mib.TcpExtTWKilled);
+  const reason = entry.finWait2 ? Reason['tw-fin-wait-2'] : Reason['tw-enter'];
+  core.reasonCounts[reason]! += 1;
+  note(core, index, reason);
+  return index;
+}
+
+function note(core: Core, index: number, reason: number): void {
+  if (!core.log.on) return;
+  const ends = core.records.endpoints(index);
+  const state = core.record.at(index).finWait2 ? 'FIN-WAIT-2' : 'TIME-WAIT';
+  core.log.bare(core.ctx.now, ends.local, ends.remote, reason, state);
+}
+
+/** Removes a record and its flow entry. */
+function dropRecord(core: Core, index: number, reason: number): void {
+  core.reasonCounts[reason]! += 1;
+  note(core, index, reason);
+  core.flows.remove(core.records.hashOf(index), RECORD | index);
+  core.records.remove(index);
+}
+
+/** Records whose time is over. */
+export function expireRecords(core: Core): void {
+  for (;;) {
+    const index = core.records.expireNext(core.ctx.now);
+    if (index < 0) return;
+    dropRecord(core, index, Reason['tw-expired']);
+  }
+}
+
+/** A segment for a record: the policy's verdict, carried out. Returns the reason. */
+export function recordArrives(core: Core, index: number, segment: Segment): number {
+  const record = core.record.at(index);
+  const state = record.finWait2 ? S.FIN_WAIT_2 : S.TIME_WAIT;
+  const context = core.hooks.about(segment);
+  const verdict = core.policy.segmentArrives(record, segment, context);
+  let reason = reasonOf(verdict);
+  if (fateOf(verdict) === ACCEPT) return core.decide(reopen(core, index, segment, verdict), state, segment);
+  // The lifetime hook sees the record as it was; the new timestamp is taken afterwards.
+  if (fateOf(verdict) === RESTART) {
+    record.restart((core.ctx.now + core.policy.lifetime(record, context, true)) | 0);
+    core.count(Mib.TimewaitRestarted);
+  }
+  if ((verdict & REFRESH) !== 0 && segment.hasTimestamp) record.refresh(segment.tsVal, core.ctx.now);
+  if (fateOf(verdict) === BECOME_TIME_WAIT) {
+    record.becomeTimeWait(segment.end, core.ctx.now);
+    if (core.policy.remembersHost(record, context)) {
+      core.hosts.remember(segment.src0, segment.src1, segment.src2, segment.src3, record.tsRecent, record.tsRecentAt);
+    }
+    record.restart((core.ctx.now + core.policy.lifetime(record, context, false)) | 0);
+  }
+  switch (replyOf(verdict)) {
+    case REPLY_ACK:
+      if ((verdict & (LIMITED | CHALLENGE)) !== 0 && limited(core, segment, verdict)) reason = Reason['tw-limited'];
+      else {
+        core.count(Mib.TimewaitAcked);
+        replyTimeWaitAck(core, segment, reason);
+      }
+      break;
+    case REPLY_RST:
+      replyReset(core, segment, reason);
+      break;
+    default:
+      core.count(Mib.TimewaitDropped);
+  }
+  if (fateOf(verdict) === DELETE) {
+    core.count(Mib.TimewaitRstKilled);
+    core.flows.remove(core.records.hashOf(index), RECORD | index);
+    core.records.remove(index);
+  }
+  return core.decide(reason, state, segment);
+}
+
+/**
+ * One ACK per record and tcp_invalid_ratelimit ms for empty segments and SYNs
+ * (Linux tcp_oow_rate_limited); challenge ACKs are limited the same way whatever
+ * the segment, which stays below RFC 5961 7's ten in five seconds.
+ */
+function limited(core: Core, segment: Segment, verdict: number): boolean {
+  const empty = segment.payloadLength === 0 && (segment.flags & FIN) === 0;
+  if ((verdict & CHALLENGE) === 0 && !empty && (segment.flags & SYN) === 0) return false;
+  const record = core.record;
+  const interval = core.ctx.config.invalidRatelimit;
+  if (record.ackedAtAll && (core.ctx.now - record.lastAckAt) >>> 0 < interval) {
+    core.count(record.finWait2 ? Mib.TcpExtTCPACKSkippedFinWait2 : Mib.TcpExtTCPACKSkippedTimeWait);
+    return true;
+  }
+  record.acked(core.ctx.now);
+  return false;
+}
+
+/** The SYN replaces the record. Its ISS lies above everything the old connection used, as the policy computes it. */
+function reopen(core: Core, index: number, s: Segment, verdict: number): number {
+  const { records } = core;
+  const reason = reasonOf(verdict);
+  const fresh = core.freshIsn(s.dst0, s.dst1, s.dst2, s.dst3, s.src0, s.src1, s.src2, s.src3, s.dstPort, s.srcPort);
+  const iss = core.policy.isnOnReopen(core.record.at(index), fresh, core.hooks.about(s));
+  const saved = (verdict & REVERTIBLE) !== 0 ? records.save(index) : null;
+  core.flows.remove(records.hashOf(index), RECORD | index);
+  records.remove(index);
+  const listener = core.findListener(s.dst0, s.dst1, s.dst2, s.dst3, s.dstPort, s.version);
+  // Linux b4: SYN with FIN deletes the record and is then ignored by the listener.
+  if (listener === null || (s.flags & FIN) !== 0) return reason;
+  const tcb = passiveOpen(core, listener, s, iss, true);
+  if (typeof tcb === 'number') return tcb;
+  tcb.revert = saved;
+  core.count(Mib.TimewaitReopened);
+  return reason;
+}
+
+/** RFC 1122 4.2.2.13 (2): the SYN proved to be an old duplicate, TIME-WAIT goes on. */
+export function revert(core: Core, tcb: Tcb): void {
+  const saved = tcb.revert as RecordEntry | null;
+  if (saved === null) return;
+  tcb.revert = null;
+  const index = addRecord(core, saved);
+  if (index < 0) return;
+  core.flows.insert(saved.hash, RECORD | index);
+  core.count(Mib.TimewaitReturned);
+  core.reasonCounts[Reason['tw-returned']]! += 1;
+  note(core, index, Reason['tw-returned']);
+}
