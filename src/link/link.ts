@@ -23,6 +23,11 @@ export interface Link {
   /** Keeps the event loop alive, or not (device links; others ignore it). */
   ref(): void;
   unref(): void;
+  /**
+   * ms until packets the link itself keeps back (a delaying wire) are due and the driver
+   * should take another turn: 0 when overdue, -1 when there are none. Links without it never ask.
+   */
+  nextDeadline?(now: number): number;
   /** Releases the device. Idempotent. */
   close(): void;
 }
