@@ -1,0 +1,26 @@
+/** What programs import from `timewait`. */
+export { createNetwork, Network } from './net/network.js';
+export type { NetworkOptions, NewStackOptions, TimeWait } from './net/network.js';
+export { Socket } from './net/socket.js';
+export type { AddressInfo, ConnectOptions, SocketOptions } from './net/socket.js';
+export { Server } from './net/server.js';
+export type { DropArgument, ServerOptions } from './net/server.js';
+export type { ConnectTarget, ListenTarget, LookupFunction } from './net/arguments.js';
+export type { OnReadOptions } from './net/inlet.js';
+export type { NetError } from './net/errors.js';
+export { asNetSocket, httpAgent, httpsAgent, serveHttp, tlsOver, undiciConnector } from './net/adapters.js';
+export { Driver } from './net/driver.js';
+export { RealClock } from './net/real-clock.js';
+export { VirtualTime } from './net/virtual-time.js';
+export { Stack } from './stack/stack.js';
+export type * from './stack/api.js';
+export { ManualClock } from './time/clock.js';
+export type { Clock, WallTime } from './time/clock.js';
+export type { Link } from './link/link.js';
+export { PacketRing } from './wire/ring.js';
+export { FaultsLink } from './link/faults.js';
+export type { FaultOptions, HoldHandle, HoldPredicate } from './link/faults.js';
+export { MemoryLink, memoryLink } from './link/memory.js';
+export type { MemoryLinkOptions } from './link/memory.js';
+export { reasonText } from './reasons.js';
+export type { ReasonId, ReasonText } from './reasons.js';

@@ -1,0 +1,338 @@
+/**
+ * The driver: one engine, one link, one clock, and the only timers of the project.
+ *
+ * A turn moves everything that can move now: packets from the link into the engine
+ * in batches, due timers, events to sockets and servers, then packets out until the
+ * engine has nothing more to say or the link is busy. Turns happen
+ *   - when the link says that packets may be waiting,
+ *   - when a socket was used (several writes of one pass through the event loop
+ *     share one turn, so they share segments),
+ *   - when the earliest deadline of engine and sockets is reached.
+ * Each turn is one `setImmediate`, bounded to a few batches, so that other work of
+ * the process gets its share however fast packets come.
+ *
+ * In manual mode there is neither native timer nor setImmediate: somebody calls
+ * `turn(now)`, under virtual time.
+ */
+import { add, diff } from '../seqnum.js';
+import type { Link } from '../link/link.js';
+import type { ConnectionHandle, ListenerHandle, StackApi } from '../stack/api.js';
+import type { Clock } from '../time/clock.js';
+import { PacketRing } from '../wire/ring.js';
+import { IdleTimers } from './idle.js';
+import { Tracer } from './trace.js';
+
+/** Packets taken from the link before the engine's answers go out. */
+const BATCH = 128;
+/** Batches in one turn, before the event loop gets its share. */
+const BATCHES = 8;
+/** A busy link is tried again after this many ms, unless it calls earlier. */
+const BUSY_RETRY = 1;
+/** Longest native timer, ms. */
+const FOREVER = 2 ** 31 - 1;
+
+/** What a connection's `user` must be. */
+export interface ConnectionUser {
+  /** `events`: EV_* bits. */
+  onEvents(connection: ConnectionHandle, events: number): void;
+}
+
+/** What a listener's `user` must be. */
+export interface ListenerUser {
+  onConnections(listener: ListenerHandle): void;
+}
+
+/** What `close` or a failing link must end: sockets and servers. */
+export interface Closeable {
+  onDriverGone(error: Error | null): void;
+}
+
+export interface DriverOptions {
+  /** No timers of its own: the owner calls `turn`. Default false. */
+  manual?: boolean;
+  /** The link failed for good. Without it the error is thrown. */
+  onError?(error: Error): void;
+}
+
+export class Driver {
+  readonly stack: StackApi;
+  readonly link: Link;
+  readonly clock: Clock;
+  readonly manual: boolean;
+  readonly tracer: Tracer;
+  readonly idle: IdleTimers;
+  /** Open sockets and servers. */
+  private readonly members = new Set<Closeable>();
+  private readonly onError: ((error: Error) => void) | null;
+  private readonly rx: PacketRing;
+  private turning = false;
+  private turnNow = 0;
+  private closing = false;
+  private isClosed = false;
+  /** The link took less than it was given. */
+  private busy = false;
+  private immediate: NodeJS.Immediate | null = null;
+  private timer: NodeJS.Timeout | null = null;
+  /** When the native timer fires, int32 ms. */
+  private timerAt = 0;
+  /** Sockets and servers that keep the process alive. */
+  private holds = 0;
+  private alive = false;
+
+  constructor(stack: StackApi, link: Link, clock: Clock, options: DriverOptions = {}) {
+    this.stack = stack;
+    this.link = link;
+    this.clock = clock;
+    this.manual = options.manual ?? false;
+    this.onError = options.onError?.bind(options) ?? null;
+    this.tracer = new Tracer(stack);
+    this.idle = new IdleTimers(clock.now());
+    this.rx = new PacketRing(BATCH, Math.max(stack.tx.slotSize, link.mtu));
+    link.unref();
+    link.onReadable(() => {
+      this.schedule(this.alive);
+    });
+  }
+
+  get closed(): boolean {
+    return this.isClosed;
+  }
+
+  /** int32 ms; within a turn the time of the turn. */
+  now(): number {
+    return this.turning ? this.turnNow : this.clock.now();
+  }
+
+  /** Brings the engine to the present before a call whose answer depends on the time. */
+  sync(): void {
+    if (!this.turning && !this.isClosed) this.stack.advance(this.clock.now());
+  }
+
+  /** The engine has something to do: a turn follows soon. Cheap to call often. */
+  wake(): void {
+    this.schedule(true);
+  }
+
+  /** One more socket or server that keeps the process alive. */
+  hold(): void {
+    this.holds++;
+    if (this.holds === 1 && !this.manual && !this.isClosed) {
+      this.setAlive(true);
+      this.arm(this.clock.now());
+    }
+  }
+
+  /** One less. What keeps the process alive is judged at the end of the next turn. */
+  release(): void {
+    this.holds--;
+    if (this.holds === 0) this.schedule(true);
+  }
+
+  add(member: Closeable): void {
+    this.members.add(member);
+  }
+
+  delete(member: Closeable): void {
+    this.members.delete(member);
+  }
+
+  /**
+   * One turn. Returns how many packets came in or went out: 0 means that nothing
+   * happens before the next deadline, the next packet or the next call of a user.
+   */
+  turn(now: number = this.clock.now()): number {
+    if (this.turning || this.isClosed) return 0;
+    this.turning = true;
+    this.turnNow = now;
+    let moved = 0;
+    // Stays false when a listener of the user's throws: the rest is done in the next turn.
+    let idle = false;
+    try {
+      this.stack.advance(now);
+      this.idle.advance(now);
+      for (let batch = 0; batch < BATCHES && !idle; batch++) {
+        const received = this.receive(now);
+        this.dispatch();
+        moved += received + this.flush(now);
+        idle = received === 0;
+      }
+    } catch (error) {
+      if (!(error instanceof LinkFailure)) throw error;
+      this.fail(error.cause as Error);
+    } finally {
+      this.turning = false;
+      if (!this.isClosed) {
+        if (!idle) this.schedule(this.alive);
+        this.arm(now);
+      }
+    }
+    return moved;
+  }
+
+  /** ms until the next turn has something to do, 0 when overdue, -1 when nothing is planned. */
+  nextDeadline(now: number): number {
+    let next = earlier(this.stack.nextDeadline(now), this.idle.nextDeadline(now));
+    next = earlier(next, this.link.nextDeadline?.(now) ?? -1);
+    return this.busy ? earlier(next, BUSY_RETRY) : next;
+  }
+
+  /** Resets every connection, closes servers, sends what that causes, releases the link. Idempotent. */
+  close(): void {
+    this.shutdown(null);
+  }
+
+  private fail(error: Error): void {
+    this.shutdown(error);
+    if (this.onError === null) throw error;
+    this.onError(error);
+  }
+
+  private shutdown(error: Error | null): void {
+    if (this.isClosed || this.closing) return;
+    this.closing = true;
+    for (const member of [...this.members]) member.onDriverGone(error);
+    if (error === null) {
+      try {
+        this.flush(this.now());
+      } catch (failure) {
+        // The link is going anyway: its failure changes nothing any more.
+        if (!(failure instanceof LinkFailure)) throw failure;
+      }
+    }
+    this.isClosed = true;
+    if (this.immediate !== null) clearImmediate(this.immediate);
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.link.onReadable(null);
+    this.link.close();
+  }
+
+  private receive(now: number): number {
+    const { rx, stack } = this;
+    const count = this.guard(() => this.link.receive(rx));
+    if (count === 0) return 0;
+    for (let i = 0; i < rx.count; i++) {
+      rx.reasons[rx.slotOf(i)] = stack.receive(rx.bytes, rx.offsetOf(i), rx.lengthOf(i), now);
+    }
+    this.guard(() => {
+      this.link.settle(rx);
+    });
+    rx.clear();
+    return count;
+  }
+
+  /** Tells sockets and servers what happened. They may call back into the engine at once. */
+  private dispatch(): void {
+    this.tracer.collect();
+    for (let item = this.stack.poll(); item !== null; item = this.stack.poll()) {
+      if (item.kind === 'listener') {
+        (item.user as ListenerUser | null)?.onConnections(item);
+      } else {
+        // Nobody's connection: it still waits in an accept queue, or was let go.
+        const user = item.user as ConnectionUser | null;
+        const events = item.takeEvents();
+        user?.onEvents(item, events);
+      }
+    }
+  }
+
+  /** Sends until the engine is silent or the link is busy; what the link did not take stays in the ring. */
+  private flush(now: number): number {
+    const { tx } = this.stack;
+    let sent = 0;
+    this.busy = false;
+    for (;;) {
+      if (tx.count > 0) {
+        sent += this.guard(() => this.link.transmit(tx));
+        if (tx.count > 0) {
+          this.busy = true;
+          break;
+        }
+      }
+      if (this.stack.output(now) === 0 && tx.count === 0) break;
+    }
+    this.tracer.collect();
+    return sent;
+  }
+
+  /** A link that throws has failed: told from the exceptions of users' listeners. */
+  private guard<T>(call: () => T): T {
+    try {
+      return call();
+    } catch (cause) {
+      throw new LinkFailure(cause);
+    }
+  }
+
+  private schedule(keepAlive: boolean): void {
+    if (this.manual || this.isClosed) return;
+    if (this.immediate === null) {
+      this.immediate = setImmediate(() => {
+        this.immediate = null;
+        this.turn();
+      });
+      if (!keepAlive) this.immediate.unref();
+    } else if (keepAlive) this.immediate.ref();
+  }
+
+  /**
+   * One native timer for the earliest deadline. A later deadline leaves the timer as
+   * it is: it fires once in vain, which is cheaper than arming it in every turn.
+   */
+  private arm(now: number): void {
+    if (this.manual || this.isClosed) return;
+    this.setAlive(this.holds > 0 || this.finishing());
+    const next = this.nextDeadline(now);
+    if (next === 0) {
+      this.schedule(this.alive);
+      return;
+    }
+    // Sockets that wait for nothing but packets still keep the process alive.
+    const delay = next > 0 ? next : this.alive ? FOREVER : -1;
+    if (delay < 0) return;
+    const at = add(now, delay);
+    if (this.timer !== null && diff(this.timerAt, at) <= 0) return;
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timerAt = at;
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      this.turn();
+    }, delay);
+    if (!this.alive) this.timer.unref();
+  }
+
+  /**
+   * Connections that nobody holds any more still owe the peer data or a FIN: what
+   * was written is delivered before the process ends. TIME-WAIT records do not
+   * count, nor do connections that only wait for the peer.
+   */
+  private finishing(): boolean {
+    const counts = this.stack.stateCounts();
+    return ['FIN-WAIT-1', 'CLOSING', 'LAST-ACK'].some((state) => (counts[state] ?? 0) > 0);
+  }
+
+  private setAlive(alive: boolean): void {
+    if (alive === this.alive) return;
+    this.alive = alive;
+    if (alive) {
+      this.link.ref();
+      this.timer?.ref();
+    } else {
+      this.link.unref();
+      this.timer?.unref();
+    }
+  }
+}
+
+/** Wraps what a link threw. */
+class LinkFailure extends Error {
+  constructor(cause: unknown) {
+    super('the link failed', { cause });
+  }
+}
+
+/** The smaller of two waits, of which -1 means none. */
+function earlier(a: number, b: number): number {
+  if (a < 0) return b;
+  if (b < 0) return a;
+  return a < b ? a : b;
+}
