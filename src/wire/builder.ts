@@ -1,3 +1,6 @@
+import { fold, pseudoHeader, sum } from './checksum.js';
+import { SYN } from './segment.js';
+
 /**
  * One outgoing TCP segment: fields are set, then written straight into a transmit
  * ring slot. A flyweight: nothing is allocated per packet.
@@ -40,4 +43,174 @@ export class SegmentBuilder {
   /** As in Segment; how many fit beside the timestamps is decided by the caller (3 with, 4 without). */
   sackCount = 0;
   readonly sack = new Int32Array(8);
+
+  /** Forgets all options. */
+  reset(): void {
+    this.mss = -1;
+    this.windowScale = -1;
+    this.sackPermitted = false;
+    this.hasTimestamp = false;
+    this.tsVal = 0;
+    this.tsEcr = 0;
+    this.sackCount = 0;
+    this.urgent = 0;
+    this.ident = 0;
+  }
+
+  /** IP and TCP header with the options now set, bytes: before writing, for MSS arithmetic. */
+  headerLength(): number {
+    return (this.version === 4 ? 40 : 60) + this.optionLength();
+  }
+
+  private optionLength(): number {
+    let n = this.hasTimestamp ? 12 : 0;
+    if (this.mss >= 0) n += 4;
+    if (this.sackPermitted) n += this.hasTimestamp ? 0 : 4;
+    if (this.windowScale >= 0) n += 4;
+    if (this.sackCount > 0) n += 4 + 8 * this.sackCount;
+    return n;
+  }
+
+  /** Writes IP and TCP headers at `offset`; returns their length together. The payload follows there. */
+  writeHeaders(b: Uint8Array, offset: number): number {
+    const ip = this.version === 4 ? this.writeV4(b, offset) : this.writeV6(b, offset);
+    const at = offset + ip;
+    const tcp = 20 + this.optionLength();
+    b[at] = this.srcPort >> 8;
+    b[at + 1] = this.srcPort;
+    b[at + 2] = this.dstPort >> 8;
+    b[at + 3] = this.dstPort;
+    put32(b, at + 4, this.seq);
+    put32(b, at + 8, this.ack);
+    // R9293-1: reserved bits zero
+    b[at + 12] = tcp << 2;
+    b[at + 13] = this.flags;
+    b[at + 14] = this.wnd >> 8;
+    b[at + 15] = this.wnd;
+    b[at + 16] = 0;
+    b[at + 17] = 0;
+    b[at + 18] = this.urgent >> 8;
+    b[at + 19] = this.urgent;
+    if (tcp > 20) this.writeOptions(b, at + 20);
+    return ip + tcp;
+  }
+
+  private writeV4(b: Uint8Array, at: number): number {
+    b[at] = 0x45;
+    b[at + 1] = this.tos;
+    b[at + 4] = this.ident >> 8;
+    b[at + 5] = this.ident;
+    // R7323-52: don't fragment
+    b[at + 6] = 0x40;
+    b[at + 7] = 0;
+    b[at + 8] = this.ttl;
+    b[at + 9] = 6;
+    put32(b, at + 12, this.src3);
+    put32(b, at + 16, this.dst3);
+    return 20;
+  }
+
+  private writeV6(b: Uint8Array, at: number): number {
+    b[at] = 0x60 | (this.tos >> 4);
+    b[at + 1] = (this.tos << 4) & 0xf0;
+    b[at + 2] = 0;
+    b[at + 3] = 0;
+    b[at + 6] = 6;
+    b[at + 7] = this.ttl;
+    put32(b, at + 8, this.src0);
+    put32(b, at + 12, this.src1);
+    put32(b, at + 16, this.src2);
+    put32(b, at + 20, this.src3);
+    put32(b, at + 24, this.dst0);
+    put32(b, at + 28, this.dst1);
+    put32(b, at + 32, this.dst2);
+    put32(b, at + 36, this.dst3);
+    return 40;
+  }
+
+  /** The customary layout: mss, sackOK beside TS, nop before wscale; nop nop TS, nop nop sack. */
+  private writeOptions(b: Uint8Array, start: number): void {
+    let at = start;
+    // MUST-65
+    if (this.mss >= 0 && (this.flags & SYN) !== 0) {
+      b[at] = 2;
+      b[at + 1] = 4;
+      b[at + 2] = this.mss >> 8;
+      b[at + 3] = this.mss;
+      at += 4;
+    }
+    if (this.sackPermitted && !this.hasTimestamp) {
+      b[at] = 1;
+      b[at + 1] = 1;
+      b[at + 2] = 4;
+      b[at + 3] = 2;
+      at += 4;
+    }
+    if (this.hasTimestamp) {
+      b[at] = this.sackPermitted ? 4 : 1;
+      b[at + 1] = this.sackPermitted ? 2 : 1;
+      b[at + 2] = 8;
+      b[at + 3] = 10;
+      put32(b, at + 4, this.tsVal);
+      put32(b, at + 8, this.tsEcr);
+      at += 12;
+    }
+    if (this.windowScale >= 0) {
+      b[at] = 1;
+      b[at + 1] = 3;
+      b[at + 2] = 3;
+      b[at + 3] = this.windowScale;
+      at += 4;
+    }
+    if (this.sackCount > 0) {
+      b[at] = 1;
+      b[at + 1] = 1;
+      b[at + 2] = 5;
+      b[at + 3] = 2 + 8 * this.sackCount;
+      for (let i = 0; i < 2 * this.sackCount; i++) put32(b, at + 4 + 4 * i, this.sack[i]!);
+    }
+  }
+
+  /** Fills in lengths and checksums (MUST-2) once the payload is in place; returns the packet's length. */
+  finish(b: Uint8Array, offset: number, headerLength: number, payloadLength: number): number {
+    const total = headerLength + payloadLength;
+    const ip = this.version === 4 ? 20 : 40;
+    const tcp = total - ip;
+    if (this.version === 4) {
+      b[offset + 2] = total >> 8;
+      b[offset + 3] = total;
+      b[offset + 10] = 0;
+      b[offset + 11] = 0;
+      const check = fold(sum(b, offset, 20, 0));
+      b[offset + 10] = check >> 8;
+      b[offset + 11] = check;
+    } else {
+      b[offset + 4] = tcp >> 8;
+      b[offset + 5] = tcp;
+    }
+    const pseudo = pseudoHeader(
+      this.version,
+      this.src0,
+      this.src1,
+      this.src2,
+      this.src3,
+      this.dst0,
+      this.dst1,
+      this.dst2,
+      this.dst3,
+      6,
+      tcp,
+    );
+    const check = fold(sum(b, offset + ip, tcp, pseudo));
+    b[offset + ip + 16] = check >> 8;
+    b[offset + ip + 17] = check;
+    return total;
+  }
+}
+
+function put32(b: Uint8Array, at: number, value: number): void {
+  b[at] = value >> 24;
+  b[at + 1] = value >> 16;
+  b[at + 2] = value >> 8;
+  b[at + 3] = value;
 }

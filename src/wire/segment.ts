@@ -5,6 +5,10 @@
  * Addresses are four int32 words, most significant first; an IPv4 address is held
  * IPv4-mapped (0, 0, 0x0000ffff, address), so one code path serves both versions.
  */
+import { fold, pseudoHeader, sum } from './checksum.js';
+import { LOAD_BAD_CHECKSUM, LOAD_BAD_LENGTH, LOAD_BAD_OPTION, LOAD_OK, LOAD_TRUNCATED } from './codes.js';
+import type { IpHeader } from './ip.js';
+
 export const FIN = 0x01;
 export const SYN = 0x02;
 export const RST = 0x04;
@@ -14,12 +18,7 @@ export const URG = 0x20;
 export const ECE = 0x40;
 export const CWR = 0x80;
 
-/** Results of the load functions: 0 is good, the rest say what was wrong. */
-export const LOAD_OK = 0;
-export const LOAD_TRUNCATED = 1;
-export const LOAD_BAD_LENGTH = 2;
-export const LOAD_BAD_CHECKSUM = 3;
-export const LOAD_BAD_OPTION = 4;
+export * from './codes.js';
 
 export class Segment {
   /** The packet's memory; the payload is bytes[payloadOffset .. payloadOffset + payloadLength). */
@@ -71,5 +70,110 @@ export class Segment {
   /** SEG.SEQ + SEG.LEN. */
   get end(): number {
     return (this.seq + this.length) | 0;
+  }
+
+  /**
+   * Reads the TCP segment of a loaded packet; a LOAD_ code. Whatever the bytes are, it
+   * reads nothing outside the packet and never throws. With LOAD_BAD_OPTION the header
+   * fields and the options before the bad one are valid.
+   */
+  load(ip: IpHeader, verifyChecksum: boolean): number {
+    const b = ip.bytes;
+    const at = ip.payloadOffset;
+    const length = ip.payloadLength;
+    this.bytes = b;
+    this.version = ip.version;
+    this.src0 = ip.src0;
+    this.src1 = ip.src1;
+    this.src2 = ip.src2;
+    this.src3 = ip.src3;
+    this.dst0 = ip.dst0;
+    this.dst1 = ip.dst1;
+    this.dst2 = ip.dst2;
+    this.dst3 = ip.dst3;
+    this.ttl = ip.ttl;
+    this.tos = ip.tos;
+    this.mss = -1;
+    this.windowScale = -1;
+    this.sackPermitted = false;
+    this.hasTimestamp = false;
+    this.tsVal = 0;
+    this.tsEcr = 0;
+    this.sackCount = 0;
+    this.payloadOffset = at;
+    this.payloadLength = 0;
+    if (length < 20) return LOAD_TRUNCATED;
+    const header = (b[at + 12]! >> 4) * 4;
+    // R9293-2
+    if (header < 20 || header > length) return LOAD_BAD_LENGTH;
+    // MUST-3
+    if (verifyChecksum) {
+      const pseudo = pseudoHeader(
+        ip.version, ip.src0, ip.src1, ip.src2, ip.src3, ip.dst0, ip.dst1, ip.dst2, ip.dst3, 6, length,
+      );
+      if (fold(sum(b, at, length, pseudo)) !== 0) return LOAD_BAD_CHECKSUM;
+    }
+    this.srcPort = (b[at]! << 8) | b[at + 1]!;
+    this.dstPort = (b[at + 2]! << 8) | b[at + 3]!;
+    this.seq = (b[at + 4]! << 24) | (b[at + 5]! << 16) | (b[at + 6]! << 8) | b[at + 7]!;
+    this.ack = (b[at + 8]! << 24) | (b[at + 9]! << 16) | (b[at + 10]! << 8) | b[at + 11]!;
+    this.flags = b[at + 13]!;
+    this.wnd = (b[at + 14]! << 8) | b[at + 15]!;
+    this.urgent = (b[at + 18]! << 8) | b[at + 19]!;
+    this.payloadOffset = at + header;
+    this.payloadLength = length - header;
+    return header === 20 ? LOAD_OK : this.loadOptions(b, at + 20, at + header);
+  }
+
+  /** MUST-4 .. MUST-7, MUST-64, MUST-68: any alignment, unknown kinds skipped by their length. */
+  private loadOptions(b: Uint8Array, start: number, end: number): number {
+    const syn = (this.flags & SYN) !== 0;
+    let at = start;
+    while (at < end) {
+      const kind = b[at]!;
+      if (kind === 0) return LOAD_OK;
+      if (kind === 1) {
+        at++;
+        continue;
+      }
+      if (at + 1 >= end) return LOAD_BAD_OPTION;
+      const length = b[at + 1]!;
+      if (length < 2 || at + length > end) return LOAD_BAD_OPTION;
+      switch (kind) {
+        case 2:
+          if (length !== 4) return LOAD_BAD_OPTION;
+          if (syn) this.mss = (b[at + 2]! << 8) | b[at + 3]!;
+          break;
+        case 3:
+          if (length !== 3) return LOAD_BAD_OPTION;
+          // R7323-6
+          if (syn) this.windowScale = b[at + 2]!;
+          break;
+        case 4:
+          if (length !== 2) return LOAD_BAD_OPTION;
+          if (syn) this.sackPermitted = true;
+          break;
+        case 5:
+          if (length < 10 || (length - 2) % 8 !== 0) return LOAD_BAD_OPTION;
+          this.loadSack(b, at + 2, (length - 2) >> 3);
+          break;
+        case 8:
+          if (length !== 10) return LOAD_BAD_OPTION;
+          this.hasTimestamp = true;
+          this.tsVal = (b[at + 2]! << 24) | (b[at + 3]! << 16) | (b[at + 4]! << 8) | b[at + 5]!;
+          this.tsEcr = (b[at + 6]! << 24) | (b[at + 7]! << 16) | (b[at + 8]! << 8) | b[at + 9]!;
+          break;
+      }
+      at += length;
+    }
+    return LOAD_OK;
+  }
+
+  private loadSack(b: Uint8Array, at: number, blocks: number): void {
+    this.sackCount = blocks < 4 ? blocks : 4;
+    for (let i = 0; i < 2 * this.sackCount; i++) {
+      const p = at + 4 * i;
+      this.sack[i] = (b[p]! << 24) | (b[p + 1]! << 16) | (b[p + 2]! << 8) | b[p + 3]!;
+    }
   }
 }

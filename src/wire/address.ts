@@ -1,0 +1,69 @@
+/** Addresses at the edges: text to words and back; classes of addresses on words. Never on the packet path but `formatWords`. */
+import ipaddr from 'ipaddr.js';
+
+export class Address {
+  constructor(
+    /** Four int32 words, IPv4 held IPv4-mapped. */
+    readonly words: Int32Array,
+    readonly family: 4 | 6,
+  ) {}
+
+  toString(): string {
+    return formatWords(this.words[0]!, this.words[1]!, this.words[2]!, this.words[3]!);
+  }
+}
+
+/** null when the text is no address. An IPv4-mapped IPv6 address is the IPv4 address. */
+export function parseAddress(text: string): Address | null {
+  if (!ipaddr.isValid(text) || (!text.includes(':') && !ipaddr.IPv4.isValidFourPartDecimal(text))) return null;
+  const parsed = ipaddr.process(text);
+  const bytes = parsed.toByteArray();
+  if (parsed.kind() === 'ipv4') return new Address(Int32Array.of(0, 0, 0xffff, wordAt(bytes, 0)), 4);
+  return new Address(Int32Array.of(wordAt(bytes, 0), wordAt(bytes, 4), wordAt(bytes, 8), wordAt(bytes, 12)), 6);
+}
+
+function wordAt(bytes: number[], at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
+/** '10.77.0.2/24'; null when it is none, or the length is out of range. */
+export function parsePrefix(text: string): { address: Address; prefix: number } | null {
+  const slash = text.indexOf('/');
+  const address = parseAddress(slash < 0 ? text : text.slice(0, slash));
+  if (address === null) return null;
+  const widest = address.family === 4 ? 32 : 128;
+  if (slash < 0) return { address, prefix: widest };
+  const digits = text.slice(slash + 1);
+  const prefix = Number(digits);
+  return /^\d{1,3}$/.test(digits) && prefix <= widest ? { address, prefix } : null;
+}
+
+/** Dotted IPv4 for mapped addresses, RFC 5952 form otherwise. */
+export function formatWords(w0: number, w1: number, w2: number, w3: number): string {
+  if (isMapped(w0, w1, w2)) return `${w3 >>> 24}.${(w3 >>> 16) & 255}.${(w3 >>> 8) & 255}.${w3 & 255}`;
+  const parts = [w0, w1, w2, w3].flatMap((w) => [w >>> 16, w & 0xffff]);
+  return new ipaddr.IPv6(parts).toRFC5952String();
+}
+
+export function isMapped(w0: number, w1: number, w2: number): boolean {
+  return w0 === 0 && w1 === 0 && w2 === 0xffff;
+}
+
+export function isUnspecified(w0: number, w1: number, w2: number, w3: number): boolean {
+  return w3 === 0 && w0 === 0 && w1 === 0 && (w2 === 0 || w2 === 0xffff);
+}
+
+/** 224.0.0.0/4, ff00::/8. */
+export function isMulticast(w0: number, w1: number, w2: number, w3: number): boolean {
+  return isMapped(w0, w1, w2) ? w3 >>> 28 === 0xe : w0 >>> 24 === 0xff;
+}
+
+/** 255.255.255.255; the rest of 240.0.0.0/4 is reserved and counts as well. */
+export function isBroadcastV4(w0: number, w1: number, w2: number, w3: number): boolean {
+  return isMapped(w0, w1, w2) && w3 >>> 28 === 0xf;
+}
+
+/** 127.0.0.0/8, ::1. */
+export function isLoopback(w0: number, w1: number, w2: number, w3: number): boolean {
+  return isMapped(w0, w1, w2) ? w3 >>> 24 === 127 : w0 === 0 && w1 === 0 && w2 === 0 && w3 === 1;
+}

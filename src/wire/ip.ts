@@ -1,0 +1,121 @@
+/**
+ * One received IP packet, either version: a flyweight reloaded for every packet.
+ * Addresses are four int32 words, IPv4 held IPv4-mapped (see segment.ts).
+ */
+import { fold, sum } from './checksum.js';
+import { LOAD_BAD_CHECKSUM, LOAD_BAD_LENGTH, LOAD_OK, LOAD_TRUNCATED } from './codes.js';
+
+/** IPv6 extension headers walked at most. */
+const MOST_EXTENSIONS = 8;
+const HOP_BY_HOP = 0;
+const ROUTING = 43;
+const FRAGMENT = 44;
+const DESTINATION = 60;
+
+export function word(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
+export function half(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 8) | bytes[at + 1]!;
+}
+
+export class IpHeader {
+  bytes: Uint8Array = new Uint8Array(0);
+  version = 0;
+  headerOffset = 0;
+  /** All headers up to the transport part, bytes. */
+  headerLength = 0;
+  totalLength = 0;
+  payloadOffset = 0;
+  payloadLength = 0;
+  protocol = 0;
+  /** Part of a larger datagram. */
+  fragment = false;
+  ttl = 0;
+  tos = 0;
+  src0 = 0;
+  src1 = 0;
+  src2 = 0;
+  src3 = 0;
+  dst0 = 0;
+  dst1 = 0;
+  dst2 = 0;
+  dst3 = 0;
+
+  /** Reads the packet of `length` bytes at `offset`; a LOAD_ code. Bytes behind the header's own length are ignored. */
+  load(bytes: Uint8Array, offset: number, length: number): number {
+    this.bytes = bytes;
+    this.headerOffset = offset;
+    this.fragment = false;
+    this.version = 0;
+    if (length < 1) return LOAD_TRUNCATED;
+    this.version = bytes[offset]! >> 4;
+    if (this.version === 4) return this.loadV4(bytes, offset, length);
+    if (this.version === 6) return this.loadV6(bytes, offset, length);
+    return LOAD_BAD_LENGTH;
+  }
+
+  private loadV4(b: Uint8Array, at: number, length: number): number {
+    if (length < 20) return LOAD_TRUNCATED;
+    const header = (b[at]! & 15) * 4;
+    const total = half(b, at + 2);
+    if (header < 20 || total < header) return LOAD_BAD_LENGTH;
+    if (total > length) return LOAD_TRUNCATED;
+    if (fold(sum(b, at, header, 0)) !== 0) return LOAD_BAD_CHECKSUM;
+    this.tos = b[at + 1]!;
+    this.fragment = (half(b, at + 6) & 0x3fff) !== 0;
+    this.ttl = b[at + 8]!;
+    this.protocol = b[at + 9]!;
+    this.src0 = 0;
+    this.src1 = 0;
+    this.src2 = 0xffff;
+    this.src3 = word(b, at + 12);
+    this.dst0 = 0;
+    this.dst1 = 0;
+    this.dst2 = 0xffff;
+    this.dst3 = word(b, at + 16);
+    // MUST-50: IP options are skipped
+    return this.payload(at, header, total);
+  }
+
+  private loadV6(b: Uint8Array, at: number, length: number): number {
+    if (length < 40) return LOAD_TRUNCATED;
+    const total = 40 + half(b, at + 4);
+    if (total > length) return LOAD_TRUNCATED;
+    this.tos = ((b[at]! & 15) << 4) | (b[at + 1]! >> 4);
+    this.ttl = b[at + 7]!;
+    this.src0 = word(b, at + 8);
+    this.src1 = word(b, at + 12);
+    this.src2 = word(b, at + 16);
+    this.src3 = word(b, at + 20);
+    this.dst0 = word(b, at + 24);
+    this.dst1 = word(b, at + 28);
+    this.dst2 = word(b, at + 32);
+    this.dst3 = word(b, at + 36);
+    let next = b[at + 6]!;
+    let header = 40;
+    for (let walked = 0; next === HOP_BY_HOP || next === ROUTING || next === FRAGMENT || next === DESTINATION; walked++) {
+      if (walked === MOST_EXTENSIONS || header + 8 > total) return LOAD_BAD_LENGTH;
+      const start = at + header;
+      if (next === FRAGMENT) {
+        // An atomic fragment (offset 0, nothing more) is a whole packet (RFC 6946).
+        this.fragment = (half(b, start + 2) & 0xfff9) !== 0;
+        header += 8;
+      } else header += 8 + b[start + 1]! * 8;
+      if (header > total) return LOAD_BAD_LENGTH;
+      next = b[start]!;
+      if (this.fragment) break;
+    }
+    this.protocol = next;
+    return this.payload(at, header, total);
+  }
+
+  private payload(at: number, header: number, total: number): number {
+    this.headerLength = header;
+    this.totalLength = total;
+    this.payloadOffset = at + header;
+    this.payloadLength = total - header;
+    return LOAD_OK;
+  }
+}
