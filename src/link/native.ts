@@ -1,0 +1,113 @@
+/**
+ * The way to the native addon (native/): loaded at first use, and never fatal.
+ * Whoever asks gets the addon or one line that says what is missing and what cures it.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** Packets lost by a queue. */
+export interface TunCounters {
+  /** Longer than a slot of the ring on the way in, or with a length no slot can have on the way out. */
+  oversize: number;
+  /** Refused by the kernel on the way out: not an IP packet, interface down, no memory. */
+  refused: number;
+}
+
+/**
+ * One queue of a TUN device. The ring is passed as its parts (`bytes lengths head
+ * count slots slotSize` of PacketRing); one call moves a whole batch. A device that
+ * is gone throws (ENODEV); a bad packet only counts.
+ */
+export interface TunQueue {
+  /** The device's name as the kernel gave it. */
+  readonly name: string;
+  /** Fills free slots until the device has nothing more; returns how many. Does not change head and count. */
+  receive(
+    bytes: Uint8Array,
+    lengths: Int32Array,
+    head: number,
+    count: number,
+    slots: number,
+    slotSize: number,
+  ): number;
+  /** Writes from the oldest on until the device is busy; returns how many were taken. */
+  transmit(
+    bytes: Uint8Array,
+    lengths: Int32Array,
+    head: number,
+    count: number,
+    slots: number,
+    slotSize: number,
+  ): number;
+  /**
+   * `listener` is called from the event loop when packets may be waiting. After a
+   * call that nobody answers with `receive`, and while the ring is full, it rests:
+   * the next `receive` wakes it.
+   */
+  listen(listener: (() => void) | null): void;
+  ref(): void;
+  unref(): void;
+  counters(): TunCounters;
+  /** Idempotent. */
+  close(): void;
+}
+
+export interface NativeAddon {
+  /**
+   * The 16-bit one's complement of the one's complement sum over a range (RFC 1071).
+   * `initial` is a running sum, such as that of a pseudo-header. Throws RangeError
+   * when the range leaves the array.
+   */
+  checksum(bytes: Uint8Array, offset: number, length: number, initial: number): number;
+  /**
+   * `name`: up to 15 bytes, '' lets the kernel choose, `%d` is replaced by a number.
+   * `vnetHeader`: bytes of virtio header before each packet, 0 (none), 10 or 12.
+   * `multiQueue`: several queues may be opened under one name.
+   * Throws Error with code (EPERM, EBUSY, ENOENT ...), errno and syscall.
+   */
+  TunQueue: new (name: string, vnetHeader: number, multiQueue: boolean) => TunQueue;
+}
+
+/** What is missing, and what to do about it: one line each. */
+export interface Missing {
+  readonly ok: false;
+  readonly reason: string;
+  readonly cure: string;
+}
+
+export type NativeResult = { readonly ok: true; readonly addon: NativeAddon } | Missing;
+
+/** The package's directory as seen from dist/src/link/ and from src/link/. */
+const ROOTS = ['../../../', '../../'];
+const FILE = 'native/build/Release/timewait_native.node';
+
+let result: NativeResult | null = null;
+
+/** The addon, or why there is none. The answer is remembered. */
+export function native(): NativeResult {
+  result ??= load();
+  return result;
+}
+
+function load(): NativeResult {
+  const path = ROOTS.map((root) => fileURLToPath(new URL(root + FILE, import.meta.url))).find((p) => existsSync(p));
+  if (path === undefined) {
+    return {
+      ok: false,
+      reason: 'the native addon is not built',
+      cure: 'run npm install, with a C compiler, make and python3 present',
+    };
+  }
+  try {
+    const addon = createRequire(import.meta.url)(path) as NativeAddon;
+    return { ok: true, addon };
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    return {
+      ok: false,
+      reason: `the native addon does not load (${text.split('\n', 1)[0]})`,
+      cure: 'delete native/build and run npm install again',
+    };
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * A TUN device as a link: IP packets to and from the kernel's network stack, in
+ * batches through the native addon. The device lives as long as the link is open;
+ * bringing it up and giving the kernel's side an address is somebody else's task.
+ */
+import { closeSync, openSync } from 'node:fs';
+import type { PacketRing } from '../wire/ring.js';
+import type { Link } from './link.js';
+import { native } from './native.js';
+import type { Missing, TunCounters, TunQueue } from './native.js';
+
+const DEVICE = '/dev/net/tun';
+
+export interface TunOptions {
+  /** Device name, up to 15 bytes; `%d` is replaced by a free number. Default 'tw%d'. */
+  readonly name?: string;
+  /** Largest IP packet in bytes, 68 (RFC 791) to 65535; default 1500. The kernel's own mtu is set with ip(8). */
+  readonly mtu?: number;
+  /** Opens the device as multi-queue: each link opened under the same name is one more queue. Default false. */
+  readonly multiQueue?: boolean;
+}
+
+export class TunLink implements Link {
+  readonly name: string;
+  readonly mtu: number;
+  private readonly queue: TunQueue;
+  private isClosed = false;
+
+  private constructor(queue: TunQueue, mtu: number) {
+    this.queue = queue;
+    this.name = queue.name;
+    this.mtu = mtu;
+  }
+
+  /**
+   * Creates the device, or attaches to a persistent one that nobody uses.
+   * Throws RangeError for a bad name or mtu; Error with code, errno and syscall when
+   * the system refuses (EPERM: no CAP_NET_ADMIN in this network namespace, EBUSY: in
+   * use, ENOENT and EACCES: no way to /dev/net/tun); Error with code ERR_NO_ADDON when
+   * the addon is not there.
+   */
+  static open(options: TunOptions = {}): TunLink {
+    const { name = 'tw%d', mtu = 1500, multiQueue = false } = options;
+    if (!Number.isInteger(mtu) || mtu < 68 || mtu > 65535) {
+      throw new RangeError(`mtu must be an integer from 68 to 65535, got ${mtu}`);
+    }
+    const loaded = native();
+    if (!loaded.ok) {
+      throw Object.assign(new Error(`${loaded.reason}: ${loaded.cure}`), { code: 'ERR_NO_ADDON' });
+    }
+    return new TunLink(new loaded.addon.TunQueue(name, 0, multiQueue), mtu);
+  }
+
+  get closed(): boolean {
+    return this.isClosed;
+  }
+
+  /** Packets lost between ring and device. */
+  get counters(): TunCounters {
+    return this.queue.counters();
+  }
+
+  /** Throws (ENODEV) when the device is gone; so does `transmit`. */
+  receive(ring: PacketRing): number {
+    if (this.isClosed) return 0;
+    const { head, count, slots } = ring;
+    const moved = this.queue.receive(ring.bytes, ring.lengths, head, count, slots, ring.slotSize);
+    for (let i = 0; i < moved; i++) ring.reasons[(head + count + i) & (slots - 1)] = 0;
+    ring.count = count + moved;
+    return moved;
+  }
+
+  settle(): void {
+    // Nothing is kept per packet.
+  }
+
+  /** A closed link takes nothing. */
+  transmit(ring: PacketRing): number {
+    if (this.isClosed || ring.count === 0) return 0;
+    const taken = this.queue.transmit(
+      ring.bytes,
+      ring.lengths,
+      ring.head,
+      ring.count,
+      ring.slots,
+      ring.slotSize,
+    );
+    ring.drop(taken);
+    return taken;
+  }
+
+  onReadable(listener: (() => void) | null): void {
+    if (!this.isClosed) this.queue.listen(listener);
+  }
+
+  ref(): void {
+    this.queue.ref();
+  }
+
+  unref(): void {
+    this.queue.unref();
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.queue.close();
+  }
+}
+
+/**
+ * Whether TUN devices can be had here: the device file can be opened and the addon
+ * loads. Whether this network namespace lets us create one (CAP_NET_ADMIN) shows
+ * only when `TunLink.open` tries.
+ */
+export function tunAvailable(): { readonly ok: true } | Missing {
+  try {
+    closeSync(openSync(DEVICE, 'r+'));
+  } catch (error) {
+    return explain((error as NodeJS.ErrnoException).code ?? 'unknown error');
+  }
+  const loaded = native();
+  return loaded.ok ? { ok: true } : loaded;
+}
+
+/** Words for an error of opening the device file. */
+function explain(code: string): Missing {
+  switch (code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return { ok: false, reason: `${DEVICE} does not exist`, cure: 'modprobe tun' };
+    case 'ENODEV':
+    case 'ENXIO':
+      return { ok: false, reason: 'the kernel has no TUN driver loaded', cure: 'modprobe tun' };
+    case 'EACCES':
+      return { ok: false, reason: `${DEVICE} may not be opened by this user`, cure: `chmod 0666 ${DEVICE} or run as root` };
+    case 'EPERM':
+      return {
+        ok: false,
+        reason: `${DEVICE} is closed to this container`,
+        cure: `start the container with --device ${DEVICE}`,
+      };
+    default:
+      return { ok: false, reason: `${DEVICE} cannot be opened (${code})`, cure: 'modprobe tun' };
+  }
+}
