@@ -60,7 +60,7 @@ function freeListenPort(core: Core): number {
   const start = core.random.below(span);
   for (let i = 0; i < span; i++) {
     const port = low + ((start + i) % span);
-    if (!core.listeners.has(port) && core.portUsers[port] === 0 && core.records.countOnPort(port) === 0) return port;
+    if (!core.listeners.has(port) && !core.portUsers.has(port) && core.records.firstOnPort(port) < 0) return port;
   }
   return -1;
 }
@@ -80,8 +80,7 @@ function mayBind(
     // A second listener: only when both have SO_REUSEPORT (and the choice of one is then by order)
     if (sameFamily && overlaps && (listening || !(request.reuseAddress && other.reuseAddress))) return false;
   }
-  if (core.portUsers[port] !== 0 && liveConflict(core, words, port, request.reuseAddress)) return false;
-  if (core.records.countOnPort(port) === 0) return true;
+  if (core.portUsers.has(port) && liveConflict(core, words, port, request.reuseAddress)) return false;
   const context = core.hooks.about(null);
   for (let i = core.records.firstOnPort(port); i >= 0; i = core.records.nextOnPort(i)) {
     const record = core.record.at(i);

@@ -71,7 +71,7 @@ export class Core {
   orphans = 0;
   serial = 0;
   /** Live connections per local port, for bind. */
-  readonly portUsers = new Int32Array(65536);
+  readonly portUsers = new Map<number, number>();
   readonly listeners = new Map<number, Listener[]>();
   readonly raisedListeners: Listener[] = [];
   /** Echo replies sent in the present second (knob icmp_ratelimit). */
@@ -96,7 +96,7 @@ export class Core {
     this.ctx.now = now;
     this.records = new TimeWaitTable(now);
     this.record = this.records.cursor();
-    this.hosts = new HostCache(deriveKey(seed, 5));
+    this.hosts = new HostCache();
     this.flows = new FlowTable(deriveKey(seed, 4), this);
     this.hooks = new HookContext(this);
   }
@@ -142,7 +142,7 @@ export class Core {
     this.ctx.wheel.ensure(id);
     this.flows.insert(tcb.hash, id);
     this.connections++;
-    this.portUsers[tcb.localPort]!++;
+    this.portUsers.set(tcb.localPort, (this.portUsers.get(tcb.localPort) ?? 0) + 1);
   }
 
   /** Takes a connection out of the tables; the flow entry goes unless a record took its place. */
@@ -155,7 +155,9 @@ export class Core {
     this.freeIds.push(tcb.id);
     tcb.id = -1;
     this.connections--;
-    this.portUsers[tcb.localPort]!--;
+    const users = this.portUsers.get(tcb.localPort)! - 1;
+    if (users > 0) this.portUsers.set(tcb.localPort, users);
+    else this.portUsers.delete(tcb.localPort);
     if (tcb.orphan) this.orphans--;
     if (tcb.halfOpen) {
       tcb.halfOpen = false;

@@ -11,7 +11,7 @@ import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
 import { timersDue } from '../tcp/timers.js';
 import * as user from '../tcp/user.js';
-import { findPolicy, nearestPolicies } from '../timewait/policies/registry.js';
+import { findPolicy, policies } from '../timewait/policies/registry.js';
 import type { Policy } from '../timewait/policy.js';
 import { isBroadcastV4, isLoopback, isMulticast, isUnspecified, parsePrefix } from '../wire/address.js';
 import { LOAD_BAD_CHECKSUM, LOAD_BAD_OPTION, LOAD_OK } from '../wire/segment.js';
@@ -409,7 +409,7 @@ export class Stack implements StackApi {
 
   setPolicy(name: string): string | null {
     const policy = findPolicy(name);
-    if (policy === null) return `unknown policy '${name}', did you mean ${nearestPolicies(name).join(' or ')}?`;
+    if (policy === null) return `unknown policy '${name}', one of: ${policies.map((known) => known.name).join(', ')}`;
     this.usePolicy(policy);
     return null;
   }

@@ -104,7 +104,7 @@ function addRecord(core: Core, entry: RecordEntry): number {
   const record = core.record.at(index);
   const remembered = policy.remembersHost(record, context);
   if (remembered) {
-    core.hosts.remember(entry.remote0, entry.remote1, entry.remote2, entry.remote3, entry.tsRecent, entry.tsRecentAt);
+    core.hosts.remember(entry.remote0, entry.remote1, entry.remote2, entry.remote3, entry.tsRecent, entry.tsRecentAt, core.ctx.now);
   }
   const lifetime = policy.lifetime(record, context, false);
   if (lifetime <= 0) {
@@ -151,6 +151,7 @@ export function recordArrives(core: Core, index: number, segment: Segment): numb
   const context = core.hooks.about(segment);
   const verdict = core.policy.segmentArrives(record, segment, context);
   let reason = reasonOf(verdict);
+  if (reason === Reason['tw-paws'] || reason === Reason['tw-paws-linux']) core.count(Mib.TcpExtPAWSTimewait);
   if (fateOf(verdict) === ACCEPT) return core.decide(reopen(core, index, segment, verdict), state, segment);
   // The lifetime hook sees the record as it was; the new timestamp is taken afterwards.
   if (fateOf(verdict) === RESTART) {
@@ -161,7 +162,7 @@ export function recordArrives(core: Core, index: number, segment: Segment): numb
   if (fateOf(verdict) === BECOME_TIME_WAIT) {
     record.becomeTimeWait(segment.end, core.ctx.now);
     if (core.policy.remembersHost(record, context)) {
-      core.hosts.remember(segment.src0, segment.src1, segment.src2, segment.src3, record.tsRecent, record.tsRecentAt);
+      core.hosts.remember(segment.src0, segment.src1, segment.src2, segment.src3, record.tsRecent, record.tsRecentAt, core.ctx.now);
     }
     record.restart((core.ctx.now + core.policy.lifetime(record, context, false)) | 0);
   }

@@ -1,0 +1,64 @@
+/** What most systems share; each policy names only its own choices. */
+import {
+  CHALLENGE,
+  KEEP,
+  LIMITED,
+  PRESSURE_SKIP,
+  REPLY_ACK,
+  RESTART,
+  verdict,
+  type BindRequest,
+  type Policy,
+  type PolicyContext,
+  type RecordFacts,
+  type ReopenRequest,
+} from '../policy.js';
+import { Reason } from '../../reasons.js';
+import type { Segment } from '../../wire/segment.js';
+
+/** ACK, once per tcp_invalid_ratelimit for empty segments. */
+export const ACK_LIMITED = REPLY_ACK | LIMITED | KEEP;
+export const ACK_ALWAYS = REPLY_ACK | KEEP;
+export const ACK_RESTART = REPLY_ACK | RESTART;
+export const CHALLENGE_ACK = REPLY_ACK | CHALLENGE | KEEP;
+
+/** Keeps TIME-WAIT of `lifetime` ms, reopens nothing, binds as BSD does. */
+export abstract class BasePolicy implements Policy {
+  abstract readonly name: string;
+  abstract readonly title: string;
+  abstract readonly source: string;
+  readonly knobs: Readonly<Record<string, number>> = {};
+  readonly orphansAsRecords: boolean = false;
+
+  abstract lifetime(record: RecordFacts, context: PolicyContext, restarted: boolean): number;
+  abstract segmentArrives(record: RecordFacts, segment: Segment, context: PolicyContext): number;
+
+  remembersHost(_record: RecordFacts, _context: PolicyContext): boolean {
+    return false;
+  }
+
+  isnOnReopen(_record: RecordFacts, fresh: number, _context: PolicyContext): number {
+    return fresh;
+  }
+
+  synArrives(_segment: Segment, _context: PolicyContext): number {
+    return verdict(KEEP, Reason.plain);
+  }
+
+  mayReopen(_record: RecordFacts, _request: ReopenRequest, _context: PolicyContext): number {
+    return verdict(KEEP, Reason['reopen-refused']);
+  }
+
+  /** BSD, illumos: SO_REUSEADDR on the new socket is enough. */
+  mayBind(_record: RecordFacts, request: BindRequest, _context: PolicyContext): boolean {
+    return request.reuseAddress || !request.addressOverlaps;
+  }
+
+  onPressure(_count: number, _context: PolicyContext): number {
+    return PRESSURE_SKIP;
+  }
+
+  capacity(context: PolicyContext): number {
+    return context.knob('net.ipv4.tcp_max_tw_buckets');
+  }
+}

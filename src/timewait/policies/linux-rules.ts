@@ -1,0 +1,136 @@
+/**
+ * Linux tcp_timewait_state_process and tcp_twsk_unique: what every Linux policy
+ * shares, in the order of the source. Deviations of a version are its policy's.
+ */
+import { after, before } from '../../seqnum.js';
+import { Reason } from '../../reasons.js';
+import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
+import {
+  ACCEPT,
+  BECOME_TIME_WAIT,
+  DELETE,
+  KEEP,
+  LIMITED,
+  REFRESH,
+  REPLY_ACK,
+  REPLY_RST,
+  RESTART,
+  verdict,
+  type BindRequest,
+  type PolicyContext,
+  type RecordFacts,
+  type ReopenRequest,
+} from '../policy.js';
+import { ACK_ALWAYS, ACK_LIMITED, BasePolicy } from './base.js';
+
+/** TCP_PAWS_MSL and TCP_PAWS_WRAP, ms. */
+export const PAWS_MSL = 60_000;
+const PAWS_WRAP = 2_147_483;
+
+/** tcp_paws_reject. */
+function pawsReject(record: RecordFacts, segment: Segment, now: number): boolean {
+  if (!record.hasTimestamp || !segment.hasTimestamp) return false;
+  if (((record.tsRecent - segment.tsVal) | 0) <= 0) return false;
+  const age = (now - record.tsRecentAt) >>> 0;
+  if (age >= PAWS_WRAP || record.tsRecent === 0) return false;
+  // Linux checks RST too, for a minute (Note: RFC 7323 5.2 exempts it)
+  return !((segment.flags & RST) !== 0 && age >= PAWS_MSL);
+}
+
+/** tcp_in_window. */
+function inWindow(seq: number, end: number, left: number, right: number): boolean {
+  if (seq === left) return true;
+  if (after(end, left) && before(seq, right)) return true;
+  return seq === right && seq === end;
+}
+
+export abstract class LinuxPolicy extends BasePolicy {
+  override readonly orphansAsRecords = true;
+
+  /** 60 s (TCP_TIMEWAIT_LEN, a sysctl elsewhere); FIN-WAIT-2 orphans tcp_fin_timeout, at least 3.5*RTO. */
+  lifetime(record: RecordFacts, context: PolicyContext, _restarted: boolean): number {
+    if (!record.finWait2) return context.knob('net.ipv4.tcp_tw_timeout');
+    return Math.max(context.knob('net.ipv4.tcp_fin_timeout'), Math.ceil(3.5 * record.rto));
+  }
+
+  segmentArrives(record: RecordFacts, segment: Segment, context: PolicyContext): number {
+    return record.finWait2 ? finWait2(record, segment, context) : timeWait(record, segment, context);
+  }
+
+  /** tcp_conn_request is handed ISN = SND.NXT + 65535 + 2; 0 means "none" there, so it becomes 1. */
+  override isnOnReopen(record: RecordFacts): number {
+    const iss = (record.sndNxt + 65_537) | 0;
+    return iss === 0 ? 1 : iss;
+  }
+
+  /** tcp_twsk_unique, 6.14 on. */
+  override mayReopen(record: RecordFacts, request: ReopenRequest, context: PolicyContext): number {
+    // A port bound by hand reuses at once, whatever the knob says
+    if (request.boundPort) {
+      return record.hasTimestamp
+        ? verdict(ACCEPT, Reason['reopen-bound'])
+        : verdict(KEEP, Reason['reopen-no-timestamps']);
+    }
+    const reuse = context.knob('net.ipv4.tcp_tw_reuse');
+    const on = !record.finWait2 && (reuse === 1 || (reuse === 2 && record.localPeer));
+    if (!on) return verdict(KEEP, Reason['reopen-off']);
+    if (!record.hasTimestamp) return verdict(KEEP, Reason['reopen-no-timestamps']);
+    if (!this.oldEnough(record, context)) return verdict(KEEP, Reason['reopen-too-young']);
+    return verdict(ACCEPT, Reason['reopen-reused']);
+  }
+
+  protected oldEnough(record: RecordFacts, context: PolicyContext): boolean {
+    return ((context.now - record.enteredAt - context.knob('net.ipv4.tcp_tw_reuse_delay')) | 0) > 0;
+  }
+
+  /** inet_bind_conflict: the old socket must have had the option, too. */
+  override mayBind(record: RecordFacts, request: BindRequest): boolean {
+    if (!request.addressOverlaps) return true;
+    return (record.reuseAddress && request.reuseAddress) || (record.reusePort && request.reusePort);
+  }
+}
+
+/** The substate of orphans. */
+function finWait2(record: RecordFacts, segment: Segment, context: PolicyContext): number {
+  const { flags, seq, end } = segment;
+  const { rcvNxt } = record;
+  if (pawsReject(record, segment, context.now) || !inWindow(seq, end, rcvNxt, (rcvNxt + record.rcvWnd) | 0)) {
+    return verdict(ACK_LIMITED, Reason['fw2-not-acceptable']);
+  }
+  if ((flags & RST) !== 0) return verdict(DELETE, Reason['fw2-reset']);
+  if ((flags & SYN) !== 0 && !before(seq, rcvNxt)) return verdict(REPLY_RST | DELETE, Reason['fw2-data']);
+  if ((flags & ACK) === 0 || !after(end, rcvNxt) || end === seq) return verdict(KEEP, Reason['fw2-dropped']);
+  // New data, a FIN with data, a FIN out of order
+  if ((flags & FIN) === 0 || end !== ((rcvNxt + 1) | 0)) return verdict(REPLY_RST | DELETE, Reason['fw2-data']);
+  return verdict(REPLY_ACK | BECOME_TIME_WAIT | REFRESH, Reason['fw2-fin']);
+}
+
+function timeWait(record: RecordFacts, segment: Segment, context: PolicyContext): number {
+  const { flags, seq, end } = segment;
+  const { rcvNxt } = record;
+  const rst = (flags & RST) !== 0;
+  const paws = pawsReject(record, segment, context.now);
+  if (!paws && seq === rcvNxt && (seq === end || rst)) {
+    if (rst) {
+      if (context.knob('net.ipv4.tcp_rfc1337') === 0) return verdict(DELETE, Reason['tw-rst-kill']);
+      return verdict(KEEP | REFRESH, Reason['tw-rst-ignored']);
+    }
+    return verdict(RESTART | REFRESH, Reason['tw-ack-restart']);
+  }
+  const syn = (flags & SYN) !== 0;
+  if (syn && !rst && (flags & ACK) === 0 && !paws) {
+    const newer = record.hasTimestamp && segment.hasTimestamp && ((record.tsRecent - segment.tsVal) | 0) < 0;
+    if (after(seq, rcvNxt) || newer) {
+      return context.hasListener()
+        ? verdict(ACCEPT, Reason['tw-syn-accepted-linux'])
+        : verdict(ACK_ALWAYS, Reason['tw-syn-no-listener']);
+    }
+  }
+  if (rst) return verdict(KEEP, Reason['tw-rst-out']);
+  if (paws) return verdict(REPLY_ACK | LIMITED | RESTART, Reason['tw-paws-linux']);
+  if ((flags & ACK) !== 0) {
+    const again = (flags & FIN) !== 0 && end === rcvNxt;
+    return verdict(REPLY_ACK | LIMITED | RESTART, again ? Reason['tw-fin-again'] : Reason['tw-segment-restart']);
+  }
+  return verdict(ACK_LIMITED, syn ? Reason['tw-syn-low-linux'] : Reason['tw-segment-ack']);
+}

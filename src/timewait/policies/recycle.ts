@@ -1,0 +1,51 @@
+/**
+ * Linux up to 4.11 with tcp_tw_recycle = 1: records live 3.5*RTO, and for a minute the
+ * host's last timestamp stands in for them; a machine behind the same NAT address whose
+ * clock is behind is dropped without a word.
+ */
+import { Reason } from '../../reasons.js';
+import type { Segment } from '../../wire/segment.js';
+import { DELETE, KEEP, verdict, type PolicyContext, type RecordFacts } from '../policy.js';
+import { LinuxPolicy, PAWS_MSL } from './linux-rules.js';
+
+/** TCP_PAWS_WINDOW: this many ticks backwards are forgiven. */
+const PAWS_WINDOW = 1;
+
+class Recycle extends LinuxPolicy {
+  readonly name = 'recycle';
+  readonly title = 'Linux up to 4.11 with tcp_tw_recycle=1: 3.5*RTO, then a timestamp memory per host for 60 s';
+  readonly source = 'Linux 3.13, 4.9 net/ipv4/tcp_minisocks.c, tcp_metrics.c; removed by 4396e46187ca';
+  override readonly knobs = { 'net.ipv4.tcp_tw_recycle': 1, 'net.ipv4.tcp_tw_reuse': 0 };
+
+  /** tcp_time_wait: 3.5*RTO when the host could be remembered; any restart puts the full time back. */
+  override lifetime(record: RecordFacts, context: PolicyContext, restarted: boolean): number {
+    if (!restarted && this.remembersHost(record, context)) return Math.ceil(3.5 * record.rto);
+    return super.lifetime(record, context, restarted);
+  }
+
+  override remembersHost(record: RecordFacts, context: PolicyContext): boolean {
+    return context.knob('net.ipv4.tcp_tw_recycle') !== 0 && record.hasTimestamp && !record.finWait2;
+  }
+
+  /** tcp_peer_is_proven, called for a SYN that no record answers. */
+  override synArrives(segment: Segment, context: PolicyContext): number {
+    if (context.knob('net.ipv4.tcp_tw_recycle') === 0) return verdict(KEEP, Reason.plain);
+    const { host } = context;
+    if (!host.known || (context.now - host.tsRecentAt) >>> 0 >= PAWS_MSL) return verdict(KEEP, Reason.plain);
+    if (!segment.hasTimestamp) {
+      return context.knob('net.ipv4.tcp_tw_recycle_strict') !== 0
+        ? verdict(DELETE, Reason['recycle-host-no-stamp'])
+        : verdict(KEEP, Reason.plain);
+    }
+    return ((host.tsRecent - segment.tsVal) | 0) > PAWS_WINDOW
+      ? verdict(DELETE, Reason['recycle-host-stamp'])
+      : verdict(KEEP, Reason.plain);
+  }
+
+  /** Up to 6.13 whole seconds since the last timestamped segment. */
+  protected override oldEnough(record: RecordFacts, context: PolicyContext): boolean {
+    return Math.floor(((context.now - record.tsRecentAt) >>> 0) / 1000) > 1;
+  }
+}
+
+export const recycle = new Recycle();
