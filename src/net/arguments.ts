@@ -110,6 +110,9 @@ export function checkTarget(target: ConnectTarget): void {
     throw invalidType('options.localPort', 'of type number', target.localPort);
   }
   if (target.localPort !== undefined) checkPort(target.localPort, 'options.localPort');
+  if (typeof target.port !== 'number' && typeof target.port !== 'string') {
+    throw invalidType('options.port', 'one of type number or string', target.port);
+  }
   checkPort(target.port, 'Port');
   if (target.lookup !== undefined && target.lookup !== null && typeof target.lookup !== 'function') {
     throw invalidType('options.lookup', 'of type function', target.lookup);

@@ -113,6 +113,17 @@ export class Driver {
     this.schedule(true);
   }
 
+  /** Sends at once what is owed: before a reset, so that what was written in time goes ahead of it, as it does from a kernel. */
+  push(): void {
+    if (this.isClosed || this.closing) return;
+    try {
+      this.flush(this.now());
+    } catch (error) {
+      // Not here, within a user's call: the next turn meets the same failure and reports it.
+      if (!(error instanceof LinkFailure)) throw error;
+    }
+  }
+
   /** One more socket or server that keeps the process alive. */
   hold(): void {
     this.holds++;

@@ -71,11 +71,15 @@ export class Outlet {
     this.done(error === null ? (this.finished ? null : this.closedError()) : errnoException(error, 'write'));
   }
 
-  /** The socket is being destroyed. A write whose bytes the engine has all is a success, as with the kernel. */
-  destroy(): void {
+  /** The socket was destroyed. A write whose bytes the engine has all is a success, as with the kernel. */
+  destroy(connecting: boolean): void {
     this.connection = null;
     if (this.callback === null) return;
-    this.done(this.finished ? null : codedError('ERR_STREAM_DESTROYED', 'Cannot call write after a stream was destroyed'));
+    if (connecting) {
+      this.done(codedError('ERR_SOCKET_CLOSED_BEFORE_CONNECTION', 'Socket closed before the connection was established'));
+    } else {
+      this.done(this.finished ? null : codedError('ERR_STREAM_DESTROYED', 'Cannot call write after a stream was destroyed'));
+    }
   }
 
   private get finished(): boolean {

@@ -92,6 +92,8 @@ export class Socket extends Duplex {
   /** Addresses still to try when this attempt fails. */
   private candidates: readonly LookupAddress[] = [];
   private target: ConnectTarget | null = null;
+  /** connect() was called, or it was accepted. */
+  private begun = false;
   private resetting = false;
   private refed = true;
   private held = false;
@@ -142,6 +144,7 @@ export class Socket extends Duplex {
     if (this.destroyed) this.revive();
     if (listener !== null) this.once('connect', listener);
     this.connecting = true;
+    this.begun = true;
     this.driver.add(this);
     this.updateHold();
     this.touch();
@@ -154,7 +157,6 @@ export class Socket extends Duplex {
       if (looked) this.emit('lookup', error, first?.address, first?.family, host);
       if (!this.stillConnecting(target)) return;
       if (error !== null) {
-        Object.assign(error, { port: Number(target.port), host });
         process.nextTick(() => this.stillConnecting(target) && this.destroy(error));
         return;
       }
@@ -222,9 +224,9 @@ export class Socket extends Duplex {
     this.touch();
     const { connection } = this;
     this.emit('connect');
+    if (connection !== null && connection === this.connection) this.outlet.open(connection);
     this.emit('ready');
-    if (this.connection === null || this.connection !== connection) return;
-    this.outlet.open(connection);
+    if (connection !== this.connection) return;
     // A reader that came before the connection waits for its data.
     if (!this.isPaused()) this.read(0);
     this.inlet.pump();
@@ -233,6 +235,7 @@ export class Socket extends Duplex {
   private adopt(options: AcceptedOptions): void {
     const { connection } = options;
     this.connection = connection;
+    this.begun = true;
     connection.user = this;
     this.driver.add(this);
     this.driver.tracer.adopt(connection, this);
@@ -349,7 +352,8 @@ export class Socket extends Duplex {
       this.driver.stack.shutdown(this.connection);
       this.driver.wake();
     }
-    callback();
+    // 'finish' follows the turn that sends the FIN.
+    setImmediate(callback);
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
@@ -364,16 +368,21 @@ export class Socket extends Duplex {
       connection.user = null;
       this.inlet.detach(null, null);
       this.driver.sync();
-      if (this.resetting) this.driver.stack.abort(connection);
-      else this.driver.stack.close(connection);
+      if (this.resetting) {
+        this.driver.push();
+        this.driver.stack.abort(connection);
+      } else this.driver.stack.close(connection);
       this.driver.wake();
     }
-    this.outlet.destroy();
+    if (!wasConnecting) this.outlet.destroy(false);
     this.driver.delete(this);
     this.updateHold();
     callback(error);
     process.nextTick(() => {
-      this.emit('close', error !== null);
+      // A socket that never had anything to close says nothing about errors, as in node:net.
+      if (this.begun) this.emit('close', error !== null);
+      else this.emit('close');
+      if (wasConnecting) this.outlet.destroy(true);
     });
     const { owner } = this;
     this.owner = null;
