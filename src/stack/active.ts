@@ -38,7 +38,7 @@ export function listen(core: Core, options: ListenOptions): Listener | Errno {
     addressOverlaps: false,
   };
   if (!mayBind(core, words, family, port, request, true)) return 'EADDRINUSE';
-  const backlog = Math.max(0, Math.min(options.backlog ?? DEFAULT_BACKLOG, core.knobs.get('net.ipv4.somaxconn')));
+  const backlog = Math.max(0, Math.min(options.backlog ?? DEFAULT_BACKLOG, core.knobs.get('net.core.somaxconn')));
   const listener = new Listener(words, port, backlog, family, request.reuseAddress, request.reusePort);
   const list = core.listeners.get(port);
   if (list === undefined) core.listeners.set(port, [listener]);

@@ -1,0 +1,200 @@
+/**
+ * The pcapng file format (draft-ietf-opsawg-pcapng): section header, one interface of
+ * raw IP packets, enhanced packet blocks with nanosecond times, direction and comment.
+ */
+
+const SECTION = 0x0a0d0d0a;
+const INTERFACE = 1;
+const ENHANCED = 6;
+const MAGIC = 0x1a2b3c4d;
+/** LINKTYPE_RAW: packets begin with their IPv4 or IPv6 header. */
+const LINKTYPE_RAW = 101;
+
+const OPT_END = 0;
+const OPT_COMMENT = 1;
+const SHB_USERAPPL = 4;
+const IF_NAME = 2;
+const IF_TSRESOL = 9;
+const EPB_FLAGS = 2;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+function padded(n: number): number {
+  return (n + 3) & ~3;
+}
+
+function optionsLength(options: readonly (readonly [number, Uint8Array])[]): number {
+  return options.reduce((total, [, value]) => total + 4 + padded(value.length), 4);
+}
+
+/** Writes options at `at`, ended by opt_endofopt; returns the place behind. */
+function putOptions(view: DataView, at: number, options: readonly (readonly [number, Uint8Array])[]): number {
+  let p = at;
+  for (const [code, value] of options) {
+    view.setUint16(p, code, true);
+    view.setUint16(p + 2, value.length, true);
+    new Uint8Array(view.buffer).set(value, p + 4);
+    p += 4 + padded(value.length);
+  }
+  view.setUint16(p, OPT_END, true);
+  return p + 4;
+}
+
+function block(type: number, bodyLength: number): DataView {
+  const total = 12 + bodyLength;
+  const view = new DataView(new ArrayBuffer(total));
+  view.setUint32(0, type, true);
+  view.setUint32(4, total, true);
+  view.setUint32(total - 4, total, true);
+  return view;
+}
+
+function bytesOf(view: DataView): Uint8Array {
+  return new Uint8Array(view.buffer);
+}
+
+/** Encodes blocks; where they go is the caller's business. */
+export class PcapngWriter {
+  constructor(private readonly interfaceName: string) {}
+
+  /** Section header and interface description. */
+  header(): Uint8Array {
+    const application: [number, Uint8Array][] = [[SHB_USERAPPL, encoder.encode('timewait')]];
+    const section = block(SECTION, 16 + optionsLength(application));
+    section.setUint32(8, MAGIC, true);
+    section.setUint16(12, 1, true);
+    section.setBigInt64(16, -1n, true);
+    putOptions(section, 24, application);
+    const described: [number, Uint8Array][] = [
+      [IF_NAME, encoder.encode(this.interfaceName)],
+      [IF_TSRESOL, Uint8Array.of(9)],
+    ];
+    const face = block(INTERFACE, 8 + optionsLength(described));
+    face.setUint16(8, LINKTYPE_RAW, true);
+    putOptions(face, 16, described);
+    const out = new Uint8Array(section.byteLength + face.byteLength);
+    out.set(bytesOf(section));
+    out.set(bytesOf(face), section.byteLength);
+    return out;
+  }
+
+  /** One packet; `comment` '' for none. Seconds since 1970, nanoseconds within the second. */
+  packet(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    seconds: number,
+    nanoseconds: number,
+    inbound: boolean,
+    comment: string,
+  ): Uint8Array {
+    const flags = new Uint8Array(4);
+    flags[0] = inbound ? 1 : 2;
+    const options: [number, Uint8Array][] = [[EPB_FLAGS, flags]];
+    if (comment !== '') options.push([OPT_COMMENT, encoder.encode(comment)]);
+    const view = block(ENHANCED, 20 + padded(length) + optionsLength(options));
+    const stamp = BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
+    view.setUint32(12, Number(stamp >> 32n), true);
+    view.setUint32(16, Number(stamp & 0xffffffffn), true);
+    view.setUint32(20, length, true);
+    view.setUint32(24, length, true);
+    bytesOf(view).set(bytes.subarray(offset, offset + length), 28);
+    putOptions(view, 28 + padded(length), options);
+    return bytesOf(view);
+  }
+}
+
+export interface CapturedPacket {
+  readonly bytes: Uint8Array;
+  /** Link type of its interface. */
+  readonly linkType: number;
+  readonly seconds: number;
+  readonly nanoseconds: number;
+  /** null when the file does not say. */
+  readonly inbound: boolean | null;
+  readonly comment: string;
+}
+
+/** Reads the packets of a pcapng file, either byte order; null when it is none or broken in the middle. */
+export function readPcapng(file: Uint8Array): CapturedPacket[] | null {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const packets: CapturedPacket[] = [];
+  let little = true;
+  let faces: { linkType: number; perSecond: bigint }[] = [];
+  let at = 0;
+  while (at < file.length) {
+    if (at + 12 > file.length) return null;
+    if (view.getUint32(at, true) === SECTION) {
+      const magic = view.getUint32(at + 8, true);
+      if (magic !== MAGIC && magic !== 0x4d3c2b1a) return null;
+      little = magic === MAGIC;
+      faces = [];
+    } else if (at === 0) return null;
+    const total = view.getUint32(at + 4, little);
+    if (total < 12 || total % 4 !== 0 || at + total > file.length) return null;
+    const type = view.getUint32(at, little);
+    if (type === INTERFACE && total >= 20) faces.push(readInterface(view, at, total, little));
+    if (type === ENHANCED && total >= 32) {
+      const packet = readEnhanced(file, view, at, total, little, faces);
+      if (packet === null) return null;
+      packets.push(packet);
+    }
+    at += total;
+  }
+  return at === 0 ? null : packets;
+}
+
+/** Calls `take` for each option in [from, end); stops at anything that does not fit. */
+function eachOption(view: DataView, from: number, end: number, little: boolean, take: (code: number, at: number, length: number) => void): void {
+  let at = from;
+  while (at + 4 <= end) {
+    const code = view.getUint16(at, little);
+    const length = view.getUint16(at + 2, little);
+    if (code === OPT_END || at + 4 + length > end) return;
+    take(code, at + 4, length);
+    at += 4 + padded(length);
+  }
+}
+
+function readInterface(view: DataView, at: number, total: number, little: boolean): { linkType: number; perSecond: bigint } {
+  let perSecond = 1_000_000n;
+  eachOption(view, at + 16, at + total - 4, little, (code, p, length) => {
+    if (code !== IF_TSRESOL || length < 1) return;
+    const resolution = view.getUint8(p);
+    const exponent = BigInt(resolution & 0x7f);
+    perSecond = (resolution & 0x80) !== 0 ? 2n ** exponent : 10n ** exponent;
+  });
+  return { linkType: view.getUint16(at + 8, little), perSecond };
+}
+
+function readEnhanced(
+  file: Uint8Array,
+  view: DataView,
+  at: number,
+  total: number,
+  little: boolean,
+  faces: readonly { linkType: number; perSecond: bigint }[],
+): CapturedPacket | null {
+  const face = faces[view.getUint32(at + 8, little)];
+  const captured = view.getUint32(at + 20, little);
+  if (face === undefined || 28 + captured > total - 4) return null;
+  const stamp = (BigInt(view.getUint32(at + 12, little)) << 32n) | BigInt(view.getUint32(at + 16, little));
+  let comment = '';
+  let inbound: boolean | null = null;
+  eachOption(view, at + 28 + padded(captured), at + total - 4, little, (code, p, length) => {
+    if (code === OPT_COMMENT) comment = decoder.decode(file.subarray(p, p + length));
+    if (code === EPB_FLAGS && length === 4) {
+      const direction = view.getUint32(p, little) & 3;
+      if (direction !== 0) inbound = direction === 1;
+    }
+  });
+  return {
+    bytes: file.slice(at + 28, at + 28 + captured),
+    linkType: face.linkType,
+    seconds: Number(stamp / face.perSecond),
+    nanoseconds: Number(((stamp % face.perSecond) * 1_000_000_000n) / face.perSecond),
+    inbound,
+    comment,
+  };
+}
