@@ -3,12 +3,13 @@
  * engine gave for it as the packet's comment, and every packet really sent.
  */
 import type { PacketRing } from '../wire/ring.js';
+import { PcapngWriter } from '../wire/pcapng.js';
 import type { Clock, WallTime } from '../time/clock.js';
 import { reasonText } from '../reasons.js';
 import type { Link } from './link.js';
 import type { PacketSink } from './sink.js';
 
-/** The capture format; `PcapngWriter` of wire/pcapng.ts is the one in use. */
+/** The file's format: pcapng, unless somebody wants another. */
 export interface CaptureFormat {
   /** What stands at the start of the file. */
   header(): Uint8Array;
@@ -38,7 +39,7 @@ export class CaptureLink implements Link {
     private readonly inner: Link,
     private readonly sink: PacketSink,
     private readonly clock: Clock,
-    private readonly format: CaptureFormat,
+    private readonly format: CaptureFormat = new PcapngWriter(inner.name),
   ) {
     this.name = inner.name;
     this.mtu = inner.mtu;

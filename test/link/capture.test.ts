@@ -8,6 +8,7 @@ import { FaultsLink } from '../../src/link/faults.js';
 import { memoryLink } from '../../src/link/memory.js';
 import type { Link } from '../../src/link/link.js';
 import { MemorySink } from '../../src/link/sink.js';
+import { readPcapng } from '../../src/wire/pcapng.js';
 import { packet, put, received, send } from './packets.js';
 
 /** One line of text per packet. */
@@ -129,4 +130,31 @@ t.test('closing closes link and file once; packets sent by then are in it', asyn
   t.equal(text().length, 2);
   send(far, packet(1, 3));
   t.equal(near.waiting, 0, 'the inner link is closed');
+});
+
+t.test('by default the file is pcapng, and its reader gets everything back', async (t) => {
+  const clock = new ManualClock(0, 1_700_000_000);
+  const [near, far] = memoryLink();
+  const sink = new MemorySink();
+  const link = new CaptureLink(near, sink, clock);
+  const rx = new PacketRing(4, 100);
+  send(far, packet(0x45, 41));
+  clock.advance(7);
+  link.receive(rx);
+  rx.reasons[rx.slotOf(0)] = Reason['closed-rst'];
+  link.settle(rx);
+  clock.advance(1);
+  send(link, packet(0x60, 60));
+  const { id, text, source } = reasonText(Reason['closed-rst']);
+  const common = { linkType: 101, seconds: 1_700_000_000 };
+  t.same(readPcapng(sink.bytes()), [
+    {
+      ...common,
+      bytes: packet(0x45, 41),
+      nanoseconds: 7e6,
+      inbound: true,
+      comment: `${id}: ${text} [${source}]`,
+    },
+    { ...common, bytes: packet(0x60, 60), nanoseconds: 8e6, inbound: false, comment: '' },
+  ]);
 });

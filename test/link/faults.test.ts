@@ -181,7 +181,7 @@ function run(options: Partial<FaultOptions>, script: readonly (readonly [number,
 }
 
 const faulty = { loss: 0.1, duplicate: 0.1, corrupt: 0.1, reorder: 0.1, delay: 4, jitter: 2 };
-const script = fc.array(fc.tuple(fc.nat(3), fc.boolean()), { maxLength: 60 });
+const script = fc.array(fc.tuple(fc.nat(3), fc.boolean()), { maxLength: 60, size: 'max' });
 
 t.test('same seed and same packets: the same run', async (t) => {
   fc.assert(
