@@ -19,8 +19,9 @@
  * arm and cancel are O(1) and allocate only when `ensure` grows the columns.
  *
  * Deadlines lie less than 2^31 ms (24.8 days) after the position. The position
- * follows `expire`, so an owner that may sleep for days with no timer armed calls
- * `sync(now)` before it arms again.
+ * follows `expire` and lags while due timers have not been taken, so deadlines up
+ * to 24 days ahead are safe for an owner that drains the wheel every 20 hours. One
+ * that may sleep longer with no timer armed calls `sync(now)` before it arms again.
  */
 import { diff } from '../seqnum.js';
 

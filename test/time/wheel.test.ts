@@ -16,7 +16,7 @@ function drain(wheel: TimerWheel, now: number): number[] {
 class SortedList {
   private entries: { id: number; tick: number; order: number }[] = [];
   private orders = 0;
-  constructor(private position: number) {}
+  constructor(public position: number) {}
 
   arm(id: number, deadline: number): void {
     this.cancel(id);
@@ -74,41 +74,47 @@ const step = fc.oneof(
 
 t.test('the wheel does what a sorted list does', async () => {
   fc.assert(
-    fc.property(fc.constantFrom(...starts), fc.array(step, { maxLength: 120, size: 'max' }), (start, steps) => {
-      let now = start;
-      const wheel = new TimerWheel(now, 4);
-      const list = new SortedList(now);
-      for (const { op, id, delay } of steps) {
-        if (op === 'arm') {
-          wheel.arm(id, (now + delay) | 0);
-          list.arm(id, now + delay);
-          if (wheel.deadlineOf(id) !== ((now + delay) | 0)) throw new Error('deadlineOf');
-        } else if (op === 'cancel') {
-          wheel.cancel(id);
-          list.cancel(id);
-        } else {
-          if (op === 'advance') now += delay;
-          else if (list.first !== undefined && list.first > now) now = list.first;
-          // Take `id` timers only, or all of them (so that arming happens in the middle, too).
-          for (let taken = 0; id === 0 || taken < id; taken++) {
-            const want = list.expire(now);
-            const got = wheel.expire(now | 0);
-            if (got !== want) throw new Error(`expire(${now}): got ${got}, want ${want}`);
-            if (want < 0) break;
+    fc.property(
+      fc.constantFrom(...starts),
+      fc.array(step, { maxLength: 120, size: 'max' }),
+      (start, steps) => {
+        let now = start;
+        const wheel = new TimerWheel(now, 4);
+        const list = new SortedList(now);
+        for (const { op, id, delay } of steps) {
+          if (op === 'arm') {
+            // Beyond the horizon: the position lags behind while due timers wait to be taken.
+            if (now + delay - list.position >= 2 ** 31) continue;
+            wheel.arm(id, (now + delay) | 0);
+            list.arm(id, now + delay);
+            if (wheel.deadlineOf(id) !== ((now + delay) | 0)) throw new Error('deadlineOf');
+          } else if (op === 'cancel') {
+            wheel.cancel(id);
+            list.cancel(id);
+          } else {
+            if (op === 'advance') now += delay;
+            else if (list.first !== undefined && list.first > now) now = list.first;
+            // Take `id` timers only, or all of them (so that arming happens in the middle, too).
+            for (let taken = 0; id === 0 || taken < id; taken++) {
+              const want = list.expire(now);
+              const got = wheel.expire(now | 0);
+              if (got !== want) throw new Error(`expire(${now}): got ${got}, want ${want}`);
+              if (want < 0) break;
+            }
           }
+          if (wheel.size !== list.size) throw new Error(`size ${wheel.size}, want ${list.size}`);
+          if (wheel.isArmed(id) !== list.isArmed(id)) throw new Error('isArmed');
+          const left = wheel.nextDeadline(now | 0);
+          if (list.first === undefined) {
+            if (left !== -1) throw new Error(`nextDeadline ${left} of an empty wheel`);
+            continue;
+          }
+          const exact = Math.max(0, list.first - now);
+          if (left < 0 || left > exact) throw new Error(`nextDeadline ${left}, the earliest is in ${exact}`);
         }
-        if (wheel.size !== list.size) throw new Error(`size ${wheel.size}, want ${list.size}`);
-        if (wheel.isArmed(id) !== list.isArmed(id)) throw new Error('isArmed');
-        const left = wheel.nextDeadline(now | 0);
-        if (list.first === undefined) {
-          if (left !== -1) throw new Error(`nextDeadline ${left} of an empty wheel`);
-          continue;
-        }
-        const exact = Math.max(0, list.first - now);
-        if (left < 0 || left > exact) throw new Error(`nextDeadline ${left}, the earliest is in ${exact}`);
-      }
-    }),
-    { numRuns: 1500 },
+      },
+    ),
+    { numRuns: 5000 },
   );
 });
 
