@@ -105,15 +105,18 @@ export class Inlet {
     if (this.pumping || this.ended) return;
     this.pumping = true;
     let moved = false;
-    while (this.wanted && !this.held && !this.sink.destroyed) {
-      const bytes = this.take();
-      if (bytes === null) break;
-      moved = true;
-      this.deliver(bytes);
+    try {
+      while (this.wanted && !this.held && !this.sink.destroyed) {
+        const bytes = this.take();
+        if (bytes === null) break;
+        moved = true;
+        this.deliver(bytes);
+      }
+    } finally {
+      this.pumping = false;
+      // The window has opened.
+      if (moved && this.connection !== null) this.driver.wake();
     }
-    this.pumping = false;
-    // The window has opened.
-    if (moved && this.connection !== null) this.driver.wake();
     if (!this.sink.destroyed) this.finish();
   }
 
@@ -141,7 +144,13 @@ export class Inlet {
     this.bytes += bytes.length;
     // A 'data' listener may call read(), which asks again while push() still runs: that must not be forgotten.
     this.wanted = false;
-    if (this.sink.push(Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength))) this.wanted = true;
+    let more = true;
+    try {
+      more = this.sink.push(Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength));
+    } finally {
+      // A listener that throws has had its data all the same.
+      if (more) this.wanted = true;
+    }
   }
 
   /** Fills the user's buffer once; what did not fit waits in `rest`. */

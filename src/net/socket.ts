@@ -24,6 +24,8 @@ import { resolve } from './resolve.js';
 
 /** Idle time before the first keepalive probe when the user names none: RFC 9293 MUST-28, ms. */
 const KEEPALIVE_DEFAULT = 7_200_000;
+/** Events that count for `setTimeout`: bytes moved. That the peer has acknowledged them does not. */
+const ACTIVITY = EV_CONNECTED | EV_READABLE | EV_WRITABLE | EV_PEER_CLOSED;
 const TIMEOUT_MAX = 2 ** 31 - 1;
 
 export interface SocketOptions {
@@ -263,7 +265,7 @@ export class Socket extends Duplex {
   /** Called by the driver. */
   onEvents(connection: ConnectionHandle, events: number): void {
     if (connection !== this.connection) return;
-    this.touch();
+    if ((events & ACTIVITY) !== 0) this.touch();
     if (this.connecting) {
       // Refused, unreachable, timed out: never established.
       if ((events & (EV_CLOSED | EV_CONNECTED)) === EV_CLOSED) {
