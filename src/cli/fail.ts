@@ -1,0 +1,13 @@
+/** How commands end badly: one line on stderr and the exit status. */
+
+/** Wrong arguments: exit status 2. The message names the argument and what is allowed. */
+export class UsageError extends Error {}
+
+/** The run failed: exit status 1. */
+export class RunError extends Error {}
+
+/** One line about an error, whatever it is. */
+export function lineOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.split('\n')[0] ?? '';
+}

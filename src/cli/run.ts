@@ -1,0 +1,115 @@
+/** `timewait run`: our stack on a TUN device in namespaces of its own, and a command on the kernel's side. */
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { TunLink } from '../link/tun.js';
+import { bringUp, environmentLack, insideNamespace, reenter } from '../lab/namespace.js';
+import type { Network } from '../net/network.js';
+import { reasonCount, reasonText } from '../reasons.js';
+import { formatSummary, type RunSummary } from '../view/summary.js';
+import { RunError } from './fail.js';
+import type { StackFlags } from './options.js';
+import { startServices, type ServiceCounts } from './services.js';
+import { setUp } from './setup.js';
+
+export const DEVICE = 'tw0';
+export const KERNEL_SIDE = ['10.77.0.1/24', 'fd77::1/64'];
+export const STACK_SIDE = ['10.77.0.2/24', 'fd77::2/64'];
+
+/** Exit status of the command. */
+export async function run(command: readonly string[], flags: StackFlags, args: readonly string[]): Promise<number> {
+  if (!insideNamespace()) {
+    const lack = environmentLack();
+    if (lack !== null) throw new RunError(`${lack.reason}: ${lack.cure}`);
+    return reenter(args);
+  }
+  const link = TunLink.open({ name: DEVICE });
+  bringUp(link.name, KERNEL_SIDE);
+  const { network, close } = setUp(link, STACK_SIDE, flags);
+  network.driver.hold?.();
+  const services = await startServices(network, flags);
+  const started = process.hrtime.bigint();
+  const status = await runCommand(command);
+  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+  await quiet(network);
+  const summary = summarize(network, services, command, status, seconds, flags.pcap ?? null);
+  close();
+  process.stdout.write(`${flags.json === true ? JSON.stringify(summary) : formatSummary(summary)}\n`);
+  return status;
+}
+
+function runCommand(command: readonly string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command[0]!, command.slice(1), { stdio: 'inherit' });
+    const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
+    process.on('SIGINT', forward);
+    process.on('SIGTERM', forward);
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      // As a shell says it: 127 not found, 126 not executable.
+      if (error.code === 'ENOENT') reject(new RunError(`${command[0]}: command not found`));
+      else reject(error);
+    });
+    child.on('exit', (code, signal) => resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));
+  });
+}
+
+/** Closings that are under way get a moment, so that the summary shows where they end. */
+async function quiet(network: Network): Promise<void> {
+  for (let i = 0; i < 20; i++) {
+    const counts = network.stack.stateCounts();
+    const moving = ['SYN-RECEIVED', 'FIN-WAIT-1', 'CLOSING', 'LAST-ACK', 'CLOSE-WAIT'].some((state) => (counts[state] ?? 0) > 0);
+    if (!moving) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function summarize(
+  network: Network,
+  services: ServiceCounts,
+  command: readonly string[],
+  status: number,
+  seconds: number,
+  pcap: string | null,
+): RunSummary {
+  const { stack } = network;
+  const counts = stack.stateCounts();
+  const c = stack.counters;
+  return {
+    policy: stack.policyName,
+    command,
+    status,
+    seconds,
+    connections: { accepted: services.connections, opened: c.get('TcpActiveOpens'), errors: services.errors },
+    bytes: { in: services.bytesIn, out: services.bytesOut },
+    timeWait: { stack: counts['TIME-WAIT'] ?? 0, kernel: kernelTimeWait() },
+    states: Object.fromEntries(Object.entries(counts).filter(([state, count]) => count > 0 && state !== 'LISTEN')),
+    segments: { in: c.get('TcpInSegs'), out: c.get('TcpOutSegs'), retransmitted: c.get('TcpRetransSegs') },
+    decisions: decisionsOf(stack.reasonCounts),
+    pcap,
+  };
+}
+
+/** Reasons that were given, the most frequent first; the plain path is none. */
+export function decisionsOf(counts: Float64Array): RunSummary['decisions'] {
+  const rows = [];
+  for (let reason = 1; reason < reasonCount; reason++) {
+    const count = counts[reason]!;
+    if (count === 0) continue;
+    const { id, text, source } = reasonText(reason);
+    rows.push({ reason: id, count, text, source });
+  }
+  return rows.sort((a, b) => b.count - a.count);
+}
+
+/** Sockets of this namespace's kernel in TIME-WAIT (state 06 of /proc/net/tcp). */
+export function kernelTimeWait(): number {
+  let count = 0;
+  for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {
+    try {
+      for (const line of readFileSync(file, 'latin1').split('\n')) if (/^\s*\d+: \S+ \S+ 06 /.test(line)) count++;
+    } catch {
+      continue;
+    }
+  }
+  return count;
+}

@@ -1,0 +1,118 @@
+/**
+ * Private namespaces for work with the real kernel. A Node process has threads and
+ * cannot unshare a user namespace itself, so the command starts itself again through
+ * unshare(1): new network, new process ids (so that nothing outlives the command),
+ * and for an ordinary user a new user namespace in which it is root.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { tunAvailable } from '../link/tun.js';
+
+/** Set in the process that lives inside. */
+const INSIDE = 'TIMEWAIT_NAMESPACE';
+
+export interface Lack {
+  /** One line: what is missing. */
+  readonly reason: string;
+  /** One line: how to get it. */
+  readonly cure: string;
+}
+
+export function insideNamespace(): boolean {
+  return process.env[INSIDE] === '1';
+}
+
+/** The program's path, or null when it is not in PATH (sbin included: ordinary users often lack it). */
+export function which(program: string): string | null {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  for (const folder of folders) {
+    const path = join(folder, program);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      continue;
+    }
+  }
+  return null;
+}
+
+function readNumber(path: string): number | null {
+  return existsSync(path) ? Number(readFileSync(path, 'utf8')) : null;
+}
+
+/** What this system lacks for namespaces with a TUN device; null when nothing. */
+export function environmentLack(): Lack | null {
+  const tun = tunAvailable();
+  if (!tun.ok) return tun;
+  if (which('ip') === null) return { reason: 'ip(8) is not installed', cure: 'apt-get install iproute2 (dnf install iproute)' };
+  if (which('unshare') === null) return { reason: 'unshare(1) is not installed', cure: 'apt-get install util-linux' };
+  const tried = spawnSync(which('unshare')!, [...unshareArguments(), 'true'], { encoding: 'utf8' });
+  if (tried.status === 0) return null;
+  if (readNumber('/proc/sys/kernel/unprivileged_userns_clone') === 0) {
+    return { reason: 'user namespaces are switched off', cure: 'sysctl -w kernel.unprivileged_userns_clone=1, or run as root' };
+  }
+  if (readNumber('/proc/sys/kernel/apparmor_restrict_unprivileged_userns') === 1) {
+    return {
+      reason: 'AppArmor refuses user namespaces',
+      cure: 'sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or run as root',
+    };
+  }
+  const said = tried.stderr.trim().split('\n')[0] ?? '';
+  return { reason: `namespaces are refused here (${said})`, cure: 'run as root, or in a container with CAP_SYS_ADMIN' };
+}
+
+function unshareArguments(): string[] {
+  const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
+  return [...user, '--net', '--pid', '--fork', '--kill-child'];
+}
+
+/**
+ * Runs this very command again inside new namespaces; its exit status. The inner
+ * process is killed when this one goes, however it goes, and everything in its
+ * namespaces with it.
+ */
+export function reenter(args: readonly string[]): Promise<number> {
+  const command = [which('unshare') ?? 'unshare', ...unshareArguments(), process.execPath, ...process.execArgv, process.argv[1]!, ...args];
+  const setpriv = which('setpriv');
+  // unshare kills its child; setpriv sees to it that unshare does not outlive us.
+  const whole = setpriv === null ? command : [setpriv, '--pdeathsig', 'KILL', ...command];
+  return new Promise((resolve, reject) => {
+    const child = spawn(whole[0]!, whole.slice(1), { stdio: 'inherit', env: { ...process.env, [INSIDE]: '1' } });
+    const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
+    process.on('SIGINT', forward);
+    process.on('SIGTERM', forward);
+    child.on('error', reject);
+    child.on('exit', (code, signal) => resolve(signal === null ? (code ?? 1) : 128 + 9));
+  });
+}
+
+/** Runs a program to its end; throws one line with what it said when it fails. */
+export function must(program: string, ...args: string[]): string {
+  const done = spawnSync(which(program) ?? program, args, { encoding: 'utf8' });
+  if (done.status === 0) return done.stdout;
+  const said = done.error?.message ?? done.stderr.trim().split('\n')[0];
+  throw new Error(`${program} ${args.join(' ')}: ${said}`);
+}
+
+/** Writes a setting of the namespace's own kernel side; false when this kernel has none of that name. */
+export function sysctl(name: string, value: string | number): boolean {
+  const path = join('/proc/sys', ...name.split('.').map((part) => part.replace('/', '.')));
+  try {
+    writeFileSync(path, String(value));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The kernel's side of a TUN device: addresses (with prefix length) and up, without duplicate address detection. */
+export function bringUp(device: string, addresses: readonly string[]): void {
+  must('ip', 'link', 'set', 'lo', 'up');
+  for (const address of addresses) {
+    const v6 = address.includes(':');
+    must('ip', ...(v6 ? ['-6'] : []), 'addr', 'add', address, 'dev', device, ...(v6 ? ['nodad'] : []));
+  }
+  must('ip', 'link', 'set', device, 'txqueuelen', '1000', 'up');
+}
