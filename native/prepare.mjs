@@ -56,7 +56,8 @@ function headersRoot() {
     dirname(dirname(process.execPath)),
     process.config.variables.node_prefix,
   ];
-  const complete = (root) => ['node_api.h', 'uv.h'].every((name) => existsSync(join(root, 'include/node', name)));
+  const complete = (root) =>
+    ['node_api.h', 'uv.h'].every((name) => existsSync(join(root, 'include/node', name)));
   return candidates.find((root) => root && complete(root)) ?? null;
 }
 
@@ -141,7 +142,10 @@ function compileWithGyp() {
     process.env.npm_config_node_gyp,
     at('node_modules/node-gyp/bin/node-gyp.js'),
     npm && join(dirname(npm), '../node_modules/node-gyp/bin/node-gyp.js'),
-    join(dirname(realpathSync(process.execPath)), '../lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js'),
+    join(
+      dirname(realpathSync(process.execPath)),
+      '../lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js',
+    ),
   ].find((path) => path && existsSync(path));
   if (gyp === undefined) return "neither Node's headers nor node-gyp found";
   return attempt(process.execPath, [gyp, 'rebuild', '--loglevel=error'], at('native'));
@@ -158,7 +162,9 @@ function buildAddon() {
     writeFileSync(at('native/build/stamp'), stamp);
     say('built the native addon');
   } else {
-    say(`the native addon was not built (${problem.trim()}): install a C compiler, make and python3 for TUN devices`);
+    say(
+      `the native addon was not built (${problem.trim()}): install a C compiler, make and python3 for TUN devices`,
+    );
   }
 }
 
@@ -180,10 +186,14 @@ function compile() {
   if (readText(at('dist/.stamp')) === stamp) return;
   say('compiling');
   const incremental = ['--incremental', '--tsBuildInfoFile', 'dist/.tsbuildinfo'];
-  const done = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json', ...incremental], {
-    cwd: ROOT,
-    stdio: 'inherit',
-  });
+  const done = spawnSync(
+    process.execPath,
+    ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json', ...incremental],
+    {
+      cwd: ROOT,
+      stdio: 'inherit',
+    },
+  );
   if (done.status !== 0) {
     say('the TypeScript does not compile');
     process.exit(1);

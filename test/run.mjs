@@ -38,15 +38,26 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   });
 }
 
+/** What there is of the texts, one below the other, moved in. */
+function indent(texts) {
+  const present = texts
+    .filter((text) => typeof text === 'string' && text.trim() !== '')
+    .map((text) => text.trimEnd());
+  return present.join('\n').replace(/^/gm, '      ');
+}
+
 /** The words of a failed test point: its full name, and its diagnosis as YAML would show it. */
 function describe(point) {
-  const name = [point.fullname, point.name].filter(Boolean).join(' > ');
   const { source, stack, at, diff, found, wanted, compare, ...rest } = point.diag ?? {};
   const place = at?.fileName ? `${at.fileName}:${at.lineNumber}` : '';
   const values = diff === undefined ? { found, wanted, compare } : {};
-  const details = Object.entries({ place, ...values, ...rest }).filter(([, value]) => value !== undefined && value !== '');
-  const lines = details.map(([key, value]) => `${key}: ${typeof value === 'string' ? value : JSON.stringify(value)}`);
-  return [name, ...lines, diff ?? '', source ?? '', stack ?? ''].filter(Boolean).join('\n').replace(/^/gm, '      ');
+  const details = Object.entries({ place, ...values, ...rest }).filter(
+    ([, value]) => value !== undefined && value !== '',
+  );
+  const lines = details.map(
+    ([key, value]) => `${key}: ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
+  return indent([point.fullname || point.name, ...lines, diff, source, stack]);
 }
 
 /** Runs one file. Resolves to { passed, failed, skipped, reasons, failures, ms }; never rejects. */
@@ -68,6 +79,8 @@ function runFile(file) {
     });
     const parser = new Parser();
     let summary = null;
+    // The leaves, whatever subtest they are in.
+    parser.on('result', (point) => count(result, point));
     parser.on('complete', (results) => {
       summary = results;
     });
@@ -77,39 +90,45 @@ function runFile(file) {
       // What a test left running goes with it.
       killGroup(child, 'SIGKILL');
       running.delete(child);
-      judge(result, parser.counts, summary, code, signal, errors);
+      judge(result, summary, code, signal, errors);
       result.ms = performance.now() - started;
       done(result);
     });
   });
 }
 
-/** Turns what one process printed and how it ended into counts and texts. */
-function judge(result, counts, summary, code, signal, errors) {
-  result.passed = counts.pass;
-  result.failed = counts.fail;
-  result.skipped = counts.skip + counts.todo;
-  collect(summary, result);
-  // `1..0 # SKIP reason`: the whole file is one skipped point.
-  if (counts.total === 0 && summary?.plan?.skipAll) {
-    result.skipped = 1;
-    result.reasons.add(summary.plan.skipReason || 'no reason given');
-  }
-  const ended = signal !== null ? `killed by ${signal}` : code !== 0 ? `exit status ${code}` : '';
-  const empty = result.passed + result.failed + result.skipped === 0;
-  if (result.failed === 0 && (ended !== '' || empty || summary?.ok === false)) {
-    result.failed = 1;
-    result.failures.push(`      ${ended || (empty ? 'no test point' : 'incomplete TAP')}\n${errors.trim().replace(/^/gm, '      ')}`);
+/** One test point. */
+function count(result, point) {
+  if (point.skip || point.todo) {
+    result.skipped++;
+    const reason = [point.skip, point.todo].find((text) => typeof text === 'string' && text !== '');
+    result.reasons.add(reason ?? point.name ?? 'no reason given');
+  } else if (point.ok) {
+    result.passed++;
+  } else {
+    result.failed++;
+    result.failures.push(describe(point));
   }
 }
 
-/** Failures and reasons of skips, from the points the parser keeps (the leaves are in the lists of the root). */
-function collect(summary, result) {
-  for (const point of summary?.failures ?? []) result.failures.push(describe(point));
-  for (const point of [...(summary?.skips ?? []), ...(summary?.todos ?? [])]) {
-    const reason = [point.skip, point.todo].find((text) => typeof text === 'string' && text !== '');
-    result.reasons.add(reason ?? point.name ?? 'no reason given');
+/** What is wrong although no test point failed: the file as a whole. */
+function judge(result, summary, code, signal, errors) {
+  // `1..0 # SKIP reason`: the whole file is one skipped point.
+  // A file that prints nothing reads as skipped too, under the parser's own reason.
+  const { skipAll, skipReason } = summary?.plan ?? {};
+  if (skipAll && skipReason !== 'no tests found' && result.passed + result.failed + result.skipped === 0) {
+    result.skipped = 1;
+    result.reasons.add(skipReason || 'no reason given');
   }
+  if (result.failed > 0) return;
+  const problems = (summary?.failures ?? []).map((point) => point.tapError ?? point.name);
+  if (signal !== null) problems.push(`killed by ${signal}`);
+  else if (code !== 0) problems.push(`exit status ${code}`);
+  else if (summary?.ok !== true) problems.push('the TAP is not complete');
+  else if (result.passed + result.skipped === 0) problems.push('no test point');
+  if (problems.length === 0) return;
+  result.failed = 1;
+  result.failures.push(indent([...problems, errors]));
 }
 
 function testFiles(parts) {

@@ -91,7 +91,9 @@ export function native(): NativeResult {
 }
 
 function load(): NativeResult {
-  const path = ROOTS.map((root) => fileURLToPath(new URL(root + FILE, import.meta.url))).find((p) => existsSync(p));
+  const path = ROOTS.map((root) => fileURLToPath(new URL(root + FILE, import.meta.url))).find((p) =>
+    existsSync(p),
+  );
   if (path === undefined) {
     return {
       ok: false,

@@ -133,7 +133,11 @@ function explain(code: string): Missing {
     case 'ENXIO':
       return { ok: false, reason: 'the kernel has no TUN driver loaded', cure: 'modprobe tun' };
     case 'EACCES':
-      return { ok: false, reason: `${DEVICE} may not be opened by this user`, cure: `chmod 0666 ${DEVICE} or run as root` };
+      return {
+        ok: false,
+        reason: `${DEVICE} may not be opened by this user`,
+        cure: `chmod 0666 ${DEVICE} or run as root`,
+      };
     case 'EPERM':
       return {
         ok: false,
