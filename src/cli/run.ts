@@ -26,7 +26,7 @@ export async function run(command: readonly string[], flags: StackFlags, args: r
   const link = TunLink.open({ name: DEVICE });
   bringUp(link.name, KERNEL_SIDE);
   const { network, close } = setUp(link, STACK_SIDE, flags);
-  network.driver.hold?.();
+  network.driver.hold();
   const services = await startServices(network, flags);
   const started = process.hrtime.bigint();
   const status = await runCommand(command);
@@ -53,13 +53,14 @@ function runCommand(command: readonly string[]): Promise<number> {
   });
 }
 
-/** Closings that are under way get a moment, so that the summary shows where they end. */
+/** Closings that are under way get a moment, so that the summary shows where they end: until nothing changed for a while. */
 async function quiet(network: Network): Promise<void> {
+  let before = '';
   for (let i = 0; i < 20; i++) {
-    const counts = network.stack.stateCounts();
-    const moving = ['SYN-RECEIVED', 'FIN-WAIT-1', 'CLOSING', 'LAST-ACK', 'CLOSE-WAIT'].some((state) => (counts[state] ?? 0) > 0);
-    if (!moving) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    const counts = JSON.stringify(network.stack.stateCounts());
+    if (counts === before) return;
+    before = counts;
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 

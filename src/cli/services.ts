@@ -1,7 +1,7 @@
 /** The small services of `run` and `serve`, over our own sockets. */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { serveHttp } from '../net/adapters.js';
+import { serve as serveNodeServer } from '../net/adapters.js';
 import type { Network } from '../net/network.js';
 import type { Socket } from '../net/socket.js';
 import type { ServiceOptions } from './options.js';
@@ -96,7 +96,7 @@ function httpService(network: Network, closeFirst: boolean, counts: ServiceCount
   // The peer's own time-outs rule; a bulk upload may be slow under faults.
   server.requestTimeout = 0;
   server.on('clientError', (_error, socket) => socket.destroy());
-  const outer = serveHttp(network, server);
+  const outer = serveNodeServer(network, server);
   outer.on('connection', (socket: Socket) => watch(socket, counts));
   return outer as unknown as Listens;
 }
