@@ -8,7 +8,7 @@ export type { DropArgument, ServerOptions } from './net/server.js';
 export type { ConnectTarget, ListenTarget, LookupFunction } from './net/arguments.js';
 export type { OnReadOptions } from './net/inlet.js';
 export type { NetError } from './net/errors.js';
-export { asNetSocket, httpAgent, httpsAgent, serveHttp, tlsOver, undiciConnector } from './net/adapters.js';
+export { asNetSocket, httpAgent, httpsAgent, serve, tlsOver, undiciConnector } from './net/adapters.js';
 export { Driver } from './net/driver.js';
 export { RealClock } from './net/real-clock.js';
 export { VirtualTime } from './net/virtual-time.js';

@@ -1,7 +1,7 @@
 /** How the common HTTP and TLS programs come to use the sockets of a network. */
-import { Agent, type AgentOptions, type Server as HttpServer } from 'node:http';
+import { Agent, type AgentOptions } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { isIP, type Socket as NetSocket } from 'node:net';
+import { isIP, type Server as NetServer, type Socket as NetSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import type { Network } from './network.js';
@@ -37,7 +37,8 @@ function plain(target: AgentTarget): ConnectOptions {
 
 /** `tls.connect` over a connection of this network. Event 'secureConnect' when it is ready. */
 export function tlsOver(network: Network, target: AgentTarget): TLSSocket {
-  const socket = network.connect(plain(target));
+  // Half-open, so that what TLS still has to say goes out after the peer's end; TLS ends it then.
+  const socket = network.connect({ ...plain(target), allowHalfOpen: true });
   const host = target.host ?? 'localhost';
   // A server name is a name: RFC 6066 3 forbids addresses.
   const servername = target.servername ?? (isIP(host) === 0 ? host : '');
@@ -79,9 +80,25 @@ export function undiciConnector(network: Network, tls: ConnectionOptions = {}): 
   };
 }
 
-/** Serves an http.Server over this network: `serveHttp(network, http.createServer(handler)).listen(80)`. */
-export function serveHttp(network: Network, server: HttpServer): Server {
-  return network.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+/**
+ * Gives a server of Node's (http, https, tls) the connections of this network:
+ * `serve(network, http.createServer(handler)).listen(80)`. Half-open, because such a
+ * server decides itself when its side ends.
+ *
+ * Node's server is told when ours listens and closes: only then does an http.Server
+ * keep the list of its connections, with which it enforces its time limits and
+ * closes idle ones.
+ */
+export function serve(network: Network, server: NetServer): Server {
+  const listener = network.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     server.emit('connection', asNetSocket(socket));
   });
+  listener.on('listening', () => server.emit('listening'));
+  const close = listener.close.bind(listener);
+  listener.close = (callback) => {
+    close(callback);
+    server.close();
+    return listener;
+  };
+  return listener;
 }
