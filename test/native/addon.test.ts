@@ -1,0 +1,144 @@
+/** The addon below the link: hostile arguments, worker threads, the virtio header. */
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import t from 'tap';
+import { native } from '../../src/link/native.js';
+import type { NativeAddon, TunQueue } from '../../src/link/native.js';
+import { deviceExists, inNamespace, ip } from './namespace.js';
+import { echoRequest, isReply, replySequence } from './packets.js';
+
+type Loose = (...args: unknown[]) => unknown;
+
+function addon(): NativeAddon {
+  const loaded = native();
+  if (!loaded.ok) throw new Error(loaded.reason);
+  return loaded.addon;
+}
+
+/** Writes one packet and waits for the next echo reply; both with the header the queue was opened with. */
+async function exchange(queue: TunQueue, packet: Uint8Array, header: number): Promise<Uint8Array | null> {
+  const bytes = new Uint8Array(2048);
+  const lengths = new Int32Array(1);
+  bytes.set(packet, header);
+  lengths[0] = packet.length + header;
+  queue.transmit(bytes, lengths, 0, 1, 1, 2048);
+  for (let tries = 0; tries < 50; tries++) {
+    bytes.fill(0xee);
+    const reply = () => bytes.slice(header, lengths[0]);
+    if (queue.receive(bytes, lengths, 0, 0, 1, 2048) === 1 && replySequence(reply()) >= 0) return reply();
+    await delay(1);
+  }
+  return null;
+}
+
+/** A thread that opens a device, listens, and then stays or throws. */
+const WORKER = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  import(workerData.module).then(({ TunLink }) => {
+    globalThis.link = TunLink.open({ name: workerData.name });
+    globalThis.link.onReadable(() => {});
+    parentPort.postMessage('open');
+    if (workerData.fail) setImmediate(() => { throw new Error('on purpose'); });
+  });
+`;
+
+if (inNamespace(t, import.meta.url)) {
+  t.test('arguments that would lead outside the arrays are refused', async (t) => {
+    const queue = new (addon().TunQueue)('twargs', 0, false);
+    t.teardown(() => {
+      queue.close();
+    });
+    const bytes = new Uint8Array(4 * 64);
+    const lengths = new Int32Array(4);
+    const cases: [string, unknown[], string][] = [
+      ['no arguments', [], 'ERR_MISSING_ARGS'],
+      ['one too few', [bytes, lengths, 0, 0, 4], 'ERR_MISSING_ARGS'],
+      ['bytes of another type', [lengths, lengths, 0, 0, 4, 64], 'ERR_INVALID_ARG_TYPE'],
+      ['bytes null', [null, lengths, 0, 0, 4, 64], 'ERR_INVALID_ARG_TYPE'],
+      ['lengths of another type', [bytes, bytes, 0, 0, 4, 64], 'ERR_INVALID_ARG_TYPE'],
+      ['lengths a Uint32Array', [bytes, new Uint32Array(4), 0, 0, 4, 64], 'ERR_INVALID_ARG_TYPE'],
+      ['head negative', [bytes, lengths, -1, 0, 4, 64], 'ERR_OUT_OF_RANGE'],
+      ['head = slots', [bytes, lengths, 4, 0, 4, 64], 'ERR_OUT_OF_RANGE'],
+      ['count > slots', [bytes, lengths, 0, 5, 4, 64], 'ERR_OUT_OF_RANGE'],
+      ['count NaN', [bytes, lengths, 0, NaN, 4, 64], 'ERR_OUT_OF_RANGE'],
+      ['slots 0', [bytes, lengths, 0, 0, 0, 64], 'ERR_OUT_OF_RANGE'],
+      ['slots 3', [bytes, lengths, 0, 0, 3, 64], 'ERR_OUT_OF_RANGE'],
+      ['more slots than lengths', [bytes, lengths, 0, 0, 8, 16], 'ERR_OUT_OF_RANGE'],
+      ['slots larger than bytes', [bytes, lengths, 0, 0, 4, 65], 'ERR_OUT_OF_RANGE'],
+      ['slots x slotSize beyond 32 bits', [bytes, lengths, 0, 0, 4, 2 ** 30], 'ERR_OUT_OF_RANGE'],
+      ['slotSize 0', [bytes, lengths, 0, 0, 4, 0], 'ERR_OUT_OF_RANGE'],
+      ['slotSize a string', [bytes, lengths, 0, 0, 4, '64'], 'ERR_INVALID_ARG_TYPE'],
+    ];
+    for (const [what, args, code] of cases) {
+      t.throws(() => (queue.receive as Loose).apply(queue, args), { code }, `receive: ${what}`);
+      t.throws(() => (queue.transmit as Loose).apply(queue, args), { code }, `transmit: ${what}`);
+    }
+    t.equal(queue.receive(bytes, lengths, 3, 4, 4, 64), 0, 'a full ring is fine');
+    t.throws(() => (queue.listen as Loose)(5), { code: 'ERR_INVALID_ARG_TYPE' });
+    t.throws(() => (queue.receive as Loose).call({}, bytes, lengths, 0, 0, 4, 64), TypeError, 'another this');
+    t.throws(
+      () => (queue.close as Loose).call(Object.create(addon().TunQueue.prototype as object)),
+      TypeError,
+    );
+    queue.close();
+    t.throws(() => queue.receive(bytes, lengths, 0, 0, 4, 64), { code: 'ERR_CLOSED' });
+  });
+
+  t.test('names and flags that cannot be', async (t) => {
+    const Queue = addon().TunQueue as unknown as new (...args: unknown[]) => TunQueue;
+    t.throws(() => new Queue('a'.repeat(16), 0, false), { code: 'ERR_OUT_OF_RANGE' });
+    t.throws(
+      () => new Queue('\u00e4'.repeat(8), 0, false),
+      { code: 'ERR_OUT_OF_RANGE' },
+      '16 bytes of UTF-8',
+    );
+    t.throws(() => new Queue('a\0b', 0, false), { code: 'ERR_OUT_OF_RANGE' });
+    t.throws(() => new Queue(undefined, 0, false), { code: 'ERR_INVALID_ARG_TYPE' });
+    t.throws(() => new Queue('tw', 11, false), { code: 'ERR_OUT_OF_RANGE' });
+    t.throws(() => new Queue('tw', 0, 1), { code: 'ERR_INVALID_ARG_TYPE' });
+    t.throws(
+      () => new Queue('a/b', 0, false),
+      { code: 'EINVAL', syscall: 'ioctl' },
+      'the kernel decides about letters',
+    );
+    t.throws(() => (addon().TunQueue as unknown as Loose)('tw', 0, false), TypeError, 'without new');
+    const longest = new Queue('a'.repeat(15), 0, false);
+    t.equal(longest.name, 'a'.repeat(15));
+    longest.close();
+    const chosen = new Queue('', 0, false);
+    t.ok(deviceExists(chosen.name), `the kernel chose ${chosen.name}`);
+    chosen.close();
+  });
+
+  for (const header of [10, 12]) {
+    t.test(`the virtio header of ${header} bytes comes before each packet, both ways`, async (t) => {
+      const queue = new (addon().TunQueue)('twvnet', header, false);
+      t.teardown(() => {
+        queue.close();
+      });
+      ip('addr add 10.88.0.1/24 dev twvnet');
+      ip('link set twvnet up');
+      const reply = await exchange(queue, echoRequest(11, 100), header);
+      t.ok(reply !== null && isReply(reply, 11, 100));
+    });
+  }
+
+  t.test('worker threads: each has its own queues, and they end with their thread', async (t) => {
+    const module = new URL('../../src/link/tun.js', import.meta.url).href;
+    const start = async (name: string, fail: boolean) => {
+      const worker = new Worker(WORKER, { eval: true, workerData: { module, name, fail } });
+      worker.on('error', () => undefined);
+      await once(worker, 'message');
+      return worker;
+    };
+    const workers = await Promise.all([start('tww0', false), start('tww1', false)]);
+    t.ok(deviceExists('tww0') && deviceExists('tww1'));
+    await Promise.all(workers.map((worker) => worker.terminate()));
+    t.notOk(deviceExists('tww0') || deviceExists('tww1'), 'terminated');
+    const failing = await start('tww2', true);
+    // Not once(): that rejects with the worker's error.
+    await new Promise((done) => failing.on('exit', done));
+    t.notOk(deviceExists('tww2'), 'ended by an exception');
+  });
+}
