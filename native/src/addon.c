@@ -55,7 +55,7 @@ static bool set_string(napi_env env, napi_value object, const char *key, const c
          napi_set_named_property(env, object, key, value) == napi_ok;
 }
 
-void throw_errno(napi_env env, int error, const char *syscall) {
+void throw_errno(napi_env env, int error, const char *syscall, const char *subject) {
   char name[32];
   char words[128];
   char text[224];
@@ -63,7 +63,7 @@ void throw_errno(napi_env env, int error, const char *syscall) {
   int shown = error == EBADFD ? ENODEV : error;
   uv_err_name_r(uv_translate_sys_error(shown), name, sizeof name);
   uv_strerror_r(uv_translate_sys_error(shown), words, sizeof words);
-  snprintf(text, sizeof text, "%s %s: %s", syscall, name, words);
+  snprintf(text, sizeof text, "%s %s: %s, %s", syscall, name, words, subject);
   napi_value message, code, object, number;
   if (napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message) != napi_ok ||
       napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &code) != napi_ok ||

@@ -28,10 +28,10 @@ bool read_array(napi_env env, napi_value value, const char *name, napi_typedarra
                 size_t *elements);
 
 /*
- * Throws Error `message` = "<syscall> <CODE>: <text>", with `code` (the errno's
- * name), `errno` (negative, as Node's own errors have it) and `syscall`.
+ * Throws Error `message` = "<syscall> <CODE>: <text>, <subject>", with `code` (the
+ * errno's name), `errno` (negative, as Node's own errors have it) and `syscall`.
  */
-void throw_errno(napi_env env, int error, const char *syscall);
+void throw_errno(napi_env env, int error, const char *syscall, const char *subject);
 
 /* Defines the class TunQueue on `exports`. */
 napi_status define_tun_queue(napi_env env, napi_value exports);

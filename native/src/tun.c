@@ -213,7 +213,7 @@ static napi_value tun_receive(napi_env env, napi_callback_info info) {
       if (errno == EAGAIN) break;
       // What was received so far must reach the engine; the error comes again with the next call.
       if (moved > 0) break;
-      throw_errno(env, errno, "read");
+      throw_errno(env, errno, "read", queue->name);
       return NULL;
     }
     if (got > (ssize_t)ring.slot_size) {
@@ -260,7 +260,7 @@ static napi_value tun_transmit(napi_env env, napi_callback_info info) {
       if (errno == EAGAIN) break;
       if (!loses_packet(errno)) {
         if (taken > 0) break;
-        throw_errno(env, errno, "write");
+        throw_errno(env, errno, "write", queue->name);
         return NULL;
       }
       queue->refused++;
@@ -345,17 +345,21 @@ static napi_value tun_counters(napi_env env, napi_callback_info info) {
 
 /* Opens the device; returns the descriptor, or -1 with an error pending. `request.ifr_name` holds the real name afterwards. */
 static int open_device(napi_env env, struct ifreq *request, int header_size) {
-  int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  const char *syscall = "open";
-  if (fd >= 0) {
-    syscall = "ioctl";
-    if (ioctl(fd, TUNSETIFF, request) == 0 && (header_size == 0 || ioctl(fd, TUNSETVNETHDRSZ, &header_size) == 0)) {
-      return fd;
-    }
+  static const char path[] = "/dev/net/tun";
+  int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) {
+    throw_errno(env, errno, "open", path);
+    return -1;
+  }
+  // A name with %d in it must be told as it was asked for.
+  char name[IFNAMSIZ];
+  memcpy(name, request->ifr_name, IFNAMSIZ);
+  if (ioctl(fd, TUNSETIFF, request) == 0 && (header_size == 0 || ioctl(fd, TUNSETVNETHDRSZ, &header_size) == 0)) {
+    return fd;
   }
   int error = errno;
-  if (fd >= 0) close(fd);
-  throw_errno(env, error, syscall);
+  close(fd);
+  throw_errno(env, error, "ioctl", name);
   return -1;
 }
 
@@ -407,7 +411,7 @@ static napi_value tun_construct(napi_env env, napi_callback_info info) {
   }
   queue_t *queue = calloc(1, sizeof *queue);
   if (queue == NULL) {
-    throw_errno(env, ENOMEM, "malloc");
+    throw_errno(env, ENOMEM, "malloc", "TUN queue");
     return NULL;
   }
   queue->env = env;
@@ -421,7 +425,7 @@ static napi_value tun_construct(napi_env env, napi_callback_info info) {
   if (status != 0) {
     close(queue->fd);
     free(queue);
-    throw_errno(env, -status, "epoll");
+    throw_errno(env, -status, "epoll", request.ifr_name);
     return NULL;
   }
   queue->poll.data = queue;
