@@ -34,6 +34,16 @@ function program(): Command {
     const { run } = await import('./run.js');
     await finish(run(command, flags, args));
   });
+  timewait
+    .command('demo')
+    .description('the four policies against the real kernel: what each accepts, refuses and why (about 20 s)')
+    .option('--virtual', 'on the virtual network, without the kernel')
+    .option('--pcap <file>', 'where the packets go, default a file in the temporary directory')
+    .option('--json', 'print JSON')
+    .action(async (flags: { json?: boolean; pcap?: string; virtual?: boolean }) => {
+      const { demo } = await import('./demo.js');
+      await finish(demo(flags, args));
+    });
   for (const command of timewait.commands) command.exitOverride().configureOutput({ outputError: () => undefined });
   return timewait;
 }

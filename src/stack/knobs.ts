@@ -36,6 +36,7 @@ const rows: readonly Row[] = [
   ['net.ipv4.tcp_challenge_ack_period', 'ms', 1, 600_000, 5000, 'the period of tcp_challenge_ack_limit'],
   // Options
   ['net.ipv4.tcp_timestamps', '', 0, 1, 1, 'offer and accept timestamps (RFC 7323)'],
+  ['net.ipv4.tcp_timestamp_offset', '', 0, 1, 1, '1: a keyed offset per connection on our timestamps (RFC 7323 5.4), 0: the bare clock (Linux tcp_timestamps=2)'],
   ['net.ipv4.tcp_window_scaling', '', 0, 1, 1, 'offer and accept window scaling (RFC 7323)'],
   ['net.ipv4.tcp_sack', '', 0, 1, 1, 'offer and accept selective acknowledgments (RFC 2018)'],
   ['net.ipv4.ip_default_ttl', 'hops', 1, 255, 64, 'TTL and hop limit of what is sent (MUST-49)'],

@@ -125,6 +125,7 @@ function tupleFromSegment(core: Core, tcb: Tcb, s: Segment): void {
 
 /** R7323-53: an offset keyed by the tuple, constant while the stack lives, so that reincarnations see a rising clock (R6191-8). */
 export function stampOffset(core: Core, t: Tcb): number {
+  if (core.knobs.get('net.ipv4.tcp_timestamp_offset') === 0) return 0;
   return core.stampHash.hashTuple(
     t.local0,
     t.local1,
