@@ -90,8 +90,10 @@ export class World {
 
   /** Lets ms pass: real ones in the kernel world. */
   async sleep(ms: number): Promise<void> {
-    if (this.time !== null) await this.time.sleep(ms);
-    else await new Promise((resolve) => setTimeout(resolve, ms));
+    if (this.time !== null) return this.time.sleep(ms);
+    // What was decided in a call of ours reaches the listeners with the next turn.
+    this.network.driver.wake();
+    await new Promise((resolve) => setTimeout(resolve, ms));
   }
 
   async wait<T>(promise: Promise<T>): Promise<T> {

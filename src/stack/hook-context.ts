@@ -1,12 +1,20 @@
 /** What a policy's hooks may ask of the stack (timewait/policy.ts `PolicyContext`): one object, reloaded per call. */
 import type { HostStamp, PolicyContext } from '../timewait/policy.js';
 import type { Segment } from '../wire/segment.js';
-import type { Core } from './core.js';
+
+/** What of the stack the hooks can see. */
+export interface HookSource {
+  readonly ctx: { readonly now: number };
+  readonly knobs: { get(name: string): number };
+  readonly hosts: { readonly unknown: HostStamp; lookup(w0: number, w1: number, w2: number, w3: number): HostStamp };
+  readonly random: { next(): number };
+  findListener(w0: number, w1: number, w2: number, w3: number, port: number, version: number): object | null;
+}
 
 export class HookContext implements PolicyContext {
   private segment: Segment | null = null;
 
-  constructor(private readonly core: Core) {}
+  constructor(private readonly core: HookSource) {}
 
   /** Facts for the hooks that judge `segment`. */
   about(segment: Segment | null): this {
