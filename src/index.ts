@@ -2,7 +2,7 @@
 export { createNetwork, Network } from './net/network.js';
 export type { NetworkOptions, NewStackOptions, TimeWait } from './net/network.js';
 export { Socket } from './net/socket.js';
-export type { AddressInfo, ConnectOptions, SocketOptions } from './net/socket.js';
+export type { AddressInfo, ConnectOptions, SocketOptions } from './net/socket-options.js';
 export { Server } from './net/server.js';
 export type { DropArgument, ServerOptions } from './net/server.js';
 export type { ConnectTarget, ListenTarget, LookupFunction } from './net/arguments.js';

@@ -6,7 +6,8 @@ import type { Duplex } from 'node:stream';
 import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import type { Network } from './network.js';
 import type { Server } from './server.js';
-import type { ConnectOptions, Socket } from './socket.js';
+import type { ConnectOptions } from './socket-options.js';
+import type { Socket } from './socket.js';
 
 /** The fields of a request's options that open a connection. */
 type AgentTarget = ConnectOptions & ConnectionOptions & { servername?: string };
@@ -61,14 +62,25 @@ export interface UndiciTarget {
 export type UndiciCallback = (error: Error | null, socket: Duplex | null) => void;
 
 /** A connector for undici. The callback comes with 'connect', so never while undici is still inside the call. */
-export function undiciConnector(network: Network, tls: ConnectionOptions = {}): (target: UndiciTarget, callback: UndiciCallback) => void {
+export function undiciConnector(
+  network: Network,
+  tls: ConnectionOptions = {},
+): (target: UndiciTarget, callback: UndiciCallback) => void {
   return (target, callback) => {
     const secure = target.protocol === 'https:';
     const port = Number(target.port) || (secure ? 443 : 80);
     const host = target.hostname.replace(/^\[(.*)\]$/, '$1');
     const from = target.localAddress ? { localAddress: target.localAddress } : {};
-    const options = { ...tls, ...from, host, port, ...(target.servername ? { servername: target.servername } : {}) } as AgentTarget;
-    const socket = secure ? tlsOver(network, options) : network.connect({ ...from, host, port, noDelay: true });
+    const options = {
+      ...tls,
+      ...from,
+      host,
+      port,
+      ...(target.servername ? { servername: target.servername } : {}),
+    } as AgentTarget;
+    const socket = secure
+      ? tlsOver(network, options)
+      : network.connect({ ...from, host, port, noDelay: true });
     const onError = (error: Error): void => {
       callback(error, null);
     };

@@ -63,11 +63,16 @@ export function checkPort(port: unknown, name: string): number {
 }
 
 function refusePath(path: unknown): never {
-  throw invalidValue('options.path', `is for local sockets, this stack speaks TCP only. Received '${String(path)}'`);
+  throw invalidValue(
+    'options.path',
+    `is for local sockets, this stack speaks TCP only. Received '${String(path)}'`,
+  );
 }
 
 function isPortLike(value: unknown): value is number | string {
-  return typeof value === 'number' || (typeof value === 'string' && value.trim() !== '' && Number(value) >= 0);
+  return (
+    typeof value === 'number' || (typeof value === 'string' && value.trim() !== '' && Number(value) >= 0)
+  );
 }
 
 function splitCallback(args: readonly unknown[]): [unknown[], Callback | null] {
@@ -98,7 +103,11 @@ export function connectArguments<T extends ConnectTarget>(args: readonly unknown
 }
 
 function missing(): Error {
-  return codedError('ERR_MISSING_ARGS', 'The "options" or "port" or "path" argument must be specified', TypeError);
+  return codedError(
+    'ERR_MISSING_ARGS',
+    'The "options" or "port" or "path" argument must be specified',
+    TypeError,
+  );
 }
 
 /** What `connect` refuses by throwing, in Node's order. */
@@ -133,7 +142,8 @@ export function listenArguments(args: readonly unknown[]): [ListenTarget, Callba
   if (first !== null && typeof first === 'object') {
     const target = first as ListenTarget & { path?: unknown; fd?: unknown };
     if (target.path) refusePath(target.path);
-    if (target.fd !== undefined) throw invalidValue('options.fd', 'names a kernel socket, this stack has none');
+    if (target.fd !== undefined)
+      throw invalidValue('options.fd', 'names a kernel socket, this stack has none');
     if (!('port' in target)) throw invalidValue('options', 'must have the property "port"');
     if (target.port !== undefined && target.port !== null) checkPort(target.port, 'options.port');
     return [target, callback];
@@ -145,7 +155,8 @@ export function listenArguments(args: readonly unknown[]): [ListenTarget, Callba
     target.port = first as number | string;
   }
   for (const argument of rest.slice(1)) {
-    if (typeof argument === 'string' && isIP(argument) === 0 && Number(argument) >= 0) target.backlog = Number(argument);
+    if (typeof argument === 'string' && isIP(argument) === 0 && Number(argument) >= 0)
+      target.backlog = Number(argument);
     else if (typeof argument === 'string') target.host = argument;
     else if (typeof argument === 'number') target.backlog = argument;
   }

@@ -43,8 +43,14 @@ export function connectException(
 ): NetError {
   const details = local === undefined ? '' : ` - Local (${local.address}:${local.port})`;
   const where = port > 0 ? `${address}:${port}` : address;
-  const error = Object.assign(systemError(`${syscall} ${code} ${where}${details}`, code, syscall), { address });
-  return Object.assign(error, port > 0 ? { port } : {}, local && { localAddress: local.address, localPort: local.port });
+  const error = Object.assign(systemError(`${syscall} ${code} ${where}${details}`, code, syscall), {
+    address,
+  });
+  return Object.assign(
+    error,
+    port > 0 ? { port } : {},
+    local && { localAddress: local.address, localPort: local.port },
+  );
 }
 
 /** `listen EADDRINUSE: address already in use 10.77.0.2:80` */

@@ -79,7 +79,8 @@ export class Inlet {
       this.late = [];
       return;
     }
-    for (let bytes = this.next(connection); bytes !== null; bytes = this.next(connection)) this.late.push(bytes);
+    for (let bytes = this.next(connection); bytes !== null; bytes = this.next(connection))
+      this.late.push(bytes);
     this.verdict = error;
   }
 

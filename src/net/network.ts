@@ -20,7 +20,7 @@ import { RealClock } from './real-clock.js';
 import { Server } from './server.js';
 import type { ServerOptions } from './server.js';
 import { Socket } from './socket.js';
-import type { AcceptedOptions, ConnectOptions, SocketOptions } from './socket.js';
+import type { AcceptedOptions, ConnectOptions, SocketOptions } from './socket-options.js';
 
 /** Options of a stack that the network makes: all but the addresses have a default. */
 export type NewStackOptions = Pick<StackOptions, 'addresses'> & Partial<StackOptions>;
@@ -105,7 +105,10 @@ export class Network extends EventEmitter {
       }
     }
     class BoundServer extends Server {
-      constructor(serverOptions?: ServerOptions | ((socket: Socket) => void), onConnection?: (socket: Socket) => void) {
+      constructor(
+        serverOptions?: ServerOptions | ((socket: Socket) => void),
+        onConnection?: (socket: Socket) => void,
+      ) {
         super(driver, serverOptions, onConnection);
       }
       protected override createSocket(accepted: AcceptedOptions): Socket {
@@ -181,7 +184,10 @@ function timeWaitOf(stack: StackApi): TimeWait {
   return {
     list(limit = 100_000) {
       const counts = stack.stateCounts();
-      const others = Object.entries(counts).reduce((sum, [state, count]) => (state === 'TIME-WAIT' ? sum : sum + count), 0);
+      const others = Object.entries(counts).reduce(
+        (sum, [state, count]) => (state === 'TIME-WAIT' ? sum : sum + count),
+        0,
+      );
       const rows = stack.sockets(others + limit).filter((row) => row.state === 'TIME-WAIT');
       return rows.slice(0, limit);
     },

@@ -76,9 +76,18 @@ export class Outlet {
     this.connection = null;
     if (this.callback === null) return;
     if (connecting) {
-      this.done(codedError('ERR_SOCKET_CLOSED_BEFORE_CONNECTION', 'Socket closed before the connection was established'));
+      this.done(
+        codedError(
+          'ERR_SOCKET_CLOSED_BEFORE_CONNECTION',
+          'Socket closed before the connection was established',
+        ),
+      );
     } else {
-      this.done(this.finished ? null : codedError('ERR_STREAM_DESTROYED', 'Cannot call write after a stream was destroyed'));
+      this.done(
+        this.finished
+          ? null
+          : codedError('ERR_STREAM_DESTROYED', 'Cannot call write after a stream was destroyed'),
+      );
     }
   }
 
@@ -87,7 +96,9 @@ export class Outlet {
   }
 
   private closedError(): Error {
-    return this.error === null ? codedError('ERR_SOCKET_CLOSED', 'Socket is closed') : errnoException('EPIPE', 'write');
+    return this.error === null
+      ? codedError('ERR_SOCKET_CLOSED', 'Socket is closed')
+      : errnoException('EPIPE', 'write');
   }
 
   private run(): void {
@@ -95,7 +106,8 @@ export class Outlet {
     if (connection === null) return;
     while (!this.full && !this.finished) {
       const chunk = this.chunks[this.chunk]!;
-      const slice = chunk.length - this.at <= SLICE && this.at === 0 ? chunk : chunk.subarray(this.at, this.at + SLICE);
+      const slice =
+        chunk.length - this.at <= SLICE && this.at === 0 ? chunk : chunk.subarray(this.at, this.at + SLICE);
       if (slice.length > 0) {
         const answer = this.driver.stack.send(connection, slice);
         if (typeof answer === 'string') {

@@ -36,10 +36,15 @@ export function resolve(host: string, target: ConnectTarget, done: (resolution: 
       done({ looked: true, error, addresses: [] });
       return;
     }
-    const addresses = typeof address === 'string' ? [{ address, family: familyOf(answeredFamily) }] : (address ?? []);
+    const addresses =
+      typeof address === 'string' ? [{ address, family: familyOf(answeredFamily) }] : (address ?? []);
     const bad = addresses.find((entry) => isIP(entry.address) === 0);
     if (addresses.length === 0 || bad !== undefined) {
-      const problem = codedError('ERR_INVALID_IP_ADDRESS', `Invalid IP address: ${String(bad?.address)}`, TypeError);
+      const problem = codedError(
+        'ERR_INVALID_IP_ADDRESS',
+        `Invalid IP address: ${String(bad?.address)}`,
+        TypeError,
+      );
       done({ looked: true, error: problem, addresses: [] });
       return;
     }

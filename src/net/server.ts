@@ -7,8 +7,9 @@ import type { ListenTarget } from './arguments.js';
 import { listenArguments } from './arguments.js';
 import type { Driver } from './driver.js';
 import { codedError, invalidType, listenException } from './errors.js';
-import { Socket, familyName } from './socket.js';
-import type { AcceptedOptions, AddressInfo } from './socket.js';
+import { familyName } from './socket-options.js';
+import type { AcceptedOptions, AddressInfo } from './socket-options.js';
+import { Socket } from './socket.js';
 
 /** node:net's default. */
 const BACKLOG = 511;
@@ -48,10 +49,19 @@ export class Server extends EventEmitter {
   private refed = true;
   private held = false;
 
-  constructor(driver: Driver, options?: ServerOptions | ((socket: Socket) => void), onConnection?: (socket: Socket) => void) {
+  constructor(
+    driver: Driver,
+    options?: ServerOptions | ((socket: Socket) => void),
+    onConnection?: (socket: Socket) => void,
+  ) {
     super();
     const listener = typeof options === 'function' ? options : onConnection;
-    if (options !== undefined && options !== null && typeof options !== 'object' && typeof options !== 'function') {
+    if (
+      options !== undefined &&
+      options !== null &&
+      typeof options !== 'object' &&
+      typeof options !== 'function'
+    ) {
       throw invalidType('options', 'of type object', options);
     }
     this.driver = driver;
@@ -73,7 +83,10 @@ export class Server extends EventEmitter {
   listen(...args: unknown[]): this {
     const [target, listening] = listenArguments(args);
     if (this.listener !== null || this.starting !== null) {
-      throw codedError('ERR_SERVER_ALREADY_LISTEN', 'Listen method has been called more than once without closing.');
+      throw codedError(
+        'ERR_SERVER_ALREADY_LISTEN',
+        'Listen method has been called more than once without closing.',
+      );
     }
     if (listening !== null) this.once('listening', listening);
     const { host, signal } = target;

@@ -18,58 +18,24 @@ import type { Driver } from './driver.js';
 import { codedError, connectException, invalidType } from './errors.js';
 import { IdleTimer } from './idle.js';
 import { Inlet } from './inlet.js';
-import type { OnReadOptions } from './inlet.js';
 import { Outlet } from './outlet.js';
 import { resolve } from './resolve.js';
+import {
+  TcpOptions,
+  checkStreamOptions,
+  checkedPeriod,
+  checkedTos,
+  familyName,
+  keepAliveDelay,
+} from './socket-options.js';
+import type { AcceptedOptions, AddressInfo, SocketOptions, TcpOptionName } from './socket-options.js';
 
-/** Idle time before the first keepalive probe when the user names none: RFC 9293 MUST-28, ms. */
-const KEEPALIVE_DEFAULT = 7_200_000;
 /** Events that count for `setTimeout`: bytes moved. That the peer has acknowledged them does not. */
 const ACTIVITY = EV_CONNECTED | EV_READABLE | EV_WRITABLE | EV_PEER_CLOSED;
-const TIMEOUT_MAX = 2 ** 31 - 1;
-
-export interface SocketOptions {
-  /** Keep our side open after the peer's FIN. Default false. */
-  allowHalfOpen?: boolean;
-  signal?: AbortSignal;
-  /** Data goes into the user's buffer and to his callback instead of 'data' events. */
-  onread?: OnReadOptions;
-  /** Bytes buffered in the stream in each direction before back-pressure. */
-  highWaterMark?: number;
-  noDelay?: boolean;
-  keepAlive?: boolean;
-  /** ms before the first probe. */
-  keepAliveInitialDelay?: number;
-  /** 0: closing resets the connection, no TIME-WAIT is left (SO_LINGER with zero time). */
-  linger?: 0;
-}
-
-/** How a Server makes the socket of an accepted connection. */
-export interface AcceptedOptions extends SocketOptions {
-  connection: ConnectionHandle;
-  /** Read nothing before `resume()`. */
-  pauseOnCreate: boolean;
-}
-
-export interface ConnectOptions extends ConnectTarget, SocketOptions {
-  /** Inactivity in ms before the event 'timeout'. */
-  timeout?: number;
-}
-
-/** What address() gives. */
-export interface AddressInfo {
-  address: string;
-  family: 'IPv4' | 'IPv6';
-  port: number;
-}
 
 /** What a server keeps of its sockets. */
 interface SocketOwner {
   onSocketClosed(): void;
-}
-
-export function familyName(endpoint: Endpoint): 'IPv4' | 'IPv6' {
-  return endpoint.family === 4 ? 'IPv4' : 'IPv6';
 }
 
 export class Socket extends Duplex {
@@ -100,11 +66,7 @@ export class Socket extends Duplex {
   private refed = true;
   private held = false;
   private readonly states: string[] = [];
-  /** Options wanted before there is a connection to set them on. */
-  private noDelayWanted = false;
-  private keepAliveWanted = 0;
-  private lingerZeroWanted = false;
-  private tosWanted = 0;
+  private readonly wanted = new TcpOptions();
 
   constructor(driver: Driver, options: SocketOptions | AcceptedOptions = {}) {
     checkStreamOptions(options);
@@ -118,9 +80,7 @@ export class Socket extends Duplex {
     this.driver = driver;
     this.inlet = new Inlet(this, driver, options.onread ?? null);
     this.outlet = new Outlet(driver);
-    this.noDelayWanted = options.noDelay ?? false;
-    if (options.keepAlive) this.keepAliveWanted = keepAliveDelay(options.keepAliveInitialDelay);
-    this.lingerZeroWanted = options.linger === 0;
+    this.wanted.take(options);
     this.on('end', this.onEnd);
     this.signal = options.signal ?? null;
     if (this.signal !== null) addAbortSignal(this.signal, this);
@@ -196,7 +156,7 @@ export class Socket extends Duplex {
     this.connection = connection;
     connection.user = this;
     this.driver.tracer.adopt(connection, this);
-    this.applyOptions(connection);
+    this.wanted.apply(this.driver.stack, connection);
     this.driver.wake();
   }
 
@@ -210,7 +170,10 @@ export class Socket extends Duplex {
     const to = this.attempted!;
     const local =
       target.localAddress || target.localPort
-        ? { address: target.localAddress ?? (to.family === 4 ? '0.0.0.0' : '::'), port: target.localPort ?? 0 }
+        ? {
+            address: target.localAddress ?? (to.family === 4 ? '0.0.0.0' : '::'),
+            port: target.localPort ?? 0,
+          }
         : undefined;
     // The engine binds and connects in one call; a port that somebody holds is bind's error in node:net.
     const error =
@@ -241,7 +204,7 @@ export class Socket extends Duplex {
     connection.user = this;
     this.driver.add(this);
     this.driver.tracer.adopt(connection, this);
-    this.applyOptions(connection);
+    this.wanted.apply(this.driver.stack, connection);
     this.updateHold();
     this.inlet.open(connection);
     this.outlet.open(connection);
@@ -434,18 +397,12 @@ export class Socket extends Duplex {
   /** Event 'timeout' after `ms` without activity, which changes nothing else; 0 turns it off. */
   setTimeout(ms: number, listener?: () => void): this {
     if (this.destroyed) return this;
-    if (typeof ms !== 'number') throw invalidType('msecs', 'of type number', ms);
-    if (!(ms >= 0) || !Number.isFinite(ms)) {
-      throw codedError(
-        'ERR_OUT_OF_RANGE',
-        `The value of "msecs" is out of range. It must be a non-negative finite number. Received ${ms}`,
-        RangeError,
-      );
+    const period = checkedPeriod(ms);
+    if (listener !== undefined && typeof listener !== 'function') {
+      throw invalidType('callback', 'of type function', listener);
     }
-    if (listener !== undefined && typeof listener !== 'function') throw invalidType('callback', 'of type function', listener);
     this.timeout = ms;
     this.idleTimer ??= new IdleTimer(() => this.emit('timeout'));
-    const period = ms === 0 ? 0 : Math.min(TIMEOUT_MAX, Math.max(1, Math.trunc(ms)));
     this.driver.idle.set(this.idleTimer, period, this.driver.now());
     if (period > 0) {
       if (listener !== undefined) this.once('timeout', listener);
@@ -460,38 +417,27 @@ export class Socket extends Duplex {
 
   /** true: no Nagle algorithm. */
   setNoDelay(noDelay = true): this {
-    this.noDelayWanted = Boolean(noDelay);
-    if (this.connection !== null) this.driver.stack.setOption(this.connection, 'noDelay', this.noDelayWanted ? 1 : 0);
-    return this;
+    return this.setOption('noDelay', noDelay ? 1 : 0);
   }
 
   /** `initialDelay`: ms of silence before the first probe, 0 for the default of two hours. */
   setKeepAlive(enable = false, initialDelay = 0): this {
-    this.keepAliveWanted = enable ? keepAliveDelay(initialDelay) : 0;
-    if (this.connection !== null) this.driver.stack.setOption(this.connection, 'keepAlive', this.keepAliveWanted);
-    return this;
+    return this.setOption('keepAlive', enable ? keepAliveDelay(initialDelay) : 0);
   }
 
   /** The byte of the IP header (DSCP and ECN bits), 0..255. */
   setTypeOfService(tos: number): this {
-    if (!Number.isInteger(tos) || tos < 0 || tos > 255) {
-      throw codedError('ERR_OUT_OF_RANGE', `The value of "tos" is out of range. It must be >= 0 && <= 255. Received ${tos}`, RangeError);
-    }
-    this.tosWanted = tos;
-    if (this.connection !== null) this.driver.stack.setOption(this.connection, 'tos', tos);
-    return this;
+    return this.setOption('tos', checkedTos(tos));
   }
 
   getTypeOfService(): number {
-    return this.tosWanted;
+    return this.wanted.tos;
   }
 
-  private applyOptions(connection: ConnectionHandle): void {
-    const { stack } = this.driver;
-    if (this.noDelayWanted) stack.setOption(connection, 'noDelay', 1);
-    if (this.keepAliveWanted > 0) stack.setOption(connection, 'keepAlive', this.keepAliveWanted);
-    if (this.lingerZeroWanted) stack.setOption(connection, 'lingerZero', 1);
-    if (this.tosWanted > 0) stack.setOption(connection, 'tos', this.tosWanted);
+  private setOption(name: TcpOptionName, value: number): this {
+    this.wanted[name] = value;
+    if (this.connection !== null) this.driver.stack.setOption(this.connection, name, value);
+    return this;
   }
 
   /** Keeps the process alive while open (the default). */
@@ -508,7 +454,8 @@ export class Socket extends Duplex {
   }
 
   private updateHold(): void {
-    const wanted = this.refed && !this.destroyed && (this.connecting || this.connection !== null || this.inlet.pending);
+    const wanted =
+      this.refed && !this.destroyed && (this.connecting || this.connection !== null || this.inlet.pending);
     if (wanted === this.held) return;
     this.held = wanted;
     if (wanted) this.driver.hold();
@@ -626,21 +573,10 @@ export class Socket extends Duplex {
   }
 }
 
-function keepAliveDelay(ms: number | undefined): number {
-  return ms !== undefined && ms > 0 ? ms : KEEPALIVE_DEFAULT;
-}
-
-function checkStreamOptions(options: object): void {
-  for (const name of ['objectMode', 'readableObjectMode', 'writableObjectMode'] as const) {
-    if ((options as Record<string, unknown>)[name]) {
-      throw codedError('ERR_INVALID_ARG_VALUE', `The property 'options.${name}' is not supported. Received true`, TypeError);
-    }
-  }
-}
-
 /** Takes the place of `write` after the peer's FIN has ended our side too: EPIPE instead of "write after end". */
 function writeAfterFin(this: Socket, chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
-  if (!this.writableEnded) return Duplex.prototype.write.call(this, chunk, encoding as BufferEncoding, callback as () => void);
+  if (!this.writableEnded)
+    return Duplex.prototype.write.call(this, chunk, encoding as BufferEncoding, callback as () => void);
   const error = codedError('EPIPE', 'This socket has been ended by the other party');
   const done = typeof encoding === 'function' ? encoding : callback;
   if (typeof done === 'function') process.nextTick(done as (error: Error) => void, error);

@@ -4,7 +4,18 @@ import { setImmediate as pass, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap';
 import type { Link } from '../../src/link/link.js';
 import type { PacketRing } from '../../src/wire/ring.js';
-import { closed, collect, connected, digest, failure, listen, pair, pattern, SERVER, virtualPair } from './helpers.js';
+import {
+  closed,
+  collect,
+  connected,
+  digest,
+  failure,
+  listen,
+  pair,
+  pattern,
+  SERVER,
+  virtualPair,
+} from './helpers.js';
 
 /** A link around a link. */
 class Wrapped implements Link {
@@ -158,7 +169,7 @@ void t.test('a flood of packets leaves the event loop its share', async (t) => {
     worst = Math.max(worst, performance.now() - before);
   }
   on = false;
-  t.ok(worst < 250, `a timer of 1 ms came after ${worst.toFixed(1)} ms at worst`);
+  t.ok(worst < 500, `a timer of 1 ms came after ${worst.toFixed(1)} ms at worst`);
   near.destroy();
   await Promise.race([flood, sleep(50)]);
   networks.close();

@@ -5,13 +5,15 @@ import t from 'tap';
 const helpers = new URL('./helpers.js', import.meta.url).href;
 
 /** Runs a module's text in a process of its own; its exit code (null when it had to be killed), output, and ms. */
-async function run(body: string, limit = 5_000): Promise<{ code: number | null; out: string; ms: number }> {
+async function run(body: string, limit = 20_000): Promise<{ code: number | null; out: string; ms: number }> {
   const text = `import { pair, connected, listen, SERVER } from '${helpers}';
     import { once } from 'node:events';
     const networks = pair();
     ${body}`;
   const started = performance.now();
-  const child = spawn(process.execPath, ['--input-type=module', '-e', text], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', text], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let out = '';
   child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
   const timer = setTimeout(() => child.kill('SIGKILL'), limit);
@@ -50,7 +52,8 @@ void t.test('a connect that is pending does', async (t) => {
 });
 
 void t.test('unref of both ends lets the process end, ref holds it again', async (t) => {
-  const both = 'const { near, far, server } = await connected(networks); server.close(); near.unref(); far.unref();';
+  const both =
+    'const { near, far, server } = await connected(networks); server.close(); near.unref(); far.unref();';
   t.equal((await run(both)).code, 0);
   t.equal((await run(`${both} near.ref();`, 1_200)).code, null);
 });
@@ -60,7 +63,7 @@ void t.test('an inactivity timeout alone does not', async (t) => {
     const { near, far, server } = await connected(networks);
     server.close(); near.unref(); far.unref(); near.setTimeout(60_000);`);
   t.equal(code, 0);
-  t.ok(ms < 4_000);
+  t.ok(ms < 20_000, 'not for the minute of the timeout');
 });
 
 void t.test('what was written last is delivered before the process ends', async (t) => {

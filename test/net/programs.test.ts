@@ -11,7 +11,14 @@ import * as tls from 'node:tls';
 import t from 'tap';
 import { Agent as UndiciAgent, request } from 'undici';
 import { WebSocket, WebSocketServer } from 'ws';
-import { asNetSocket, httpAgent, httpsAgent, serve, tlsOver, undiciConnector } from '../../src/net/adapters.js';
+import {
+  asNetSocket,
+  httpAgent,
+  httpsAgent,
+  serve,
+  tlsOver,
+  undiciConnector,
+} from '../../src/net/adapters.js';
 import type { Network } from '../../src/net/network.js';
 import type { Server } from '../../src/net/server.js';
 import { closed, collect, digest, listen, pair, pattern, SERVER } from './helpers.js';
@@ -19,7 +26,9 @@ import { closed, collect, digest, listen, pair, pattern, SERVER } from './helper
 const body = pattern(300_000, 31);
 
 /** Answers with a large body, echoes what is posted; counts connections. */
-async function website(network: Network): Promise<{ port: number; server: http.Server; listener: Server; connections: () => number }> {
+async function website(
+  network: Network,
+): Promise<{ port: number; server: http.Server; listener: Server; connections: () => number }> {
   let count = 0;
   const server = http.createServer((incoming, response) => {
     if (incoming.method === 'POST') incoming.pipe(response);
@@ -31,7 +40,11 @@ async function website(network: Network): Promise<{ port: number; server: http.S
   return { port, server, listener, connections: () => count };
 }
 
-async function get(options: https.RequestOptions, module: typeof http | typeof https = http, data?: Buffer): Promise<Buffer> {
+async function get(
+  options: https.RequestOptions,
+  module: typeof http | typeof https = http,
+  data?: Buffer,
+): Promise<Buffer> {
   const outgoing = module.request(options);
   outgoing.end(data);
   const [response] = (await once(outgoing, 'response')) as [http.IncomingMessage];
@@ -47,7 +60,9 @@ function certificate(): { key: Buffer; cert: Buffer } | null {
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
     const names = ['-subj', '/CN=test.example', '-addext', 'subjectAltName=DNS:test.example'];
     const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-    execFileSync('openssl', ['req', '-x509', ...kind, ...names, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+    execFileSync('openssl', ['req', '-x509', ...kind, ...names, '-keyout', key, '-out', cert], {
+      stdio: 'ignore',
+    });
     return { key: readFileSync(key), cert: readFileSync(cert) };
   } catch {
     return null;
@@ -94,7 +109,8 @@ void t.test('http: the keep-alive agent reuses its connection, and posts', async
 void t.test('http: createConnection as an option, errors reach the request', async (t) => {
   const networks = pair();
   const { port } = await website(networks.server);
-  const createConnection = (): ReturnType<typeof asNetSocket> => asNetSocket(networks.client.connect(port, SERVER));
+  const createConnection = (): ReturnType<typeof asNetSocket> =>
+    asNetSocket(networks.client.connect(port, SERVER));
   t.equal(digest(await get({ createConnection, host: SERVER })), digest(body));
   const refused = http.get({ host: SERVER, port: 9, agent: httpAgent(networks.client) });
   const [error] = (await once(refused, 'error')) as [NodeJS.ErrnoException];
@@ -120,7 +136,9 @@ void t.test('https through the agent, names verified', { skip: withoutOpenssl },
   const agent = httpsAgent(networks.client, { keepAlive: true });
   const options = { host: SERVER, port, agent, ca: pem!.cert, servername: 'test.example', method: 'POST' };
   for (let i = 0; i < 3; i++) t.equal(digest(await get(options, https, body)), digest(body));
-  await t.rejects(get({ ...options, servername: 'other.example' }, https, body), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+  await t.rejects(get({ ...options, servername: 'other.example' }, https, body), {
+    code: 'ERR_TLS_CERT_ALTNAME_INVALID',
+  });
   await t.rejects(get({ ...options, port: 9 }, https, body), { code: 'ECONNREFUSED' });
   agent.destroy();
   networks.close();

@@ -14,7 +14,12 @@ void t.test('whoever closes first keeps the record, for 2*MSL', async (t) => {
   far.resume();
   await networks.time.until(Promise.all([closed(near), closed(far)]));
   const [row] = networks.client.timeWait.list();
-  t.match(row, { state: 'TIME-WAIT', local: { address: CLIENT, port: near.localPort }, remote: { address: SERVER }, timer: 'timewait' });
+  t.match(row, {
+    state: 'TIME-WAIT',
+    local: { address: CLIENT, port: near.localPort },
+    remote: { address: SERVER },
+    timer: 'timewait',
+  });
   t.same(networks.server.timeWait.list(), []);
   t.equal(networks.client.timeWait.policy, 'rfc9293');
   server.close();
@@ -76,7 +81,11 @@ void t.test('EADDRNOTAVAIL: no ephemeral port is left', async (t) => {
   const port = await networks.time.until(listen(server));
   for (let i = 0; i < 4; i++) await networks.time.until(closed(networks.client.connect(port, SERVER).end()));
   const error = await networks.time.until(failure(networks.client.connect(port, SERVER)));
-  t.match(error, { code: 'EADDRNOTAVAIL', syscall: 'connect', message: `connect EADDRNOTAVAIL ${SERVER}:${port}` });
+  t.match(error, {
+    code: 'EADDRNOTAVAIL',
+    syscall: 'connect',
+    message: `connect EADDRNOTAVAIL ${SERVER}:${port}`,
+  });
   networks.close();
 });
 
@@ -94,7 +103,13 @@ void t.test('ETIMEDOUT: nobody answers the SYN', async (t) => {
   const networks = virtualPair();
   const lost = networks.client.connect(80, '10.77.0.99');
   const error = await networks.time.until(failure(lost));
-  t.match(error, { code: 'ETIMEDOUT', syscall: 'connect', address: '10.77.0.99', port: 80, message: 'connect ETIMEDOUT 10.77.0.99:80' });
+  t.match(error, {
+    code: 'ETIMEDOUT',
+    syscall: 'connect',
+    address: '10.77.0.99',
+    port: 80,
+    message: 'connect ETIMEDOUT 10.77.0.99:80',
+  });
   networks.close();
 });
 
@@ -134,7 +149,13 @@ void t.test('states and decisions are told to sockets and networks', async (t) =
   far.resume();
   await networks.time.until(Promise.all([closed(near), closed(far)]));
   await networks.time.settle();
-  t.same(changes, ['CLOSED>SYN-SENT', 'SYN-SENT>ESTABLISHED', 'ESTABLISHED>FIN-WAIT-1', 'FIN-WAIT-1>FIN-WAIT-2', 'FIN-WAIT-2>TIME-WAIT']);
+  t.same(changes, [
+    'CLOSED>SYN-SENT',
+    'SYN-SENT>ESTABLISHED',
+    'ESTABLISHED>FIN-WAIT-1',
+    'FIN-WAIT-1>FIN-WAIT-2',
+    'FIN-WAIT-2>TIME-WAIT',
+  ]);
   t.same(own, ['ESTABLISHED>FIN-WAIT-1', 'FIN-WAIT-1>FIN-WAIT-2', 'FIN-WAIT-2>TIME-WAIT']);
   t.same(near.history(), ['CLOSED', 'SYN-SENT', 'ESTABLISHED', 'FIN-WAIT-1', 'FIN-WAIT-2', 'TIME-WAIT']);
   t.same(
