@@ -1,0 +1,44 @@
+/** Runs the command line as a user would and reads what it printed. */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { environmentLack } from '../../src/lab/namespace.js';
+
+export const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+export const helper = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
+
+/** Why kernel tests cannot run here, or false: for tap's `skip`. */
+export function lack(): string | false {
+  const found = environmentLack();
+  return found === null ? false : `${found.reason}: ${found.cure}`;
+}
+
+export interface Ran {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export function timewait(args: readonly string[]): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const chunks = { stdout: '', stderr: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (chunks.stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (chunks.stderr += text));
+    child.on('error', reject);
+    child.on('close', (status) => resolve({ status, ...chunks }));
+  });
+}
+
+interface Summary {
+  status: number;
+  connections: { accepted: number; errors: Record<string, number> };
+  timeWait: { stack: number; kernel: number };
+  segments: { in: number; out: number; retransmitted: number };
+  decisions: { reason: string; count: number }[];
+}
+
+/** The last line of `run --json`. */
+export function summaryOf(ran: Ran): Summary {
+  const lines = ran.stdout.trim().split('\n');
+  return JSON.parse(lines.at(-1) ?? '') as Summary;
+}
