@@ -186,7 +186,6 @@ export class Socket extends Duplex {
   private onConnected(): void {
     this.connecting = false;
     this.candidates = [];
-    this.touch();
     const { connection } = this;
     this.emit('connect');
     if (connection !== null && connection === this.connection) this.outlet.open(connection);

@@ -64,6 +64,28 @@ class Reluctant extends Wrapped {
   }
 }
 
+/** Has packets at once, and says so once. */
+class Burst extends Wrapped {
+  left = 0;
+  private listener: (() => void) | null = null;
+  override onReadable(listener: (() => void) | null): void {
+    this.listener = listener;
+  }
+  override receive(ring: PacketRing): number {
+    const count = Math.min(ring.free, this.left);
+    for (let i = 0; i < count; i++) {
+      ring.bytes.fill(0, ring.tailOffset(), ring.tailOffset() + 20);
+      ring.push(20, 0);
+    }
+    this.left -= count;
+    return count;
+  }
+  raise(count: number): void {
+    this.left = count;
+    this.listener?.();
+  }
+}
+
 /** Fails when told. */
 class Failing extends Wrapped {
   broken = false;
@@ -137,6 +159,33 @@ void t.test("an exception in a user's listener is his, the driver goes on", asyn
   networks.close();
 });
 
+void t.test('an exception leaves the events of other sockets for the next turn', async (t) => {
+  const networks = pair();
+  const one = await connected(networks);
+  const two = await connected(networks);
+  const seen: string[] = [];
+  const caught = new Promise<Error>((resolve) => {
+    process.setUncaughtExceptionCaptureCallback((error) => {
+      process.setUncaughtExceptionCaptureCallback(null);
+      resolve(error);
+    });
+  });
+  for (const [name, { far }] of Object.entries({ one, two })) {
+    far.on('data', () => {
+      seen.push(name);
+      // Whichever comes first.
+      if (seen.length === 1) throw new Error('mine');
+    });
+  }
+  // Both leave in one turn, so both arrive in one.
+  one.near.write('x');
+  two.near.write('x');
+  t.equal((await caught).message, 'mine');
+  for (let i = 0; i < 5; i++) await pass();
+  t.same(seen.sort(), ['one', 'two']);
+  networks.close();
+});
+
 void t.test('close() resets what is open and tells everybody', async (t) => {
   const networks = pair();
   const { near, far, server } = await connected(networks);
@@ -172,6 +221,15 @@ void t.test('a flood of packets leaves the event loop its share', async (t) => {
   t.ok(worst < 500, `a timer of 1 ms came after ${worst.toFixed(1)} ms at worst`);
   near.destroy();
   await Promise.race([flood, sleep(50)]);
+  networks.close();
+});
+
+void t.test('one call of the link is enough, however many packets wait', async (t) => {
+  let link: Burst | null = null;
+  const networks = pair({ wrap: (inner) => (link = new Burst(inner)) });
+  link!.raise(10_000);
+  for (let passes = 0; passes < 100; passes++) await pass();
+  t.equal(networks.client.stack.counters.get('IpInReceives'), 10_000);
   networks.close();
 });
 

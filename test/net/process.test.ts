@@ -73,6 +73,9 @@ void t.test('what was written last is delivered before the process ends', async 
     let bytes = 0;
     far.on('data', (chunk) => { bytes += chunk.length; });
     far.on('end', () => { console.log(bytes); far.destroy(); });
+    // Nothing but the data itself keeps the process.
+    far.unref();
+    near.unref();
     near.end(Buffer.alloc(200_000), () => near.destroy());`);
   t.same([code, out], [0, '200000\n']);
 });

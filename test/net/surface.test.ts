@@ -305,6 +305,22 @@ void t.test('Nagle: on by default, off with setNoDelay', async (t) => {
   }
 });
 
+void t.test('a reset fails the write under way even while unread data keeps the reader busy', async (t) => {
+  const networks = virtualPair();
+  const { time } = networks;
+  const { near, far } = await time.until(connected(networks));
+  near.pause();
+  far.pause();
+  far.write(Buffer.alloc(100_000));
+  const written = new Promise<unknown>((resolve) => near.write(Buffer.alloc(4_000_000), resolve));
+  const failed = failure(near);
+  await time.sleep(1_000);
+  far.resetAndDestroy();
+  t.match(await time.until(written), { code: 'ECONNRESET', syscall: 'write', message: 'write ECONNRESET' });
+  t.match(await failed, { code: 'ECONNRESET' });
+  networks.close();
+});
+
 void t.test('a name to listen on', async (t) => {
   const networks = pair();
   const server = networks.server.createServer();
