@@ -26,8 +26,10 @@ export async function demo(flags: DemoFlags, args: readonly string[]): Promise<n
   }
   const virtual = flags.virtual === true || lack !== null;
   const palette = paletteFor(process.stdout.isTTY === true, process.env);
-  const say = (line: string): void => void (flags.json === true ? undefined : process.stdout.write(`${line}\n`));
-  if (lack !== null) process.stderr.write(`timewait: ${lack.reason}: ${lack.cure}. The demo runs on the virtual network.\n`);
+  const say = (line: string): void =>
+    void (flags.json === true ? undefined : process.stdout.write(`${line}\n`));
+  if (lack !== null)
+    process.stderr.write(`timewait: ${lack.reason}: ${lack.cure}. The demo runs on the virtual network.\n`);
   say(
     virtual
       ? 'Two of our stacks on a virtual network, virtual time; TIME-WAIT is on the server, which closes first.'
@@ -37,12 +39,15 @@ export async function demo(flags: DemoFlags, args: readonly string[]): Promise<n
   const file = new FileSink(path);
   const started = process.hrtime.bigint();
   const rows = await playAll(virtual ? virtualWorld : kernelWorld, file, (more) => {
-    if (process.stderr.isTTY && flags.json !== true) for (const row of more) process.stderr.write(`  ${row.policy}: ${row.situation}\n`);
+    if (process.stderr.isTTY && flags.json !== true)
+      for (const row of more) process.stderr.write(`  ${row.policy}: ${row.situation}\n`);
   });
   file.close();
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   if (flags.json === true) {
-    process.stdout.write(`${JSON.stringify({ backend: virtual ? 'virtual' : 'kernel', lack, seconds, pcap: path, rows })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ backend: virtual ? 'virtual' : 'kernel', lack, seconds, pcap: path, rows })}\n`,
+    );
     return 0;
   }
   say('');
@@ -88,7 +93,8 @@ export function demoTable(rows: readonly SceneResult[], palette: Palette): strin
 function ladderOf(path: string, palette: Palette): string {
   const packets = sections(readFileSync(path))[1] ?? [];
   const rungs = rungsOf(packets, 8080, 40_000);
-  const title = 'rfc9293 by the letter: the refused client assassinates TIME-WAIT (RFC 1337), its next SYN is accepted';
+  const title =
+    'rfc9293 by the letter: the refused client assassinates TIME-WAIT (RFC 1337), its next SYN is accepted';
   return `${palette.strong(title)}\n${formatLadder(rungs, { left: 'client :40000', right: 'timewait :8080', palette })}`;
 }
 
@@ -101,4 +107,3 @@ function sections(file: Uint8Array): NonNullable<ReturnType<typeof readPcapng>>[
   }
   return starts.map((start, i) => readPcapng(file.subarray(start, starts[i + 1] ?? file.length)) ?? []);
 }
-

@@ -27,7 +27,9 @@ function program(): Command {
   withStackOptions(
     timewait
       .command('run')
-      .description('our stack on TUN in private namespaces, COMMAND on the kernel side (10.77.0.1, fd77::1; ours is 10.77.0.2, fd77::2)')
+      .description(
+        'our stack on TUN in private namespaces, COMMAND on the kernel side (10.77.0.1, fd77::1; ours is 10.77.0.2, fd77::2)',
+      )
       .argument('<command...>', 'program and its arguments, behind --')
       .passThroughOptions(),
   ).action(async (command: string[], flags: StackFlags) => {
@@ -44,7 +46,8 @@ function program(): Command {
       const { demo } = await import('./demo.js');
       await finish(demo(flags, args));
     });
-  for (const command of timewait.commands) command.exitOverride().configureOutput({ outputError: () => undefined });
+  for (const command of timewait.commands)
+    command.exitOverride().configureOutput({ outputError: () => undefined });
   return timewait;
 }
 

@@ -21,7 +21,8 @@ export interface StackFlags extends ServiceOptions {
 
 export function port(text: string): number {
   const value = Number(text);
-  if (!/^\d+$/.test(text) || value < 1 || value > 65535) throw new InvalidArgumentError('a port is an integer from 1 to 65535.');
+  if (!/^\d+$/.test(text) || value < 1 || value > 65535)
+    throw new InvalidArgumentError('a port is an integer from 1 to 65535.');
   return value;
 }
 
@@ -31,7 +32,10 @@ export function policyName(text: string): string {
   return text;
 }
 
-export function setting(text: string, before: { name: string; value: number }[]): { name: string; value: number }[] {
+export function setting(
+  text: string,
+  before: { name: string; value: number }[],
+): { name: string; value: number }[] {
   const parsed = parseKnobSetting(text);
   if ('error' in parsed) throw new InvalidArgumentError(`${parsed.error}.`);
   return [...before, ...parsed];
@@ -46,14 +50,27 @@ export function faults(text: string): FaultOptions {
 /** --http, --echo, ... --policy, --set, --faults, --pcap on a command. */
 export function withStackOptions(command: Command): Command {
   return command
-    .option('--http <port>', 'serve HTTP/1.1: GET /, GET /bytes/N, PUT or POST /sink (answers length and SHA-256)', port)
+    .option(
+      '--http <port>',
+      'serve HTTP/1.1: GET /, GET /bytes/N, PUT or POST /sink (answers length and SHA-256)',
+      port,
+    )
     .option('--echo <port>', 'serve echo (RFC 862)', port)
     .option('--discard <port>', 'serve discard (RFC 863)', port)
     .option('--chargen <port>', 'serve chargen (RFC 864)', port)
     .option('--close-first', 'the services close first, so TIME-WAIT is ours')
-    .option('--policy <name>', `TIME-WAIT policy: ${policies.map((policy) => policy.name).join(', ')}`, policyName, 'rfc9293')
+    .option(
+      '--policy <name>',
+      `TIME-WAIT policy: ${policies.map((policy) => policy.name).join(', ')}`,
+      policyName,
+      'rfc9293',
+    )
     .option('--set <knob=value>', 'set a knob (repeatable), see `timewait knobs`', setting, [])
-    .option('--faults <spec>', "faults on the device: 'loss=2%,reorder=1%,dup=1%,corrupt=0.1%,delay=10ms,seed=7'", faults)
+    .option(
+      '--faults <spec>',
+      "faults on the device: 'loss=2%,reorder=1%,dup=1%,corrupt=0.1%,delay=10ms,seed=7'",
+      faults,
+    )
     .option('--pcap <file>', 'write a pcapng file, reasons as packet comments')
     .option('--json', 'print JSON');
 }

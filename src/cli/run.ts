@@ -17,7 +17,11 @@ export const KERNEL_SIDE = ['10.77.0.1/24', 'fd77::1/64'];
 export const STACK_SIDE = ['10.77.0.2/24', 'fd77::2/64'];
 
 /** Exit status of the command. */
-export async function run(command: readonly string[], flags: StackFlags, args: readonly string[]): Promise<number> {
+export async function run(
+  command: readonly string[],
+  flags: StackFlags,
+  args: readonly string[],
+): Promise<number> {
   if (!insideNamespace()) {
     const lack = environmentLack();
     if (lack !== null) throw new RunError(`${lack.reason}: ${lack.cure}`);
@@ -49,7 +53,9 @@ function runCommand(command: readonly string[]): Promise<number> {
       if (error.code === 'ENOENT') reject(new RunError(`${command[0]}: command not found`));
       else reject(error);
     });
-    child.on('exit', (code, signal) => resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));
+    child.on('exit', (code, signal) =>
+      resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]),
+    );
   });
 }
 
@@ -83,7 +89,9 @@ function summarize(
     connections: { accepted: services.connections, opened: c.get('TcpActiveOpens'), errors: services.errors },
     bytes: { in: services.bytesIn, out: services.bytesOut },
     timeWait: { stack: counts['TIME-WAIT'] ?? 0, kernel: kernelTimeWait() },
-    states: Object.fromEntries(Object.entries(counts).filter(([state, count]) => count > 0 && state !== 'LISTEN')),
+    states: Object.fromEntries(
+      Object.entries(counts).filter(([state, count]) => count > 0 && state !== 'LISTEN'),
+    ),
     segments: { in: c.get('TcpInSegs'), out: c.get('TcpOutSegs'), retransmitted: c.get('TcpRetransSegs') },
     decisions: decisionsOf(stack.reasonCounts),
     pcap,
@@ -107,7 +115,8 @@ export function kernelTimeWait(): number {
   let count = 0;
   for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {
     try {
-      for (const line of readFileSync(file, 'latin1').split('\n')) if (/^\s*\d+: \S+ \S+ 06 /.test(line)) count++;
+      for (const line of readFileSync(file, 'latin1').split('\n'))
+        if (/^\s*\d+: \S+ \S+ 06 /.test(line)) count++;
     } catch {
       continue;
     }

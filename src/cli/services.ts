@@ -33,7 +33,8 @@ export async function startServices(network: Network, options: ServiceOptions): 
     });
     started.push(listening(server, port));
   };
-  if (options.http !== undefined) started.push(listening(httpService(network, closeFirst, counts), options.http));
+  if (options.http !== undefined)
+    started.push(listening(httpService(network, closeFirst, counts), options.http));
   serve(options.echo, closeFirst ? echoOnce : (socket) => void socket.pipe(socket));
   serve(options.discard, (socket) => {
     if (closeFirst) socket.once('data', () => socket.end());
@@ -108,7 +109,8 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
     response.setHeader('Content-Type', 'text/plain');
     response.end('timewait: a TCP stack in user space\n');
   } else if (request.method === 'GET' && bytes !== null) sendPattern(response, Number(bytes[1]));
-  else if ((request.method === 'PUT' || request.method === 'POST') && path === '/sink') sink(request, response);
+  else if ((request.method === 'PUT' || request.method === 'POST') && path === '/sink')
+    sink(request, response);
   else {
     response.statusCode = 404;
     response.setHeader('Content-Type', 'text/plain');

@@ -25,7 +25,12 @@ export function setUp(link: Link, addresses: readonly string[], flags: StackFlag
     sink = openSink(flags.pcap);
     outer = new CaptureLink(outer, sink, clock, new PcapngWriter(link.name));
   }
-  const network = createNetwork({ stack: { addresses: [...addresses] }, link: outer, clock, policy: flags.policy });
+  const network = createNetwork({
+    stack: { addresses: [...addresses] },
+    link: outer,
+    clock,
+    policy: flags.policy,
+  });
   for (const { name, value } of flags.set) {
     const message = network.stack.setKnob(name, value);
     if (message !== null) throw new UsageError(`--set: ${message}`);

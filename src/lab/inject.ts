@@ -19,7 +19,8 @@ export class InjectLink implements Link {
   /** The packet arrives with the next receive. */
   inject(packet: Uint8Array): void {
     if (this.waiting.length >= LIMIT) throw new RangeError(`more than ${LIMIT} packets wait to be injected`);
-    if (packet.length > this.mtu) throw new RangeError(`packet of ${packet.length} bytes on a link of ${this.mtu}`);
+    if (packet.length > this.mtu)
+      throw new RangeError(`packet of ${packet.length} bytes on a link of ${this.mtu}`);
     this.waiting.push(packet);
     this.listener?.();
   }

@@ -46,12 +46,17 @@ function readNumber(path: string): number | null {
 export function environmentLack(): Lack | null {
   const tun = tunAvailable();
   if (!tun.ok) return tun;
-  if (which('ip') === null) return { reason: 'ip(8) is not installed', cure: 'apt-get install iproute2 (dnf install iproute)' };
-  if (which('unshare') === null) return { reason: 'unshare(1) is not installed', cure: 'apt-get install util-linux' };
+  if (which('ip') === null)
+    return { reason: 'ip(8) is not installed', cure: 'apt-get install iproute2 (dnf install iproute)' };
+  if (which('unshare') === null)
+    return { reason: 'unshare(1) is not installed', cure: 'apt-get install util-linux' };
   const tried = spawnSync(which('unshare')!, [...unshareArguments(), 'true'], { encoding: 'utf8' });
   if (tried.status === 0) return null;
   if (readNumber('/proc/sys/kernel/unprivileged_userns_clone') === 0) {
-    return { reason: 'user namespaces are switched off', cure: 'sysctl -w kernel.unprivileged_userns_clone=1, or run as root' };
+    return {
+      reason: 'user namespaces are switched off',
+      cure: 'sysctl -w kernel.unprivileged_userns_clone=1, or run as root',
+    };
   }
   if (readNumber('/proc/sys/kernel/apparmor_restrict_unprivileged_userns') === 1) {
     return {
@@ -60,7 +65,10 @@ export function environmentLack(): Lack | null {
     };
   }
   const said = tried.stderr.trim().split('\n')[0] ?? '';
-  return { reason: `namespaces are refused here (${said})`, cure: 'run as root, or in a container with CAP_SYS_ADMIN' };
+  return {
+    reason: `namespaces are refused here (${said})`,
+    cure: 'run as root, or in a container with CAP_SYS_ADMIN',
+  };
 }
 
 function unshareArguments(): string[] {
@@ -74,12 +82,22 @@ function unshareArguments(): string[] {
  * namespaces with it.
  */
 export function reenter(args: readonly string[]): Promise<number> {
-  const command = [which('unshare') ?? 'unshare', ...unshareArguments(), process.execPath, ...process.execArgv, process.argv[1]!, ...args];
+  const command = [
+    which('unshare') ?? 'unshare',
+    ...unshareArguments(),
+    process.execPath,
+    ...process.execArgv,
+    process.argv[1]!,
+    ...args,
+  ];
   const setpriv = which('setpriv');
   // unshare kills its child; setpriv sees to it that unshare does not outlive us.
   const whole = setpriv === null ? command : [setpriv, '--pdeathsig', 'KILL', ...command];
   return new Promise((resolve, reject) => {
-    const child = spawn(whole[0]!, whole.slice(1), { stdio: 'inherit', env: { ...process.env, [INSIDE]: '1' } });
+    const child = spawn(whole[0]!, whole.slice(1), {
+      stdio: 'inherit',
+      env: { ...process.env, [INSIDE]: '1' },
+    });
     const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
     process.on('SIGINT', forward);
     process.on('SIGTERM', forward);

@@ -92,7 +92,7 @@ export class NatLink implements Link {
     if (by === 0) return;
     const start = this.ip.payloadOffset;
     const end = start + Math.min(this.ip.payloadLength, (bytes[start + 12]! >> 4) * 4);
-    for (let at = start + 20; at < end; ) {
+    for (let at = start + 20; at < end;) {
       const kind = bytes[at]!;
       if (kind === 0) return;
       if (kind === 1) {
@@ -123,7 +123,19 @@ export class NatLink implements Link {
     const at = ip.payloadOffset;
     bytes[at + 16] = 0;
     bytes[at + 17] = 0;
-    const pseudo = pseudoHeader(4, 0, 0, 0, word(bytes, offset + 12), 0, 0, 0, word(bytes, offset + 16), TCP, ip.payloadLength);
+    const pseudo = pseudoHeader(
+      4,
+      0,
+      0,
+      0,
+      word(bytes, offset + 12),
+      0,
+      0,
+      0,
+      word(bytes, offset + 16),
+      TCP,
+      ip.payloadLength,
+    );
     const check = fold(sum(bytes, at, ip.payloadLength, pseudo));
     bytes[at + 16] = check >> 8;
     bytes[at + 17] = check;

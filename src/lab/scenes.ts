@@ -47,7 +47,13 @@ interface Watch {
 }
 
 /** Reasons that follow from another one and explain less. */
-const echoes: ReadonlySet<string> = new Set(['tw-fin-again', 'tw-limited', 'tw-rst-ignored', 'tw-ack-restart', 'tw-ack']);
+const echoes: ReadonlySet<string> = new Set([
+  'tw-fin-again',
+  'tw-limited',
+  'tw-rst-ignored',
+  'tw-ack-restart',
+  'tw-ack',
+]);
 
 /** Follows the decisions of our stack. */
 function watch(world: World): Watch {
@@ -57,7 +63,10 @@ function watch(world: World): Watch {
   let refused = 0;
   world.network.on('decision', (decision) => {
     const { reason, time, remote, segment } = decision;
-    const refusal = segment === '' ? /^reopen-(refused|no|too|off)/ : /^(tw-syn-(refused|in-window|low)|tw-limited|recycle-)/;
+    const refusal =
+      segment === ''
+        ? /^reopen-(refused|no|too|off)/
+        : /^(tw-syn-(refused|in-window|low)|tw-limited|recycle-)/;
     if (refusal.test(reason) && (segment === '' || segment.startsWith('S '))) refused++;
     const key = `${remote.address}:${remote.port}`;
     if (reason === 'tw-enter') entered.set(key, time);
@@ -116,7 +125,11 @@ function reasonNumber(id: ReasonId): number {
   for (let i = 0; ; i++) if (reasonText(i).id === id) return i;
 }
 
-async function inWorld<T>(make: WorldMaker, options: WorldOptions, play: (world: World) => Promise<T>): Promise<T> {
+async function inWorld<T>(
+  make: WorldMaker,
+  options: WorldOptions,
+  play: (world: World) => Promise<T>,
+): Promise<T> {
   const world = make(options);
   try {
     return await play(world);
@@ -126,7 +139,13 @@ async function inWorld<T>(make: WorldMaker, options: WorldOptions, play: (world:
 }
 
 /** The load balancer: one source port again and again. The second connection comes while our record lives. */
-export function fixedPort(make: WorldMaker, policy: string, label: string, options: Omit<WorldOptions, 'policy'>): Promise<SceneResult> {
+export function fixedPort(
+  make: WorldMaker,
+  policy: string,
+  label: string,
+  options: Omit<WorldOptions, 'policy'>,
+  note = '',
+): Promise<SceneResult> {
   return inWorld(make, { policy, ...options }, async (world) => {
     const seen = watch(world);
     await world.serve(SERVICE);
@@ -136,13 +155,24 @@ export function fixedPort(make: WorldMaker, policy: string, label: string, optio
     seen.take();
     const second = await world.attempt({ port: SERVICE, localPort: FIXED, limit: 8000 });
     await world.sleep(SETTLE);
-    const parts = { attempts: [first, second], reason: seen.take(), left, refused: seen.refused(), lived: seen.lived() };
-    return result(label, 'same source port, at once', parts);
+    const parts = {
+      attempts: [first, second],
+      reason: seen.take(),
+      left,
+      refused: seen.refused(),
+      lived: seen.lived(),
+    };
+    return result(label, `same source port, at once${note}`, parts);
   });
 }
 
 /** A SYN with a lower sequence number than the record's RCV.NXT, made by hand: an old duplicate, or another machine behind a NAT. */
-export function lowerSyn(make: WorldMaker, policy: string, label: string, options: Omit<WorldOptions, 'policy'>): Promise<SceneResult> {
+export function lowerSyn(
+  make: WorldMaker,
+  policy: string,
+  label: string,
+  options: Omit<WorldOptions, 'policy'>,
+): Promise<SceneResult> {
   return inWorld(make, { policy, ...options }, async (world) => {
     const seen = watch(world);
     await world.serve(SERVICE);
@@ -159,7 +189,12 @@ export function lowerSyn(make: WorldMaker, policy: string, label: string, option
     await world.sleep(SETTLE);
     const answered = world.network.stack.counters.get('TcpOutSegs') - sentBefore;
     const how = answered === 0 ? 'no answer' : 'answered';
-    return result(label, `SYN with a lower sequence number (${how})`, { attempts: [first], reason: seen.take(), left, refused: seen.refused() });
+    return result(label, `SYN with a lower sequence number (${how})`, {
+      attempts: [first],
+      reason: seen.take(),
+      left,
+      refused: seen.refused(),
+    });
   });
 }
 
@@ -177,7 +212,12 @@ function mustAddress(text: string): Address {
 }
 
 /** Our own client: the only port of its range is in TIME-WAIT; tried at once and again after `later` ms. */
-export function ownClient(make: WorldMaker, policy: string, later: number, options: Omit<WorldOptions, 'policy'> = {}): Promise<SceneResult[]> {
+export function ownClient(
+  make: WorldMaker,
+  policy: string,
+  later: number,
+  options: Omit<WorldOptions, 'policy'> = {},
+): Promise<SceneResult[]> {
   const knobs = {
     ...options.knobs,
     'net.ipv4.ip_local_port_range.min': FIXED,
@@ -210,17 +250,31 @@ export function ownClient(make: WorldMaker, policy: string, later: number, optio
 }
 
 /** Two machines behind one address, the second one's timestamp clock a minute behind. It comes right after the first one's connection. */
-export function twoBehindNat(make: WorldMaker, policy: string, options: Omit<WorldOptions, 'policy' | 'nat'> = {}): Promise<SceneResult> {
+export function twoBehindNat(
+  make: WorldMaker,
+  policy: string,
+  options: Omit<WorldOptions, 'policy' | 'nat'> = {},
+): Promise<SceneResult> {
   return inWorld(make, { policy, nat: true, ...options }, async (world) => {
     const seen = watch(world);
     await world.serve(SERVICE);
-    const faster = await world.attempt({ port: SERVICE, localAddress: NAT_CLIENTS[0], localPort: FIXED + 1, limit: 2000 });
+    const faster = await world.attempt({
+      port: SERVICE,
+      localAddress: NAT_CLIENTS[0],
+      localPort: FIXED + 1,
+      limit: 2000,
+    });
     await world.sleep(SETTLE);
     const left = recordLeft(world, FIXED + 1);
     // The short record of the faster clock may be gone: it is the host's memory that counts.
     await world.sleep(900);
     seen.take();
-    const slower = await world.attempt({ port: SERVICE, localAddress: NAT_CLIENTS[1], localPort: FIXED + 2, limit: 1500 });
+    const slower = await world.attempt({
+      port: SERVICE,
+      localAddress: NAT_CLIENTS[1],
+      localPort: FIXED + 2,
+      limit: 1500,
+    });
     await world.sleep(SETTLE);
     return result(policy, 'two clients behind one NAT, the second clock slower', {
       attempts: [faster, slower],
@@ -233,15 +287,35 @@ export function twoBehindNat(make: WorldMaker, policy: string, options: Omit<Wor
 }
 
 /** All scenes, in the order of the table. `sink` gets every packet. */
-export async function playAll(make: WorldMaker, sink: PacketSink, done: (rows: readonly SceneResult[]) => void): Promise<SceneResult[]> {
+export async function playAll(
+  make: WorldMaker,
+  sink: PacketSink,
+  done: (rows: readonly SceneResult[]) => void,
+): Promise<SceneResult[]> {
   const rows: SceneResult[] = [];
   const add = (...more: SceneResult[]): void => {
     rows.push(...more);
     done(more);
   };
   const short = { 'net.ipv4.tcp_msl': 1000 };
-  add(await fixedPort(make, 'rfc9293', 'rfc9293', { sink, knobs: { ...short, 'net.ipv4.tcp_rfc1337': 1 } }));
-  add(await fixedPort(make, 'rfc9293', 'rfc9293, rfc1337=0', { sink, knobs: { 'net.ipv4.tcp_msl': 10_000 } }));
+  add(
+    await fixedPort(
+      make,
+      'rfc9293',
+      'rfc9293',
+      { sink, knobs: { ...short, 'net.ipv4.tcp_rfc1337': 1 } },
+      ' (MSL 1 s, rfc1337=1)',
+    ),
+  );
+  add(
+    await fixedPort(
+      make,
+      'rfc9293',
+      'rfc9293, rfc1337=0',
+      { sink, knobs: { 'net.ipv4.tcp_msl': 10_000 } },
+      ' (MSL 10 s)',
+    ),
+  );
   add(await fixedPort(make, 'bsd', 'bsd', { sink }));
   add(await lowerSyn(make, 'bsd', 'bsd', { sink }));
   add(await fixedPort(make, 'reuse', 'reuse', { sink }));

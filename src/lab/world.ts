@@ -197,10 +197,16 @@ function address(text: string): Address {
 
 /** capture(inject(nat(device))): what our stack sees is what is written down. */
 function wrap(device: Link, clock: Clock, options: WorldOptions): { link: Link; injector: InjectLink } {
-  const behind = options.nat === true ? NAT_CLIENTS.map((text, i) => ({ address: address(text), clockShift: i * CLOCK_SHIFT })) : [];
+  const behind =
+    options.nat === true
+      ? NAT_CLIENTS.map((text, i) => ({ address: address(text), clockShift: i * CLOCK_SHIFT }))
+      : [];
   const translated = behind.length > 0 ? new NatLink(device, address(NAT_PUBLIC), behind) : device;
   const injector = new InjectLink(translated);
-  return { link: options.sink === undefined ? injector : new CaptureLink(injector, keepOpen(options.sink), clock), injector };
+  return {
+    link: options.sink === undefined ? injector : new CaptureLink(injector, keepOpen(options.sink), clock),
+    injector,
+  };
 }
 
 /** Several scenes write into one file: a scene's end must not close it. */
@@ -216,7 +222,13 @@ export function kernelWorld(options: WorldOptions): World {
   // Timestamps without an offset of their own: what differs behind the NAT is the machines' clocks.
   if (options.nat === true) sysctl('net.ipv4.tcp_timestamps', 2);
   const { link, injector } = wrap(device, clock, options);
-  const network = createNetwork({ stack: { addresses: [`${SERVER}/24`, 'fd77::2/64'] }, link, clock, policy: options.policy, knobs: options.knobs ?? {} });
+  const network = createNetwork({
+    stack: { addresses: [`${SERVER}/24`, 'fd77::2/64'] },
+    link,
+    clock,
+    policy: options.policy,
+    knobs: options.knobs ?? {},
+  });
   network.driver.hold();
   const end = (): void => {
     network.driver.release();
@@ -241,7 +253,12 @@ export function virtualWorld(options: WorldOptions): World {
     knobs: options.knobs ?? {},
   });
   const peer = createNetwork({
-    stack: { addresses: [`${PEER}/24`, 'fd77::1/64', ...NAT_CLIENTS.map((text) => `${text}/24`)], seed: seed(2), mtu: 1500, now: clock.now() },
+    stack: {
+      addresses: [`${PEER}/24`, 'fd77::1/64', ...NAT_CLIENTS.map((text) => `${text}/24`)],
+      seed: seed(2),
+      mtu: 1500,
+      now: clock.now(),
+    },
     link: theirs,
     clock,
     manual: true,
@@ -249,5 +266,8 @@ export function virtualWorld(options: WorldOptions): World {
     knobs: { 'net.ipv4.tcp_timestamp_offset': options.nat === true ? 0 : 1 },
   });
   const time = new VirtualTime(clock, network, peer);
-  return new World('virtual', network, injector, clock, peer as unknown as Peer, time, [() => network.close(), () => peer.close()]);
+  return new World('virtual', network, injector, clock, peer as unknown as Peer, time, [
+    () => network.close(),
+    () => peer.close(),
+  ]);
 }

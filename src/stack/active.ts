@@ -38,7 +38,10 @@ export function listen(core: Core, options: ListenOptions): Listener | Errno {
     addressOverlaps: false,
   };
   if (!mayBind(core, words, family, port, request, true)) return 'EADDRINUSE';
-  const backlog = Math.max(0, Math.min(options.backlog ?? DEFAULT_BACKLOG, core.knobs.get('net.core.somaxconn')));
+  const backlog = Math.max(
+    0,
+    Math.min(options.backlog ?? DEFAULT_BACKLOG, core.knobs.get('net.core.somaxconn')),
+  );
   const listener = new Listener(words, port, backlog, family, request.reuseAddress, request.reusePort);
   const list = core.listeners.get(port);
   if (list === undefined) core.listeners.set(port, [listener]);
@@ -60,7 +63,8 @@ function freeListenPort(core: Core): number {
   const start = core.random.below(span);
   for (let i = 0; i < span; i++) {
     const port = low + ((start + i) % span);
-    if (!core.listeners.has(port) && !core.portUsers.has(port) && core.records.firstOnPort(port) < 0) return port;
+    if (!core.listeners.has(port) && !core.portUsers.has(port) && core.records.firstOnPort(port) < 0)
+      return port;
   }
   return -1;
 }
@@ -84,7 +88,8 @@ function mayBind(
   const context = core.hooks.about(null);
   for (let i = core.records.firstOnPort(port); i >= 0; i = core.records.nextOnPort(i)) {
     const record = core.record.at(i);
-    request.addressOverlaps = words === null || core.records.localEquals(i, words[0]!, words[1]!, words[2]!, words[3]!);
+    request.addressOverlaps =
+      words === null || core.records.localEquals(i, words[0]!, words[1]!, words[2]!, words[3]!);
     if (!core.policy.mayBind(record, request, context)) return false;
   }
   return true;
@@ -95,7 +100,14 @@ function liveConflict(core: Core, words: Int32Array | null, port: number, reuse:
   for (const tcb of core.tcbs) {
     if (tcb === null || tcb.localPort !== port) continue;
     if (reuse && tcb.reuseAddress) continue;
-    if (words === null || (words[0] === tcb.local0 && words[1] === tcb.local1 && words[2] === tcb.local2 && words[3] === tcb.local3)) return true;
+    if (
+      words === null ||
+      (words[0] === tcb.local0 &&
+        words[1] === tcb.local1 &&
+        words[2] === tcb.local2 &&
+        words[3] === tcb.local3)
+    )
+      return true;
   }
   return false;
 }
@@ -110,7 +122,8 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
   if (remote === null || options.port < 1 || options.port > 65535) return 'EINVAL';
   const [r0, r1, r2, r3] = four(remote);
   // MUST-46
-  if (isUnspecified(r0, r1, r2, r3) || isMulticast(r0, r1, r2, r3) || isBroadcastV4(r0, r1, r2, r3)) return 'ENETUNREACH';
+  if (isUnspecified(r0, r1, r2, r3) || isMulticast(r0, r1, r2, r3) || isBroadcastV4(r0, r1, r2, r3))
+    return 'ENETUNREACH';
   const local = localFor(core, remote, options.localAddress);
   if (typeof local === 'string') return local;
   if (core.connections >= core.knobs.get('net.ipv4.tcp_max_connections')) return 'ENOBUFS';
@@ -131,7 +144,20 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
   if (refused !== null) return refused;
   const { ctx } = core;
   const replaced = takeOver(core, tcb);
-  const iss = replaced?.iss ?? core.freshIsn(tcb.local0, tcb.local1, tcb.local2, tcb.local3, r0, r1, r2, r3, tcb.localPort, tcb.remotePort);
+  const iss =
+    replaced?.iss ??
+    core.freshIsn(
+      tcb.local0,
+      tcb.local1,
+      tcb.local2,
+      tcb.local3,
+      r0,
+      r1,
+      r2,
+      r3,
+      tcb.localPort,
+      tcb.remotePort,
+    );
   prepare(ctx, tcb, iss, stampOffset(core, tcb), pathMtu(core, r0, r1, r2, r3));
   tcb.tsEnabled = timestamps;
   if (replaced !== null) {
@@ -161,7 +187,8 @@ function localFor(core: Core, remote: Address, wanted: string | undefined): Addr
   let chosen: Address | null = null;
   for (const { address, prefix } of core.addresses) {
     if (address.family !== remote.family) continue;
-    if (sharesPrefix(address.words, remote.words, address.family === 4 ? prefix + 96 : prefix)) return address;
+    if (sharesPrefix(address.words, remote.words, address.family === 4 ? prefix + 96 : prefix))
+      return address;
     chosen ??= address;
   }
   return chosen ?? 'ENETUNREACH';
@@ -177,16 +204,43 @@ function sharesPrefix(a: Int32Array, b: Int32Array, bits: number): boolean {
 }
 
 function hashOf(core: Core, t: Tcb): number {
-  return core.flows.hashOf(t.local0, t.local1, t.local2, t.local3, t.remote0, t.remote1, t.remote2, t.remote3, t.localPort, t.remotePort);
+  return core.flows.hashOf(
+    t.local0,
+    t.local1,
+    t.local2,
+    t.local3,
+    t.remote0,
+    t.remote1,
+    t.remote2,
+    t.remote3,
+    t.localPort,
+    t.remotePort,
+  );
 }
 
 function findTuple(core: Core, t: Tcb): number {
-  return core.flows.find(t.local0, t.local1, t.local2, t.local3, t.remote0, t.remote1, t.remote2, t.remote3, t.localPort, t.remotePort);
+  return core.flows.find(
+    t.local0,
+    t.local1,
+    t.local2,
+    t.local3,
+    t.remote0,
+    t.remote1,
+    t.remote2,
+    t.remote3,
+    t.localPort,
+    t.remotePort,
+  );
 }
 
 /** An explicit local port: bind's rules, then the tuple's. */
 function bindPort(core: Core, tcb: Tcb, local: Address, port: number, timestamps: boolean): Errno | null {
-  const request = { reuseAddress: tcb.reuseAddress, reusePort: false, exclusive: false, addressOverlaps: false };
+  const request = {
+    reuseAddress: tcb.reuseAddress,
+    reusePort: false,
+    exclusive: false,
+    addressOverlaps: false,
+  };
   if (!mayBind(core, local.words, local.family, port, request, false)) return 'EADDRINUSE';
   tcb.localPort = port;
   tcb.boundPort = true;
@@ -209,7 +263,19 @@ function choosePort(core: Core, tcb: Tcb, timestamps: boolean): Errno | null {
     if (handle < 0) return true;
     return (handle & RECORD) !== 0 && mayReopen(core, handle & ~RECORD, request);
   };
-  const offset = core.portHash.hashTuple(tcb.local0, tcb.local1, tcb.local2, tcb.local3, tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3, 0, tcb.remotePort, 0);
+  const offset = core.portHash.hashTuple(
+    tcb.local0,
+    tcb.local1,
+    tcb.local2,
+    tcb.local3,
+    tcb.remote0,
+    tcb.remote1,
+    tcb.remote2,
+    tcb.remote3,
+    0,
+    tcb.remotePort,
+    0,
+  );
   const port = core.ports.pick(low, high, offset, isFree);
   if (port < 0) return 'EADDRNOTAVAIL';
   tcb.localPort = port;
@@ -240,7 +306,18 @@ function takeOver(core: Core, t: Tcb): Replaced | null {
   if (handle < 0) return null;
   const index = handle & ~RECORD;
   const record = core.record.at(index);
-  const fresh = core.freshIsn(t.local0, t.local1, t.local2, t.local3, t.remote0, t.remote1, t.remote2, t.remote3, t.localPort, t.remotePort);
+  const fresh = core.freshIsn(
+    t.local0,
+    t.local1,
+    t.local2,
+    t.local3,
+    t.remote0,
+    t.remote1,
+    t.remote2,
+    t.remote3,
+    t.localPort,
+    t.remotePort,
+  );
   const replaced = {
     iss: core.policy.isnOnReopen(record, fresh, core.hooks.about(null)),
     tsRecent: record.tsRecent,

@@ -211,7 +211,11 @@ export interface StackApi {
   /** RST, queues flushed. No more events. */
   abort(connection: ConnectionHandle): void;
   /** noDelay, keepAlive (ms idle; 0 off), lingerZero (close = abort), userTimeout (ms; 0 default) */
-  setOption(connection: ConnectionHandle, option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'tos', value: number): void;
+  setOption(
+    connection: ConnectionHandle,
+    option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'tos',
+    value: number,
+  ): void;
   tcpInfo(connection: ConnectionHandle): TcpInfo;
 
   /** Knobs: an unknown name or a value out of range returns the message for the user. */

@@ -167,7 +167,14 @@ export class Core {
   }
 
   /** The listener for a local address and port: the exact address before the wildcard. */
-  findListener(l0: number, l1: number, l2: number, l3: number, port: number, version: number): Listener | null {
+  findListener(
+    l0: number,
+    l1: number,
+    l2: number,
+    l3: number,
+    port: number,
+    version: number,
+  ): Listener | null {
     const list = this.listeners.get(port);
     if (list === undefined) return null;
     let wildcard: Listener | null = null;
@@ -187,8 +194,23 @@ export class Core {
   }
 
   /** RFC 6528: ISN = M + F(tuple, key), M counting 4 microseconds (SHLD-1, MUST-8). */
-  freshIsn(l0: number, l1: number, l2: number, l3: number, r0: number, r1: number, r2: number, r3: number, localPort: number, remotePort: number): number {
-    return (Math.imul(this.ctx.now, 250) + this.isnHash.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0)) | 0;
+  freshIsn(
+    l0: number,
+    l1: number,
+    l2: number,
+    l3: number,
+    r0: number,
+    r1: number,
+    r2: number,
+    r3: number,
+    localPort: number,
+    remotePort: number,
+  ): number {
+    return (
+      (Math.imul(this.ctx.now, 250) +
+        this.isnHash.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0)) |
+      0
+    );
   }
 
   /** Counts a decision and, while tracing, keeps it. */

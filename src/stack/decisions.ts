@@ -39,7 +39,8 @@ export class DecisionLog {
   states(time: number, connection: Tcb, before: number): void {
     if (!this.on || connection.history === before) return;
     let steps = 1;
-    while (steps < 7 && connection.history >>> (4 * steps) !== (before & (0xffffffff >>> (4 * steps)))) steps++;
+    while (steps < 7 && connection.history >>> (4 * steps) !== (before & (0xffffffff >>> (4 * steps))))
+      steps++;
     for (let i = steps; i > 0; i--) {
       const from = stateNames[(connection.history >>> (4 * i)) & 15]!;
       const to = stateNames[(connection.history >>> (4 * (i - 1))) & 15]!;

@@ -94,7 +94,8 @@ export class FlowTable {
       for (let i = hash & mask; slots[2 * i + 1] !== 0; i = (i + 1) & mask) {
         if (slots[2 * i] !== hash) continue;
         const handle = slots[2 * i + 1]! - 1;
-        if (this.owner.sameTuple(handle, l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort)) return handle;
+        if (this.owner.sameTuple(handle, l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort))
+          return handle;
       }
       slots = slots === this.slots ? this.old : null;
       mask = this.oldMask;
@@ -118,7 +119,8 @@ export class FlowTable {
       }
     }
     this.size--;
-    if (this.old === null && this.mask + 1 > SMALLEST && this.size * 8 < this.mask + 1) this.resize((this.mask + 1) / 2);
+    if (this.old === null && this.mask + 1 > SMALLEST && this.size * 8 < this.mask + 1)
+      this.resize((this.mask + 1) / 2);
   }
 
   /** The entry now stands for another handle. */

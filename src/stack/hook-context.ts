@@ -6,7 +6,10 @@ import type { Segment } from '../wire/segment.js';
 export interface HookSource {
   readonly ctx: { readonly now: number };
   readonly knobs: { get(name: string): number };
-  readonly hosts: { readonly unknown: HostStamp; lookup(w0: number, w1: number, w2: number, w3: number): HostStamp };
+  readonly hosts: {
+    readonly unknown: HostStamp;
+    lookup(w0: number, w1: number, w2: number, w3: number): HostStamp;
+  };
   readonly random: { next(): number };
   findListener(w0: number, w1: number, w2: number, w3: number, port: number, version: number): object | null;
 }

@@ -67,7 +67,11 @@ function echo(core: Core): number {
     core.icmpCount = 0;
   }
   const { tx, ip } = core;
-  if (++core.icmpCount > core.knobs.get('net.ipv4.icmp_ratelimit') || tx.free === 0 || ip.totalLength > tx.slotSize) {
+  if (
+    ++core.icmpCount > core.knobs.get('net.ipv4.icmp_ratelimit') ||
+    tx.free === 0 ||
+    ip.totalLength > tx.slotSize
+  ) {
     core.count(Mib.IcmpOutRateLimited);
     return Reason['icmp-limited'];
   }

@@ -20,52 +20,255 @@ const DAY = 86_400_000;
 
 const rows: readonly Row[] = [
   // TIME-WAIT
-  ['net.ipv4.tcp_msl', 'ms', 1, 600_000, 120_000, 'maximum segment lifetime of the rfc9293 policy; TIME-WAIT lasts twice this (RFC 9293 3.4.3)'],
-  ['net.inet.tcp.msl', 'ms', 1, 600_000, 30_000, 'maximum segment lifetime of the bsd policy; TIME-WAIT lasts twice this (FreeBSD)'],
-  ['net.inet.tcp.nolocaltimewait', '', 0, 1, 1, '1: no TIME-WAIT for peers on an address of our own (FreeBSD 14)'],
-  ['net.ipv4.tcp_tw_timeout', 'ms', 1, 600_000, 60_000, 'how long TIME-WAIT lasts in the Linux policies (fixed at 60 s in mainline, a sysctl on Alibaba kernels)'],
-  ['net.ipv4.tcp_tw_reuse', '', 0, 2, 2, 'our own connect() may reopen a tuple in TIME-WAIT when timestamps were used: 0 never, 1 always, 2 on loopback only'],
-  ['net.ipv4.tcp_tw_reuse_delay', 'ms', 0, 60_000, 1000, 'age a record must have before tcp_tw_reuse applies'],
-  ['net.ipv4.tcp_tw_recycle', '', 0, 1, 0, '1: TIME-WAIT of 3.5*RTO and a timestamp memory per host, which refuses clients behind one NAT (Linux up to 4.11)'],
-  ['net.ipv4.tcp_tw_recycle_strict', '', 0, 1, 1, '1: recycle also drops a SYN without timestamp from a remembered host (4.9), 0: lets it pass (3.13)'],
-  ['net.ipv4.tcp_rfc1337', '', 0, 1, 0, '1: RST is ignored in TIME-WAIT, so old duplicates cannot assassinate it (RFC 1337 F1)'],
-  ['net.ipv4.tcp_max_tw_buckets', 'records', 0, 16_777_216, 262_144, 'TIME-WAIT records kept; what happens above it is the policy\'s choice'],
-  ['net.ipv4.tcp_fin_timeout', 'ms', 1, DAY, 60_000, 'how long an orphan waits in FIN-WAIT-2 for the peer\'s FIN; it does NOT shorten TIME-WAIT'],
-  ['net.ipv4.tcp_invalid_ratelimit', 'ms', 0, 60_000, 500, 'one answer in this time to empty segments outside the window, per connection or record'],
-  ['net.ipv4.tcp_challenge_ack_limit', 'ACKs', 0, 1_000_000, 10, 'challenge ACKs per connection in each period (RFC 5961 7)'],
+  [
+    'net.ipv4.tcp_msl',
+    'ms',
+    1,
+    600_000,
+    120_000,
+    'maximum segment lifetime of the rfc9293 policy; TIME-WAIT lasts twice this (RFC 9293 3.4.3)',
+  ],
+  [
+    'net.inet.tcp.msl',
+    'ms',
+    1,
+    600_000,
+    30_000,
+    'maximum segment lifetime of the bsd policy; TIME-WAIT lasts twice this (FreeBSD)',
+  ],
+  [
+    'net.inet.tcp.nolocaltimewait',
+    '',
+    0,
+    1,
+    1,
+    '1: no TIME-WAIT for peers on an address of our own (FreeBSD 14)',
+  ],
+  [
+    'net.ipv4.tcp_tw_timeout',
+    'ms',
+    1,
+    600_000,
+    60_000,
+    'how long TIME-WAIT lasts in the Linux policies (fixed at 60 s in mainline, a sysctl on Alibaba kernels)',
+  ],
+  [
+    'net.ipv4.tcp_tw_reuse',
+    '',
+    0,
+    2,
+    2,
+    'our own connect() may reopen a tuple in TIME-WAIT when timestamps were used: 0 never, 1 always, 2 on loopback only',
+  ],
+  [
+    'net.ipv4.tcp_tw_reuse_delay',
+    'ms',
+    0,
+    60_000,
+    1000,
+    'age a record must have before tcp_tw_reuse applies',
+  ],
+  [
+    'net.ipv4.tcp_tw_recycle',
+    '',
+    0,
+    1,
+    0,
+    '1: TIME-WAIT of 3.5*RTO and a timestamp memory per host, which refuses clients behind one NAT (Linux up to 4.11)',
+  ],
+  [
+    'net.ipv4.tcp_tw_recycle_strict',
+    '',
+    0,
+    1,
+    1,
+    '1: recycle also drops a SYN without timestamp from a remembered host (4.9), 0: lets it pass (3.13)',
+  ],
+  [
+    'net.ipv4.tcp_rfc1337',
+    '',
+    0,
+    1,
+    0,
+    '1: RST is ignored in TIME-WAIT, so old duplicates cannot assassinate it (RFC 1337 F1)',
+  ],
+  [
+    'net.ipv4.tcp_max_tw_buckets',
+    'records',
+    0,
+    16_777_216,
+    262_144,
+    "TIME-WAIT records kept; what happens above it is the policy's choice",
+  ],
+  [
+    'net.ipv4.tcp_fin_timeout',
+    'ms',
+    1,
+    DAY,
+    60_000,
+    "how long an orphan waits in FIN-WAIT-2 for the peer's FIN; it does NOT shorten TIME-WAIT",
+  ],
+  [
+    'net.ipv4.tcp_invalid_ratelimit',
+    'ms',
+    0,
+    60_000,
+    500,
+    'one answer in this time to empty segments outside the window, per connection or record',
+  ],
+  [
+    'net.ipv4.tcp_challenge_ack_limit',
+    'ACKs',
+    0,
+    1_000_000,
+    10,
+    'challenge ACKs per connection in each period (RFC 5961 7)',
+  ],
   ['net.ipv4.tcp_challenge_ack_period', 'ms', 1, 600_000, 5000, 'the period of tcp_challenge_ack_limit'],
   // Options
   ['net.ipv4.tcp_timestamps', '', 0, 1, 1, 'offer and accept timestamps (RFC 7323)'],
-  ['net.ipv4.tcp_timestamp_offset', '', 0, 1, 1, '1: a keyed offset per connection on our timestamps (RFC 7323 5.4), 0: the bare clock (Linux tcp_timestamps=2)'],
+  [
+    'net.ipv4.tcp_timestamp_offset',
+    '',
+    0,
+    1,
+    1,
+    '1: a keyed offset per connection on our timestamps (RFC 7323 5.4), 0: the bare clock (Linux tcp_timestamps=2)',
+  ],
   ['net.ipv4.tcp_window_scaling', '', 0, 1, 1, 'offer and accept window scaling (RFC 7323)'],
   ['net.ipv4.tcp_sack', '', 0, 1, 1, 'offer and accept selective acknowledgments (RFC 2018)'],
   ['net.ipv4.ip_default_ttl', 'hops', 1, 255, 64, 'TTL and hop limit of what is sent (MUST-49)'],
   // Opening
-  ['net.ipv4.ip_local_port_range.min', 'port', 1, 65_535, 32_768, 'first ephemeral port (a range that ends before it starts has no ports: connect() fails with EADDRNOTAVAIL)'],
+  [
+    'net.ipv4.ip_local_port_range.min',
+    'port',
+    1,
+    65_535,
+    32_768,
+    'first ephemeral port (a range that ends before it starts has no ports: connect() fails with EADDRNOTAVAIL)',
+  ],
   ['net.ipv4.ip_local_port_range.max', 'port', 1, 65_535, 60_999, 'last ephemeral port'],
-  ['net.ipv4.tcp_syn_retries', 'times', 0, 127, 7, 'SYNs resent before connect() fails; 7 is 255 s (MUST-23 asks for 180 s, Linux has 6)'],
-  ['net.ipv4.tcp_synack_retries', 'times', 0, 127, 5, 'SYN,ACKs resent before a half-open connection is given up'],
-  ['net.ipv4.tcp_max_syn_backlog', 'connections', 1, 1_000_000, 4096, 'half-open connections per listener (the backlog bounds them as well)'],
+  [
+    'net.ipv4.tcp_syn_retries',
+    'times',
+    0,
+    127,
+    7,
+    'SYNs resent before connect() fails; 7 is 255 s (MUST-23 asks for 180 s, Linux has 6)',
+  ],
+  [
+    'net.ipv4.tcp_synack_retries',
+    'times',
+    0,
+    127,
+    5,
+    'SYN,ACKs resent before a half-open connection is given up',
+  ],
+  [
+    'net.ipv4.tcp_max_syn_backlog',
+    'connections',
+    1,
+    1_000_000,
+    4096,
+    'half-open connections per listener (the backlog bounds them as well)',
+  ],
   ['net.core.somaxconn', 'connections', 1, 1_000_000, 4096, 'upper bound of any backlog'],
   // Limits
-  ['net.ipv4.tcp_max_connections', 'connections', 1, 16_777_216, 1_048_576, 'connections at the same time, half-open ones included'],
-  ['net.ipv4.tcp_max_orphans', 'connections', 0, 16_777_216, 65_536, 'connections without a user; above it close() ends with RST'],
+  [
+    'net.ipv4.tcp_max_connections',
+    'connections',
+    1,
+    16_777_216,
+    1_048_576,
+    'connections at the same time, half-open ones included',
+  ],
+  [
+    'net.ipv4.tcp_max_orphans',
+    'connections',
+    0,
+    16_777_216,
+    65_536,
+    'connections without a user; above it close() ends with RST',
+  ],
   ['net.ipv4.tcp_mem', 'bytes', 4096, 2 ** 40, 2 ** 30, 'bytes in the queues of all connections together'],
   ['net.ipv4.tcp_wmem', 'bytes', 4096, 2 ** 30, 2 ** 20, 'bytes a connection may hold unacknowledged'],
-  ['net.ipv4.tcp_rmem', 'bytes', 2048, 2 ** 30, 2 ** 20, 'bytes a connection may hold unread: the largest window it offers'],
-  ['net.ipv4.tcp_max_reassembly', 'ranges', 1, 65_536, 1024, 'disjoint ranges a connection keeps ahead of a hole'],
+  [
+    'net.ipv4.tcp_rmem',
+    'bytes',
+    2048,
+    2 ** 30,
+    2 ** 20,
+    'bytes a connection may hold unread: the largest window it offers',
+  ],
+  [
+    'net.ipv4.tcp_max_reassembly',
+    'ranges',
+    1,
+    65_536,
+    1024,
+    'disjoint ranges a connection keeps ahead of a hole',
+  ],
   ['net.ipv4.icmp_ratelimit', 'replies/s', 0, 1_000_000, 1000, 'echo replies in one second'],
   // Timers
-  ['net.ipv4.tcp_rto_init', 'ms', 1, DAY, 1000, 'retransmission timeout before the first measurement (RFC 6298 2.1)'],
-  ['net.ipv4.tcp_rto_min', 'ms', 1, 60_000, 200, 'smallest retransmission timeout; RFC 6298 says 1000, deployed stacks use 200'],
-  ['net.ipv4.tcp_rto_max', 'ms', 1000, DAY, 120_000, 'largest retransmission timeout (RFC 6298 2.5: at least 60 s)'],
-  ['net.ipv4.tcp_retries2', 'times', 1, 255, 15, 'retransmissions before a connection is given up: R2 (MUST-20)'],
+  [
+    'net.ipv4.tcp_rto_init',
+    'ms',
+    1,
+    DAY,
+    1000,
+    'retransmission timeout before the first measurement (RFC 6298 2.1)',
+  ],
+  [
+    'net.ipv4.tcp_rto_min',
+    'ms',
+    1,
+    60_000,
+    200,
+    'smallest retransmission timeout; RFC 6298 says 1000, deployed stacks use 200',
+  ],
+  [
+    'net.ipv4.tcp_rto_max',
+    'ms',
+    1000,
+    DAY,
+    120_000,
+    'largest retransmission timeout (RFC 6298 2.5: at least 60 s)',
+  ],
+  [
+    'net.ipv4.tcp_retries2',
+    'times',
+    1,
+    255,
+    15,
+    'retransmissions before a connection is given up: R2 (MUST-20)',
+  ],
   ['net.ipv4.tcp_orphan_retries', 'times', 0, 255, 0, 'the same for a connection without a user; 0 means 8'],
   ['net.ipv4.tcp_delack', 'ms', 0, 499, 40, 'longest delay of an ACK (MUST-40: below 500), 0: none'],
-  ['net.ipv4.tcp_user_timeout', 'ms', 0, 30 * DAY - 1, 0, 'give up when nothing was acknowledged for this long, 0: retries decide (RFC 5482)'],
-  ['net.ipv4.tcp_keepalive_time', 'ms', 1, 20 * DAY, 7_200_000, 'quiet time before the first keep-alive probe (MUST-28)'],
+  [
+    'net.ipv4.tcp_user_timeout',
+    'ms',
+    0,
+    30 * DAY - 1,
+    0,
+    'give up when nothing was acknowledged for this long, 0: retries decide (RFC 5482)',
+  ],
+  [
+    'net.ipv4.tcp_keepalive_time',
+    'ms',
+    1,
+    20 * DAY,
+    7_200_000,
+    'quiet time before the first keep-alive probe (MUST-28)',
+  ],
   ['net.ipv4.tcp_keepalive_intvl', 'ms', 1, DAY, 75_000, 'time between keep-alive probes'],
-  ['net.ipv4.tcp_keepalive_probes', 'times', 1, 127, 9, 'unanswered keep-alive probes that end a connection (MUST-29)'],
+  [
+    'net.ipv4.tcp_keepalive_probes',
+    'times',
+    1,
+    127,
+    9,
+    'unanswered keep-alive probes that end a connection (MUST-29)',
+  ],
 ];
 
 export const knobs: readonly Knob[] = rows.map(([name, unit, min, max, preset, text]) => ({
@@ -109,7 +312,8 @@ export function parseKnobSetting(text: string): Setting {
   }
   const known = resolve(name);
   if (known === null) return { error: unknown(name) };
-  if (value === '' || !Number.isFinite(Number(value))) return { error: `'${known.name}' takes a number, got '${value}'` };
+  if (value === '' || !Number.isFinite(Number(value)))
+    return { error: `'${known.name}' takes a number, got '${value}'` };
   const message = outOfRange(known, Number(value));
   return message === null ? [{ name: known.name, value: Number(value) }] : { error: message };
 }
@@ -128,7 +332,9 @@ function unknown(name: string): string {
 function outOfRange(knob: Knob, value: number): string | null {
   const inside = Number.isInteger(value) && value >= knob.min && value <= knob.max;
   const unit = knob.unit === '' ? '' : ` ${knob.unit}`;
-  return inside ? null : `'${knob.name}' must be an integer from ${knob.min} to ${knob.max}${unit}, got ${value}`;
+  return inside
+    ? null
+    : `'${knob.name}' must be an integer from ${knob.min} to ${knob.max}${unit}, got ${value}`;
 }
 
 /** Values of one stack: defaults, under them what the policy presets, over both what the user set. */
@@ -169,7 +375,10 @@ export class Knobs {
 /** The names closest to `name` by edit distance: at most three. */
 export function nearest(name: string, names: readonly string[]): string[] {
   return names
-    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) - (candidate.includes(name) ? name.length : 0) }))
+    .map((candidate) => ({
+      candidate,
+      distance: editDistance(name, candidate) - (candidate.includes(name) ? name.length : 0),
+    }))
     .sort((a, b) => a.distance - b.distance)
     .slice(0, 3)
     .map(({ candidate }) => candidate);

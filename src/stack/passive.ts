@@ -79,7 +79,10 @@ export function passiveOpen(
     core.count(Mib.TcpExtListenDrops);
     return Reason['listen-syn-queue-full'];
   }
-  if (core.connections >= core.knobs.get('net.ipv4.tcp_max_connections') || core.ctx.memory > core.ctx.config.memory) {
+  if (
+    core.connections >= core.knobs.get('net.ipv4.tcp_max_connections') ||
+    core.ctx.memory > core.ctx.config.memory
+  ) {
     core.count(Mib.TcpExtListenDrops);
     return Reason['listen-memory'];
   }
@@ -91,7 +94,13 @@ export function passiveOpen(
   tcb.reuseAddress = listener.reuseAddress;
   tcb.reusePort = listener.reusePort;
   const { ctx } = core;
-  prepare(ctx, tcb, iss, stampOffset(core, tcb), pathMtu(core, segment.src0, segment.src1, segment.src2, segment.src3));
+  prepare(
+    ctx,
+    tcb,
+    iss,
+    stampOffset(core, tcb),
+    pathMtu(core, segment.src0, segment.src1, segment.src2, segment.src3),
+  );
   tcb.irs = segment.seq;
   tcb.rcvNxt = (segment.seq + 1) | 0;
   tcb.rcvAdv = (tcb.rcvNxt + Math.min(65535, tcb.rcvLimit)) | 0;
@@ -120,7 +129,18 @@ function tupleFromSegment(core: Core, tcb: Tcb, s: Segment): void {
   tcb.remote3 = s.src3;
   tcb.localPort = s.dstPort;
   tcb.remotePort = s.srcPort;
-  tcb.hash = core.flows.hashOf(s.dst0, s.dst1, s.dst2, s.dst3, s.src0, s.src1, s.src2, s.src3, s.dstPort, s.srcPort);
+  tcb.hash = core.flows.hashOf(
+    s.dst0,
+    s.dst1,
+    s.dst2,
+    s.dst3,
+    s.src0,
+    s.src1,
+    s.src2,
+    s.src3,
+    s.dstPort,
+    s.srcPort,
+  );
 }
 
 /** R7323-53: an offset keyed by the tuple, constant while the stack lives, so that reincarnations see a rising clock (R6191-8). */

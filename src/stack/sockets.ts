@@ -8,7 +8,14 @@ export function tcpInfo(tcb: Tcb): TcpInfo {
   return {
     state: tcb.stateName,
     congestion: tcb.congestion.name,
-    caState: tcb.recovery === OPEN ? (tcb.dupAcks > 0 ? 'disorder' : 'open') : tcb.recovery === LOSS ? 'loss' : 'recovery',
+    caState:
+      tcb.recovery === OPEN
+        ? tcb.dupAcks > 0
+          ? 'disorder'
+          : 'open'
+        : tcb.recovery === LOSS
+          ? 'loss'
+          : 'recovery',
     rto: tcb.rtt.rto,
     srtt: tcb.rtt.srtt,
     rttvar: tcb.rtt.rttvar,
@@ -44,7 +51,8 @@ function timerOf(core: Core, tcb: Tcb): { timer: string; timerLeft: number } {
     [T_DELACK, 'on'],
   ] as const;
   for (const [index, name] of kinds) {
-    if (tcb.isArmed(index)) return { timer: name, timerLeft: Math.max(0, (tcb.deadlines[index]! - core.ctx.now) | 0) };
+    if (tcb.isArmed(index))
+      return { timer: name, timerLeft: Math.max(0, (tcb.deadlines[index]! - core.ctx.now) | 0) };
   }
   return { timer: '', timerLeft: 0 };
 }
@@ -56,7 +64,16 @@ export function sockets(core: Core, limit: number): SocketRow[] {
     for (const listener of list) {
       if (rows.length >= limit) return rows;
       const { local, waiting, backlog } = listener;
-      rows.push({ state: 'LISTEN', local, remote: null, recvQ: waiting, sendQ: backlog, timer: '', timerLeft: 0, retransmits: 0 });
+      rows.push({
+        state: 'LISTEN',
+        local,
+        remote: null,
+        recvQ: waiting,
+        sendQ: backlog,
+        timer: '',
+        timerLeft: 0,
+        retransmits: 0,
+      });
     }
   }
   for (const tcb of core.tcbs) {

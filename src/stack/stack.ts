@@ -157,7 +157,18 @@ export class Stack implements StackApi {
       }
       return core.decide(loaded === LOAD_BAD_OPTION ? Reason['tcp-option'] : Reason['tcp-header'], 0, null);
     }
-    const handle = core.flows.find(s.dst0, s.dst1, s.dst2, s.dst3, s.src0, s.src1, s.src2, s.src3, s.dstPort, s.srcPort);
+    const handle = core.flows.find(
+      s.dst0,
+      s.dst1,
+      s.dst2,
+      s.dst3,
+      s.src0,
+      s.src1,
+      s.src2,
+      s.src3,
+      s.dstPort,
+      s.srcPort,
+    );
     if (handle < 0) {
       const listener = core.findListener(s.dst0, s.dst1, s.dst2, s.dst3, s.dstPort, s.version);
       return listener === null ? closedState(core, s) : listenState(core, listener, s);
@@ -171,7 +182,12 @@ export class Stack implements StackApi {
     const { segment } = core;
     const before = tcb.state;
     const history = tcb.history;
-    if (before === S.SYN_RECEIVED && tcb.halfOpen && (tcb.owner as Listener).full && (segment.flags & 0x14) === 0x10) {
+    if (
+      before === S.SYN_RECEIVED &&
+      tcb.halfOpen &&
+      (tcb.owner as Listener).full &&
+      (segment.flags & 0x14) === 0x10
+    ) {
       // The handshake would complete, but nobody takes connections: the peer's ACK is lost, our SYN,ACK repeats.
       core.count(Mib.TcpExtListenOverflows);
       return core.decide(Reason['listen-accept-queue-full'], before, segment);
@@ -191,7 +207,9 @@ export class Stack implements StackApi {
       tcb.revert = null;
       return;
     }
-    const old = reason === Reason['syn-received-bad-ack'] || (tcb.state === S.CLOSED && reason === Reason['rst-syn-received']);
+    const old =
+      reason === Reason['syn-received-bad-ack'] ||
+      (tcb.state === S.CLOSED && reason === Reason['rst-syn-received']);
     if (!old) return;
     if (tcb.state !== S.CLOSED) tcb.moveTo(S.CLOSED);
     this.core.detach(tcb, -1);
@@ -204,12 +222,14 @@ export class Stack implements StackApi {
     if (tcb.id < 0) return;
     if (tcb.state === S.TIME_WAIT) becomeRecord(core, tcb, false);
     else if (tcb.state === S.CLOSED) core.detach(tcb, -1);
-    else if (tcb.state === S.FIN_WAIT_2 && tcb.userClosed && core.policy.orphansAsRecords) becomeRecord(core, tcb, true);
+    else if (tcb.state === S.FIN_WAIT_2 && tcb.userClosed && core.policy.orphansAsRecords)
+      becomeRecord(core, tcb, true);
   }
 
   /** ICMP may have ended a connection. */
   private sweepFailed(): void {
-    for (const tcb of this.core.ctx.raised) if (tcb.state === S.CLOSED && tcb.id >= 0) this.core.detach(tcb, -1);
+    for (const tcb of this.core.ctx.raised)
+      if (tcb.state === S.CLOSED && tcb.id >= 0) this.core.detach(tcb, -1);
   }
 
   // ---- time -------------------------------------------------------------------
@@ -369,7 +389,11 @@ export class Stack implements StackApi {
     this.afterwards(tcb);
   }
 
-  setOption(connection: ConnectionHandle, option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'tos', value: number): void {
+  setOption(
+    connection: ConnectionHandle,
+    option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'tos',
+    value: number,
+  ): void {
     const tcb = connection as Tcb;
     if (tcb.released) return;
     switch (option) {
@@ -409,7 +433,8 @@ export class Stack implements StackApi {
 
   setPolicy(name: string): string | null {
     const policy = findPolicy(name);
-    if (policy === null) return `unknown policy '${name}', one of: ${policies.map((known) => known.name).join(', ')}`;
+    if (policy === null)
+      return `unknown policy '${name}', one of: ${policies.map((known) => known.name).join(', ')}`;
     this.usePolicy(policy);
     return null;
   }

@@ -34,7 +34,10 @@ import { replyReset, replyTimeWaitAck } from './reply.js';
 export function becomeRecord(core: Core, tcb: Tcb, finWait2: boolean): void {
   const { ctx } = core;
   // The ACK of the peer's FIN first. MUST-59 is kept: nothing of this connection is left to process.
-  if ((tcb.ackNow || tcb.dupAcksOwed > 0) && !emitAck(ctx, tcb, finWait2 ? Reason.plain : Reason['tw-enter'])) {
+  if (
+    (tcb.ackNow || tcb.dupAcksOwed > 0) &&
+    !emitAck(ctx, tcb, finWait2 ? Reason.plain : Reason['tw-enter'])
+  ) {
     core.count(Mib.IpOutDiscards);
   }
   const index = addRecord(core, entryOf(core, tcb, finWait2));
@@ -104,7 +107,15 @@ function addRecord(core: Core, entry: RecordEntry): number {
   const record = core.record.at(index);
   const remembered = policy.remembersHost(record, context);
   if (remembered) {
-    core.hosts.remember(entry.remote0, entry.remote1, entry.remote2, entry.remote3, entry.tsRecent, entry.tsRecentAt, core.ctx.now);
+    core.hosts.remember(
+      entry.remote0,
+      entry.remote1,
+      entry.remote2,
+      entry.remote3,
+      entry.tsRecent,
+      entry.tsRecentAt,
+      core.ctx.now,
+    );
   }
   const lifetime = policy.lifetime(record, context, false);
   if (lifetime <= 0) {
@@ -162,13 +173,22 @@ export function recordArrives(core: Core, index: number, segment: Segment): numb
   if (fateOf(verdict) === BECOME_TIME_WAIT) {
     record.becomeTimeWait(segment.end, core.ctx.now);
     if (core.policy.remembersHost(record, context)) {
-      core.hosts.remember(segment.src0, segment.src1, segment.src2, segment.src3, record.tsRecent, record.tsRecentAt, core.ctx.now);
+      core.hosts.remember(
+        segment.src0,
+        segment.src1,
+        segment.src2,
+        segment.src3,
+        record.tsRecent,
+        record.tsRecentAt,
+        core.ctx.now,
+      );
     }
     record.restart((core.ctx.now + core.policy.lifetime(record, context, false)) | 0);
   }
   switch (replyOf(verdict)) {
     case REPLY_ACK:
-      if ((verdict & (LIMITED | CHALLENGE)) !== 0 && limited(core, segment, verdict)) reason = Reason['tw-limited'];
+      if ((verdict & (LIMITED | CHALLENGE)) !== 0 && limited(core, segment, verdict))
+        reason = Reason['tw-limited'];
       else {
         core.count(Mib.TimewaitAcked);
         replyTimeWaitAck(core, segment, reason);
@@ -210,7 +230,18 @@ function limited(core: Core, segment: Segment, verdict: number): boolean {
 function reopen(core: Core, index: number, s: Segment, verdict: number): number {
   const { records } = core;
   const reason = reasonOf(verdict);
-  const fresh = core.freshIsn(s.dst0, s.dst1, s.dst2, s.dst3, s.src0, s.src1, s.src2, s.src3, s.dstPort, s.srcPort);
+  const fresh = core.freshIsn(
+    s.dst0,
+    s.dst1,
+    s.dst2,
+    s.dst3,
+    s.src0,
+    s.src1,
+    s.src2,
+    s.src3,
+    s.dstPort,
+    s.srcPort,
+  );
   const iss = core.policy.isnOnReopen(core.record.at(index), fresh, core.hooks.about(s));
   const saved = (verdict & REVERTIBLE) !== 0 ? records.save(index) : null;
   core.flows.remove(records.hashOf(index), RECORD | index);

@@ -67,7 +67,8 @@ export class TcpContext {
 
   /** Brings the memory account up to date after anything that may have changed the queues. */
   charge(tcb: Tcb): void {
-    const bytes = tcb.sendQueue.length + tcb.receiveQueue.length + (tcb.reassembly === null ? 0 : tcb.reassembly.length);
+    const bytes =
+      tcb.sendQueue.length + tcb.receiveQueue.length + (tcb.reassembly === null ? 0 : tcb.reassembly.length);
     this.memory += bytes - tcb.charged;
     tcb.charged = bytes;
   }

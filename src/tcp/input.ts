@@ -102,7 +102,11 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
 function echoesOurs(ctx: TcpContext, tcb: Tcb, segment: Segment): boolean {
   const first = (tcb.rttAt + tcb.tsOffset) | 0;
   const nowStamp = (ctx.now + tcb.tsOffset) | 0;
-  return segment.tsEcr === 0 || (!before(segment.tsEcr, first) && !after(segment.tsEcr, nowStamp)) || tcb.retries > 0;
+  return (
+    segment.tsEcr === 0 ||
+    (!before(segment.tsEcr, first) && !after(segment.tsEcr, nowStamp)) ||
+    tcb.retries > 0
+  );
 }
 
 function established(ctx: TcpContext, tcb: Tcb): void {

@@ -155,7 +155,8 @@ export class Reassembly {
     const first = this.edges[0]! >>> PAGE_BITS;
     const pageMask = 0xffffffff >>> PAGE_BITS;
     for (const key of this.pages.keys()) {
-      if (((first - key) & pageMask) !== 0 && ((first - key) & pageMask) <= pageMask >>> 1) this.pages.delete(key);
+      if (((first - key) & pageMask) !== 0 && ((first - key) & pageMask) <= pageMask >>> 1)
+        this.pages.delete(key);
     }
   }
 }

@@ -70,7 +70,8 @@ export function duplicateAck(ctx: TcpContext, tcb: Tcb, freshSack: boolean): voi
   }
   if (tcb.recovery === LOSS) return;
   const board = tcb.scoreboard;
-  const enough = tcb.dupAcks >= 3 || (freshSack && board !== null && board.lostEdge(tcb.sndUna, tcb.mss) !== tcb.sndUna);
+  const enough =
+    tcb.dupAcks >= 3 || (freshSack && board !== null && board.lostEdge(tcb.sndUna, tcb.mss) !== tcb.sndUna);
   // R6582-2: not again for losses of the window that was repaired last; SACK is evidence enough at its edge
   const beyond = tcb.sackEnabled ? !before(tcb.sndUna, tcb.recover) : after(tcb.sndUna, tcb.recover);
   if (enough && beyond) enterRecovery(ctx, tcb);

@@ -14,7 +14,12 @@ export function rungsOf(packets: readonly CapturedPacket[], ourPort: number, pee
   let peers: number | null = null;
   let start: number | null = null;
   for (const packet of packets) {
-    if (ip.load(packet.bytes, 0, packet.bytes.length) !== 0 || ip.protocol !== 6 || segment.load(ip, false) !== 0) continue;
+    if (
+      ip.load(packet.bytes, 0, packet.bytes.length) !== 0 ||
+      ip.protocol !== 6 ||
+      segment.load(ip, false) !== 0
+    )
+      continue;
     const inbound = packet.inbound === true;
     const [local, remote] = inbound ? [segment.dstPort, segment.srcPort] : [segment.srcPort, segment.dstPort];
     if (local !== ourPort || remote !== peerPort) continue;
@@ -24,8 +29,15 @@ export function rungsOf(packets: readonly CapturedPacket[], ourPort: number, pee
     }
     const at = packet.seconds * 1000 + packet.nanoseconds / 1e6;
     start ??= at;
-    const bases = inbound ? { seq: peers ?? 0, ack: ours ?? 0 } : { seq: ours ?? 0, ack: (segment.flags & ACK) !== 0 ? (peers ?? 0) : 0 };
-    rungs.push({ time: at - start, rightward: inbound, segment: formatSegment(segment, bases), comment: packet.comment });
+    const bases = inbound
+      ? { seq: peers ?? 0, ack: ours ?? 0 }
+      : { seq: ours ?? 0, ack: (segment.flags & ACK) !== 0 ? (peers ?? 0) : 0 };
+    rungs.push({
+      time: at - start,
+      rightward: inbound,
+      segment: formatSegment(segment, bases),
+      comment: packet.comment,
+    });
   }
   return rungs;
 }

@@ -15,6 +15,9 @@ const plain = (text: string): string => text;
 export const noColours: Palette = { good: plain, bad: plain, dim: plain, strong: plain };
 export const colours: Palette = { good: paint('32'), bad: paint('31'), dim: paint('2'), strong: paint('1') };
 
-export function paletteFor(terminal: boolean, environment: Readonly<Record<string, string | undefined>>): Palette {
+export function paletteFor(
+  terminal: boolean,
+  environment: Readonly<Record<string, string | undefined>>,
+): Palette {
   return terminal && (environment['NO_COLOR'] ?? '') === '' ? colours : noColours;
 }

@@ -31,7 +31,9 @@ export function formatLadder(rungs: readonly Rung[], options: LadderOptions): st
   const longest = Math.max(0, ...rungs.map((rung) => rung.segment.length));
   const width = Math.max(options.width ?? 0, longest + 8, options.left.length + options.right.length + 2);
   const gap = width - options.left.length - options.right.length + 2;
-  const lines = [`${'ms'.padStart(9)}  ${palette.strong(options.left)}${' '.repeat(gap)}${palette.strong(options.right)}`];
+  const lines = [
+    `${'ms'.padStart(9)}  ${palette.strong(options.left)}${' '.repeat(gap)}${palette.strong(options.right)}`,
+  ];
   for (const rung of rungs) {
     const stamp = rung.time.toFixed(rung.time < 100 ? 1 : 0).padStart(9);
     const fill = '-'.repeat(width - rung.segment.length - 5);

@@ -6,14 +6,23 @@ export interface RunSummary {
   readonly command: readonly string[];
   readonly status: number;
   readonly seconds: number;
-  readonly connections: { readonly accepted: number; readonly opened: number; readonly errors: Readonly<Record<string, number>> };
+  readonly connections: {
+    readonly accepted: number;
+    readonly opened: number;
+    readonly errors: Readonly<Record<string, number>>;
+  };
   readonly bytes: { readonly in: number; readonly out: number };
   /** TIME-WAIT records of our stack, and sockets of the kernel's side in TIME-WAIT. */
   readonly timeWait: { readonly stack: number; readonly kernel: number };
   /** Connections of our stack by state, those with none left out. */
   readonly states: Readonly<Record<string, number>>;
   readonly segments: { readonly in: number; readonly out: number; readonly retransmitted: number };
-  readonly decisions: readonly { readonly reason: string; readonly count: number; readonly text: string; readonly source: string }[];
+  readonly decisions: readonly {
+    readonly reason: string;
+    readonly count: number;
+    readonly text: string;
+    readonly source: string;
+  }[];
   readonly pcap: string | null;
 }
 

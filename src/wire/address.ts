@@ -15,11 +15,15 @@ export class Address {
 
 /** null when the text is no address. An IPv4-mapped IPv6 address is the IPv4 address. */
 export function parseAddress(text: string): Address | null {
-  if (!ipaddr.isValid(text) || (!text.includes(':') && !ipaddr.IPv4.isValidFourPartDecimal(text))) return null;
+  if (!ipaddr.isValid(text) || (!text.includes(':') && !ipaddr.IPv4.isValidFourPartDecimal(text)))
+    return null;
   const parsed = ipaddr.process(text);
   const bytes = parsed.toByteArray();
   if (parsed.kind() === 'ipv4') return new Address(Int32Array.of(0, 0, 0xffff, wordAt(bytes, 0)), 4);
-  return new Address(Int32Array.of(wordAt(bytes, 0), wordAt(bytes, 4), wordAt(bytes, 8), wordAt(bytes, 12)), 6);
+  return new Address(
+    Int32Array.of(wordAt(bytes, 0), wordAt(bytes, 4), wordAt(bytes, 8), wordAt(bytes, 12)),
+    6,
+  );
 }
 
 function wordAt(bytes: number[], at: number): number {

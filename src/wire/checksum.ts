@@ -13,9 +13,23 @@ export function sum(bytes: Uint8Array, offset: number, length: number, initial: 
   const end16 = offset + (length & ~15);
   while (at < end16) {
     high +=
-      bytes[at]! + bytes[at + 2]! + bytes[at + 4]! + bytes[at + 6]! + bytes[at + 8]! + bytes[at + 10]! + bytes[at + 12]! + bytes[at + 14]!;
+      bytes[at]! +
+      bytes[at + 2]! +
+      bytes[at + 4]! +
+      bytes[at + 6]! +
+      bytes[at + 8]! +
+      bytes[at + 10]! +
+      bytes[at + 12]! +
+      bytes[at + 14]!;
     low +=
-      bytes[at + 1]! + bytes[at + 3]! + bytes[at + 5]! + bytes[at + 7]! + bytes[at + 9]! + bytes[at + 11]! + bytes[at + 13]! + bytes[at + 15]!;
+      bytes[at + 1]! +
+      bytes[at + 3]! +
+      bytes[at + 5]! +
+      bytes[at + 7]! +
+      bytes[at + 9]! +
+      bytes[at + 11]! +
+      bytes[at + 13]! +
+      bytes[at + 15]!;
     at += 16;
   }
   const end = offset + (length & ~1);

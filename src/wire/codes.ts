@@ -4,4 +4,3 @@ export const LOAD_TRUNCATED = 1;
 export const LOAD_BAD_LENGTH = 2;
 export const LOAD_BAD_CHECKSUM = 3;
 export const LOAD_BAD_OPTION = 4;
-

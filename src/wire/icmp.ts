@@ -46,7 +46,19 @@ export class IcmpMessage {
     const pseudo =
       ip.version === 4
         ? 0
-        : pseudoHeader(6, ip.src0, ip.src1, ip.src2, ip.src3, ip.dst0, ip.dst1, ip.dst2, ip.dst3, 58, ip.payloadLength);
+        : pseudoHeader(
+            6,
+            ip.src0,
+            ip.src1,
+            ip.src2,
+            ip.src3,
+            ip.dst0,
+            ip.dst1,
+            ip.dst2,
+            ip.dst3,
+            58,
+            ip.payloadLength,
+          );
     if (fold(sum(b, at, ip.payloadLength, pseudo)) !== 0) return LOAD_BAD_CHECKSUM;
     this.type = b[at]!;
     this.code = b[at + 1]!;
@@ -147,7 +159,14 @@ function addressBytes(ip: IpHeader, destination: boolean): Uint8Array {
   return ip.bytes.subarray(at + (destination ? 24 : 8), at + (destination ? 40 : 24));
 }
 
-function writeIp(out: Uint8Array, at: number, version: number, length: number, source: Uint8Array, target: Uint8Array): void {
+function writeIp(
+  out: Uint8Array,
+  at: number,
+  version: number,
+  length: number,
+  source: Uint8Array,
+  target: Uint8Array,
+): void {
   if (version === 4) {
     const total = 20 + length;
     out.set([0x45, 0, total >> 8, total & 255, 0, 0, 0x40, 0, 64, 1, 0, 0], at);
@@ -194,7 +213,10 @@ export function icmpError(packet: Uint8Array, options: IcmpErrorOptions): Uint8A
   writeIp(out, 0, version, 8 + quoted, options.source, addressBytes(ip, false));
   const at = header;
   const rest = options.rest ?? 0;
-  out.set([options.type, options.code, 0, 0, rest >>> 24, (rest >>> 16) & 255, (rest >>> 8) & 255, rest & 255], at);
+  out.set(
+    [options.type, options.code, 0, 0, rest >>> 24, (rest >>> 16) & 255, (rest >>> 8) & 255, rest & 255],
+    at,
+  );
   out.set(packet.subarray(0, quoted), at + 8);
   finishIcmp(out, 0, version, 8 + quoted);
   return out;

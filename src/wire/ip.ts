@@ -95,7 +95,11 @@ export class IpHeader {
     this.dst3 = word(b, at + 36);
     let next = b[at + 6]!;
     let header = 40;
-    for (let walked = 0; next === HOP_BY_HOP || next === ROUTING || next === FRAGMENT || next === DESTINATION; walked++) {
+    for (
+      let walked = 0;
+      next === HOP_BY_HOP || next === ROUTING || next === FRAGMENT || next === DESTINATION;
+      walked++
+    ) {
       if (walked === MOST_EXTENSIONS || header + 8 > total) return LOAD_BAD_LENGTH;
       const start = at + header;
       if (next === FRAGMENT) {

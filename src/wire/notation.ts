@@ -133,7 +133,11 @@ class Reader {
   }
 
   word(literal: string): boolean {
-    if (!this.text.startsWith(literal, this.at) || /[A-Za-z0-9]/.test(this.text[this.at + literal.length] ?? '')) return false;
+    if (
+      !this.text.startsWith(literal, this.at) ||
+      /[A-Za-z0-9]/.test(this.text[this.at + literal.length] ?? '')
+    )
+      return false;
     this.at += literal.length;
     this.spaces();
     return true;

@@ -146,7 +146,13 @@ export function readPcapng(file: Uint8Array): CapturedPacket[] | null {
 }
 
 /** Calls `take` for each option in [from, end); stops at anything that does not fit. */
-function eachOption(view: DataView, from: number, end: number, little: boolean, take: (code: number, at: number, length: number) => void): void {
+function eachOption(
+  view: DataView,
+  from: number,
+  end: number,
+  little: boolean,
+  take: (code: number, at: number, length: number) => void,
+): void {
   let at = from;
   while (at + 4 <= end) {
     const code = view.getUint16(at, little);
@@ -157,7 +163,12 @@ function eachOption(view: DataView, from: number, end: number, little: boolean, 
   }
 }
 
-function readInterface(view: DataView, at: number, total: number, little: boolean): { linkType: number; perSecond: bigint } {
+function readInterface(
+  view: DataView,
+  at: number,
+  total: number,
+  little: boolean,
+): { linkType: number; perSecond: bigint } {
   let perSecond = 1_000_000n;
   eachOption(view, at + 16, at + total - 4, little, (code, p, length) => {
     if (code !== IF_TSRESOL || length < 1) return;

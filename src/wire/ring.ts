@@ -23,7 +23,8 @@ export class PacketRing {
   count = 0;
 
   constructor(slots: number, slotSize: number) {
-    if (slots < 1 || (slots & (slots - 1)) !== 0) throw new RangeError(`slots must be a power of two, got ${slots}`);
+    if (slots < 1 || (slots & (slots - 1)) !== 0)
+      throw new RangeError(`slots must be a power of two, got ${slots}`);
     this.slots = slots;
     this.slotSize = slotSize;
     this.bytes = new Uint8Array(slots * slotSize);

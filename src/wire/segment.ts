@@ -109,7 +109,17 @@ export class Segment {
     // MUST-3
     if (verifyChecksum) {
       const pseudo = pseudoHeader(
-        ip.version, ip.src0, ip.src1, ip.src2, ip.src3, ip.dst0, ip.dst1, ip.dst2, ip.dst3, 6, length,
+        ip.version,
+        ip.src0,
+        ip.src1,
+        ip.src2,
+        ip.src3,
+        ip.dst0,
+        ip.dst1,
+        ip.dst2,
+        ip.dst3,
+        6,
+        length,
       );
       if (fold(sum(b, at, length, pseudo)) !== 0) return LOAD_BAD_CHECKSUM;
     }

@@ -15,7 +15,13 @@ interface DemoOutput {
 async function demo(t: Test, virtual: boolean): Promise<DemoOutput> {
   const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
-  const ran = await timewait(['demo', '--json', '--pcap', join(folder, 'demo.pcapng'), ...(virtual ? ['--virtual'] : [])]);
+  const ran = await timewait([
+    'demo',
+    '--json',
+    '--pcap',
+    join(folder, 'demo.pcapng'),
+    ...(virtual ? ['--virtual'] : []),
+  ]);
   t.equal(ran.status, 0, ran.stderr);
   return JSON.parse(ran.stdout) as DemoOutput;
 }
@@ -33,7 +39,10 @@ for (const virtual of [true, false]) {
     // Exact to the millisecond in virtual time; a timer of the process may be late on the kernel.
     const late = virtual ? 0 : 100;
     const close = (value: number | null, expected: number, what: string): void => {
-      t.ok(value !== null && value >= expected && value <= expected + late, `${what}: ${value} ms, expected ${expected}`);
+      t.ok(
+        value !== null && value >= expected && value <= expected + late,
+        `${what}: ${value} ms, expected ${expected}`,
+      );
     };
 
     const strict = row('rfc9293', /same source port/);
@@ -79,6 +88,7 @@ for (const virtual of [true, false]) {
     );
     t.ok(nat.refused >= 2, 'the SYN and its repetition');
     t.equal(nat.reason, 'recycle-host-stamp', 'recycle drops the NAT neighbour with the slower clock');
-    for (const policy of ['rfc9293', 'bsd', 'reuse']) t.equal(row(policy, /behind one NAT/).accepted, 2, `${policy} lets both in`);
+    for (const policy of ['rfc9293', 'bsd', 'reuse'])
+      t.equal(row(policy, /behind one NAT/).accepted, 2, `${policy} lets both in`);
   });
 }

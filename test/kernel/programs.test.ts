@@ -63,7 +63,9 @@ function certificate(): { key: Buffer; cert: Buffer } | null {
   try {
     const files = ['-keyout', join(folder, 'key'), '-out', join(folder, 'cert')];
     const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-    execFileSync('openssl', ['req', '-x509', ...kind, '-subj', '/CN=test.example', ...files], { stdio: 'ignore' });
+    execFileSync('openssl', ['req', '-x509', ...kind, '-subj', '/CN=test.example', ...files], {
+      stdio: 'ignore',
+    });
     return { key: readFileSync(join(folder, 'key')), cert: readFileSync(join(folder, 'cert')) };
   } finally {
     rmSync(folder, { recursive: true });
@@ -96,7 +98,10 @@ if (inNamespace(t, import.meta.url)) {
     await listen(server, 8080, KERNEL);
     const agent = httpAgent(side, { keepAlive: true, maxSockets: 1 });
     for (let i = 0; i < 20; i++) t.equal(sha(await get({ host: KERNEL, port: 8080, agent })), sha(body));
-    t.ok((await get({ host: KERNEL, port: 8080, agent, method: 'POST' }, body)).equals(body), 'POST comes back');
+    t.ok(
+      (await get({ host: KERNEL, port: 8080, agent, method: 'POST' }, body)).equals(body),
+      'POST comes back',
+    );
     t.equal(connections, 1, 'keep-alive agent: one connection for all requests');
     agent.destroy();
     server.close();
@@ -136,7 +141,9 @@ if (inNamespace(t, import.meta.url)) {
       t.equal(code, 1000);
     };
     const echo = (server: http.Server): void => {
-      new WebSocketServer({ server }).on('connection', (socket) => socket.on('message', (data) => socket.send(data)));
+      new WebSocketServer({ server }).on('connection', (socket) =>
+        socket.on('message', (data) => socket.send(data)),
+      );
     };
     const ourHttp = http.createServer();
     echo(ourHttp);
@@ -161,10 +168,18 @@ if (inNamespace(t, import.meta.url)) {
       for await (const chunk of client) chunks.push(chunk as Buffer);
       t.ok(Buffer.concat(chunks).equals(body), 'all bytes come back, then the end');
     };
-    const echo = (): tls.Server => tls.createServer({ ...pem!, allowHalfOpen: true }, (socket) => socket.pipe(socket));
+    const echo = (): tls.Server =>
+      tls.createServer({ ...pem!, allowHalfOpen: true }, (socket) => socket.pipe(socket));
     const ourServer = serve(side, echo());
     await listen(ourServer as unknown as Listening, 443, STACK);
-    await exchange(tls.connect({ host: STACK, port: 443, rejectUnauthorized: false, allowHalfOpen: true } as tls.ConnectionOptions));
+    await exchange(
+      tls.connect({
+        host: STACK,
+        port: 443,
+        rejectUnauthorized: false,
+        allowHalfOpen: true,
+      } as tls.ConnectionOptions),
+    );
     const theirs = echo();
     await listen(theirs, 8443, KERNEL);
     await exchange(tlsOver(side, { host: KERNEL, port: 8443, rejectUnauthorized: false }));
@@ -173,27 +188,31 @@ if (inNamespace(t, import.meta.url)) {
   });
 
   const nginx = which('nginx');
-  void t.test('1,000 requests of our client to nginx', { skip: nginx === null ? 'nginx is not installed: apt-get install nginx-light' : false }, async (t) => {
-    const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
-    mkdirSync(join(folder, 'www'));
-    writeFileSync(join(folder, 'www', 'index.html'), body);
-    writeFileSync(join(folder, 'nginx.conf'), nginxConfiguration(folder));
-    const server = spawn(nginx!, ['-c', join(folder, 'nginx.conf'), '-p', folder], { stdio: 'ignore' });
-    t.teardown(() => {
-      server.kill();
-      rmSync(folder, { recursive: true, force: true });
-    });
-    await reachable(8090);
-    const agent = httpAgent(side, { keepAlive: false, maxSockets: 16 });
-    const wanted = sha(body);
-    let good = 0;
-    const requests = Array.from({ length: 1000 }, async () => {
-      if (sha(await get({ host: KERNEL, port: 8090, agent })) === wanted) good++;
-    });
-    await Promise.all(requests);
-    t.equal(good, 1000, 'a connection each, every byte right');
-    agent.destroy();
-  });
+  void t.test(
+    '1,000 requests of our client to nginx',
+    { skip: nginx === null ? 'nginx is not installed: apt-get install nginx-light' : false },
+    async (t) => {
+      const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
+      mkdirSync(join(folder, 'www'));
+      writeFileSync(join(folder, 'www', 'index.html'), body);
+      writeFileSync(join(folder, 'nginx.conf'), nginxConfiguration(folder));
+      const server = spawn(nginx!, ['-c', join(folder, 'nginx.conf'), '-p', folder], { stdio: 'ignore' });
+      t.teardown(() => {
+        server.kill();
+        rmSync(folder, { recursive: true, force: true });
+      });
+      await reachable(8090);
+      const agent = httpAgent(side, { keepAlive: false, maxSockets: 16 });
+      const wanted = sha(body);
+      let good = 0;
+      const requests = Array.from({ length: 1000 }, async () => {
+        if (sha(await get({ host: KERNEL, port: 8090, agent })) === wanted) good++;
+      });
+      await Promise.all(requests);
+      t.equal(good, 1000, 'a connection each, every byte right');
+      agent.destroy();
+    },
+  );
 }
 
 function nginxConfiguration(folder: string): string {
@@ -216,5 +235,7 @@ async function reachable(port: number): Promise<void> {
     if (open) return;
     await sleep(50);
   }
-  throw new Error(`nothing listens on port ${port}: ${spawnSync('nginx', ['-v'], { encoding: 'utf8' }).stderr}`);
+  throw new Error(
+    `nothing listens on port ${port}: ${spawnSync('nginx', ['-v'], { encoding: 'utf8' }).stderr}`,
+  );
 }

@@ -28,7 +28,10 @@ for (const host of ['10.77.0.2', '[fd77::2]']) {
     t.equal(summary.connections.accepted, 100);
     t.same(summary.connections.errors, {});
     // Both ends close; who is first keeps TIME-WAIT, and both do when the FINs cross.
-    t.ok(summary.timeWait.stack + summary.timeWait.kernel >= 100, 'every closing left TIME-WAIT on at least one side');
+    t.ok(
+      summary.timeWait.stack + summary.timeWait.kernel >= 100,
+      'every closing left TIME-WAIT on at least one side',
+    );
   });
 }
 
@@ -54,12 +57,32 @@ t.test('bulk both ways, equal bytes', { skip }, async (t) => {
   const cases: [string, string, string[], number][] = [
     ['plain, IPv4', '10.77.0.2', [], 100 * MB],
     ['plain, IPv6', '[fd77::2]', [], 40 * MB],
-    ['2 % loss, reordering, duplication, 4 MB window', '10.77.0.2', ['--faults', 'loss=2%,reorder=2%,dup=1%,seed=11', '--set', 'tcp_rmem=4194304'], 40 * MB],
+    [
+      '2 % loss, reordering, duplication, 4 MB window',
+      '10.77.0.2',
+      ['--faults', 'loss=2%,reorder=2%,dup=1%,seed=11', '--set', 'tcp_rmem=4194304'],
+      40 * MB,
+    ],
     ['corruption', '10.77.0.2', ['--faults', 'corrupt=0.5%,seed=12'], 10 * MB],
-    ['without SACK and timestamps, 1 % loss', '10.77.0.2', ['--faults', 'loss=1%,seed=13', '--set', 'tcp_sack=0', '--set', 'tcp_timestamps=0'], 10 * MB],
+    [
+      'without SACK and timestamps, 1 % loss',
+      '10.77.0.2',
+      ['--faults', 'loss=1%,seed=13', '--set', 'tcp_sack=0', '--set', 'tcp_timestamps=0'],
+      10 * MB,
+    ],
   ];
   for (const [name, host, options, size] of cases) {
-    const ran = await timewait(['run', '--json', '--http', '80', ...options, '--', 'sh', '-c', script(host, size)]);
+    const ran = await timewait([
+      'run',
+      '--json',
+      '--http',
+      '80',
+      ...options,
+      '--',
+      'sh',
+      '-c',
+      script(host, size),
+    ]);
     t.equal(ran.status, 0, `${name}: ${ran.stderr}`);
     const [down = '', up = ''] = ran.stdout.split('\n');
     t.equal(down.split(' ')[0], sha(pattern(size)), `${name}: down`);
@@ -71,11 +94,30 @@ t.test('tshark reads the capture and finds nothing wrong', { skip: skip || noTsh
   const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'run.pcapng');
-  const script = 'curl -sf http://10.77.0.2/bytes/300000 >/dev/null; curl -g -sf http://[fd77::2]/ >/dev/null; curl -s http://10.77.0.2:81/; true';
-  const ran = await timewait(['run', '--json', '--http', '80', '--close-first', '--pcap', file, '--', 'sh', '-c', script]);
+  const script =
+    'curl -sf http://10.77.0.2/bytes/300000 >/dev/null; curl -g -sf http://[fd77::2]/ >/dev/null; curl -s http://10.77.0.2:81/; true';
+  const ran = await timewait([
+    'run',
+    '--json',
+    '--http',
+    '80',
+    '--close-first',
+    '--pcap',
+    file,
+    '--',
+    'sh',
+    '-c',
+    script,
+  ]);
   t.equal(ran.status, 0, ran.stderr);
   const checks = ['-o', 'tcp.check_checksum:TRUE', '-o', 'ip.check_checksum:TRUE'];
-  const bad = tshark(['-r', file, ...checks, '-Y', '_ws.malformed || tcp.checksum.status == 0 || ip.checksum.status == 0']);
+  const bad = tshark([
+    '-r',
+    file,
+    ...checks,
+    '-Y',
+    '_ws.malformed || tcp.checksum.status == 0 || ip.checksum.status == 0',
+  ]);
   t.equal(bad.stdout, '', 'no malformed packet, no bad checksum');
   t.notMatch(bad.stderr, /cut short|isn't a capture file|appears to be damaged/i);
   const comments = tshark(['-r', file, '-T', 'fields', '-e', 'frame.comment']).stdout;
@@ -89,5 +131,7 @@ function tshark(args: string[]): { stdout: string; stderr: string } {
 }
 
 function noTshark(): string | false {
-  return spawnSync('tshark', ['-v']).error === undefined ? false : 'tshark is not installed: apt-get install tshark';
+  return spawnSync('tshark', ['-v']).error === undefined
+    ? false
+    : 'tshark is not installed: apt-get install tshark';
 }

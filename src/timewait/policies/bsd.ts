@@ -14,7 +14,8 @@ import { ACK_ALWAYS, ACK_RESTART, BasePolicy } from './base.js';
 
 class Bsd extends BasePolicy {
   readonly name = 'bsd';
-  readonly title = 'FreeBSD: 60 s, a SYN above RCV.NXT reopens with a fresh ISN, a lower one is dropped silently';
+  readonly title =
+    'FreeBSD: 60 s, a SYN above RCV.NXT reopens with a fresh ISN, a lower one is dropped silently';
   readonly source = 'FreeBSD sys/netinet/tcp_timewait.c tcp_twcheck; RFC 1122 4.2.2.13';
 
   lifetime(record: RecordFacts, context: PolicyContext): number {

@@ -101,7 +101,8 @@ function finWait2(record: RecordFacts, segment: Segment, context: PolicyContext)
   if ((flags & SYN) !== 0 && !before(seq, rcvNxt)) return verdict(REPLY_RST | DELETE, Reason['fw2-data']);
   if ((flags & ACK) === 0 || !after(end, rcvNxt) || end === seq) return verdict(KEEP, Reason['fw2-dropped']);
   // New data, a FIN with data, a FIN out of order
-  if ((flags & FIN) === 0 || end !== ((rcvNxt + 1) | 0)) return verdict(REPLY_RST | DELETE, Reason['fw2-data']);
+  if ((flags & FIN) === 0 || end !== ((rcvNxt + 1) | 0))
+    return verdict(REPLY_RST | DELETE, Reason['fw2-data']);
   return verdict(REPLY_ACK | BECOME_TIME_WAIT | REFRESH, Reason['fw2-fin']);
 }
 
@@ -130,7 +131,10 @@ function timeWait(record: RecordFacts, segment: Segment, context: PolicyContext)
   if (paws) return verdict(REPLY_ACK | LIMITED | RESTART, Reason['tw-paws-linux']);
   if ((flags & ACK) !== 0) {
     const again = (flags & FIN) !== 0 && end === rcvNxt;
-    return verdict(REPLY_ACK | LIMITED | RESTART, again ? Reason['tw-fin-again'] : Reason['tw-segment-restart']);
+    return verdict(
+      REPLY_ACK | LIMITED | RESTART,
+      again ? Reason['tw-fin-again'] : Reason['tw-segment-restart'],
+    );
   }
   return verdict(ACK_LIMITED, syn ? Reason['tw-syn-low-linux'] : Reason['tw-segment-ack']);
 }

@@ -13,7 +13,8 @@ const PAWS_WINDOW = 1;
 
 class Recycle extends LinuxPolicy {
   readonly name = 'recycle';
-  readonly title = 'Linux up to 4.11 with tcp_tw_recycle=1: 3.5*RTO, then a timestamp memory per host for 60 s';
+  readonly title =
+    'Linux up to 4.11 with tcp_tw_recycle=1: 3.5*RTO, then a timestamp memory per host for 60 s';
   readonly source = 'Linux 3.13, 4.9 net/ipv4/tcp_minisocks.c, tcp_metrics.c; removed by 4396e46187ca';
   override readonly knobs = { 'net.ipv4.tcp_tw_recycle': 1, 'net.ipv4.tcp_tw_reuse': 0 };
 

@@ -3,7 +3,8 @@ import { LinuxPolicy } from './linux-rules.js';
 
 class Reuse extends LinuxPolicy {
   readonly name = 'reuse';
-  readonly title = 'Linux with tcp_tw_reuse=1: 60 s, our own connect() reopens after 1 s if timestamps were on';
+  readonly title =
+    'Linux with tcp_tw_reuse=1: 60 s, our own connect() reopens after 1 s if timestamps were on';
   readonly source = 'Linux 6.x net/ipv4/tcp_minisocks.c, tcp_ipv4.c tcp_twsk_unique';
   override readonly knobs = { 'net.ipv4.tcp_tw_reuse': 1 };
 }

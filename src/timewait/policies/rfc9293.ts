@@ -36,7 +36,10 @@ class Rfc9293 extends BasePolicy {
       if (!segment.hasTimestamp) {
         // R7323-28
         if (!syn) return verdict(KEEP, Reason['tw-missing-timestamp']);
-      } else if (before(segment.tsVal, record.tsRecent) && (context.now - record.tsRecentAt) >>> 0 <= PAWS_IDLE) {
+      } else if (
+        before(segment.tsVal, record.tsRecent) &&
+        (context.now - record.tsRecentAt) >>> 0 <= PAWS_IDLE
+      ) {
         return verdict(ACK_LIMITED, Reason['tw-paws']);
       }
     }
@@ -47,7 +50,10 @@ class Rfc9293 extends BasePolicy {
       if (syn) return verdict(CHALLENGE_ACK, Reason['tw-syn-refused']);
       // R9293-39: the peer's FIN again; its octet lies at RCV.NXT-1, outside every window
       if ((flags & FIN) !== 0 && segment.end === rcvNxt) return verdict(ACK_RESTART, Reason['tw-fin-again']);
-      return verdict(ACK_LIMITED, segment.payloadLength > 0 ? Reason['tw-data-old'] : Reason['tw-not-acceptable']);
+      return verdict(
+        ACK_LIMITED,
+        segment.payloadLength > 0 ? Reason['tw-data-old'] : Reason['tw-not-acceptable'],
+      );
     }
     // Second, check the RST bit (RFC 5961 3.2)
     if (rst) {
