@@ -5,7 +5,7 @@
  * NAT rewrites addresses and never timestamps.
  */
 import type { Link } from '../link/link.js';
-import { Address } from '../wire/address.js';
+import type { Address } from '../wire/address.js';
 import { fold, pseudoHeader, sum } from '../wire/checksum.js';
 import { IpHeader } from '../wire/ip.js';
 import type { PacketRing } from '../wire/ring.js';

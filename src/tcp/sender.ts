@@ -106,8 +106,7 @@ function updateLostEdge(tcb: Tcb): void {
  * the congestion window grows, recovery goes on or ends.
  */
 export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): void {
-  let acked = (ack - tcb.sndUna) | 0;
-  let bytes = acked;
+  let bytes = (ack - tcb.sndUna) | 0;
   if (!tcb.synAcked) {
     tcb.synAcked = true;
     bytes--;
@@ -123,7 +122,6 @@ export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): void {
   tcb.retries = 0;
   tcb.dupAcks = 0;
   tcb.progressAt = ctx.now;
-  acked = bytes;
   if (tcb.recovery === OPEN) {
     // R5681-6: the handshake does not open the window
     if (bytes > 0) tcb.congestion.acked(bytes, tcb.mss);

@@ -5,9 +5,11 @@ export interface Column {
   readonly right?: boolean;
 }
 
+const ESCAPES = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g');
+
 /** Visible width: escape sequences of colours take none. */
 export function width(text: string): number {
-  return text.replace(/\u001b\[[0-9;]*m/g, '').length;
+  return text.replace(ESCAPES, '').length;
 }
 
 export function pad(text: string, to: number, right = false): string {
