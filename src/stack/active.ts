@@ -5,7 +5,7 @@ import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
 import { abort, activeOpen, prepare } from '../tcp/user.js';
 import { ACCEPT, fateOf, reasonOf, type BindRequest, type ReopenRequest } from '../timewait/policy.js';
-import { isBroadcastV4, isMulticast, isUnspecified, parseAddress, type Address } from '../wire/address.js';
+import { isBroadcastV4, isLoopback, isMulticast, isUnspecified, parseAddress, type Address } from '../wire/address.js';
 import type { ConnectOptions, Errno, ListenOptions } from './api.js';
 import { RECORD, type Core } from './core.js';
 import { Listener } from './listener.js';
@@ -121,9 +121,13 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
   const remote = parseAddress(options.address);
   if (remote === null || options.port < 1 || options.port > 65535) return 'EINVAL';
   const [r0, r1, r2, r3] = four(remote);
-  // MUST-46
-  if (isUnspecified(r0, r1, r2, r3) || isMulticast(r0, r1, r2, r3) || isBroadcastV4(r0, r1, r2, r3))
-    return 'ENETUNREACH';
+  // MUST-46; and this host has no loopback
+  const nowhere =
+    isUnspecified(r0, r1, r2, r3) ||
+    isMulticast(r0, r1, r2, r3) ||
+    isBroadcastV4(r0, r1, r2, r3) ||
+    isLoopback(r0, r1, r2, r3);
+  if (nowhere) return 'ENETUNREACH';
   const local = localFor(core, remote, options.localAddress);
   if (typeof local === 'string') return local;
   if (core.connections >= core.knobs.get('net.ipv4.tcp_max_connections')) return 'ENOBUFS';

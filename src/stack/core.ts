@@ -134,6 +134,13 @@ export class Core {
     );
   }
 
+  /** The time of this turn. An empty wheel follows the clock, so that deadlines stay within reach after any pause. */
+  setTime(now: number): void {
+    this.ctx.now = now;
+    this.ctx.wheel.sync(now);
+    this.records.sync(now);
+  }
+
   /** Takes a new connection into the tables. Its tuple and hash are set. */
   attach(tcb: Tcb): void {
     const id = this.freeIds.pop() ?? this.tcbs.length;

@@ -98,7 +98,7 @@ export class Stack implements StackApi {
 
   receive(bytes: Uint8Array, offset: number, length: number, now: number): number {
     const { core } = this;
-    core.ctx.now = now;
+    core.setTime(now);
     const { ip } = core;
     const loaded = ip.load(bytes, offset, length);
     const v6 = ip.version === 6;
@@ -236,7 +236,7 @@ export class Stack implements StackApi {
 
   advance(now: number): void {
     const { core } = this;
-    core.ctx.now = now;
+    core.setTime(now);
     for (;;) {
       const id = core.ctx.wheel.expire(now);
       if (id < 0) break;

@@ -327,6 +327,12 @@ export class TimeWaitTable {
 
   // ---- time -------------------------------------------------------------------
 
+  /** The present time, for an empty wheel. */
+  sync(now: number): void {
+    this.clock = now;
+    this.wheel.sync(now);
+  }
+
   arm(i: number, expiresAt: number): void {
     this.wheel.arm(i, expiresAt);
   }
