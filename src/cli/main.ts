@@ -2,8 +2,12 @@
 /** The command line: arguments in, one call, text or JSON out. Each command loads its parts when it runs. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { RunError, UsageError, lineOf } from './fail.js';
-import { withStackOptions, type StackFlags } from './options.js';
+import { UsageError, lineOf } from './fail.js';
+import type { ConnectFlags } from './connect.js';
+import type { NstatFlags, SsFlags } from './inspect.js';
+import type { ListFlags } from './lists.js';
+import { policyName, port, prefixes, setting, withStackOptions, type StackFlags } from './options.js';
+import type { ServeFlags } from './serve.js';
 
 function version(): string {
   const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
@@ -46,24 +50,121 @@ function program(): Command {
       const { demo } = await import('./demo.js');
       await finish(demo(flags, args));
     });
+  withDevice(withStackOptions(timewait.command('serve')))
+    .description(
+      'the same services in the present network namespace, until interrupted (needs CAP_NET_ADMIN)',
+    )
+    .option('--control <socket>', 'Unix socket for ss, nstat, connect, knobs and policies')
+    .action(async (flags: ServeFlags) => {
+      const { serve } = await import('./serve.js');
+      await finish(serve(flags));
+    });
+  withDevice(withStackOptions(timewait.command('connect')))
+    .description('as nc: stdin to the peer, the peer to stdout, half-close at the end of input')
+    .argument('<host>', 'address or name of the peer')
+    .argument('<port>', 'port of the peer', port)
+    .option('--control <socket>', 'through the stack of a running `timewait serve`')
+    .action(async (host: string, peerPort: number, flags: ConnectFlags) => {
+      const { connect } = await import('./connect.js');
+      await finish(connect(host, peerPort, flags));
+    });
+  inspection(timewait);
   for (const command of timewait.commands)
     command.exitOverride().configureOutput({ outputError: () => undefined });
   return timewait;
 }
 
+/** The device of commands that make one in the present namespace. */
+function withDevice(command: Command): Command {
+  return command
+    .option('--device <name>', 'name of the TUN device', 'tw0')
+    .option('--address <cidr...>', 'addresses of our stack (default 10.77.0.2/24 fd77::2/64)', prefixes)
+    .option(
+      '--kernel-address <cidr...>',
+      "addresses of the kernel's side (default 10.77.0.1/24 fd77::1/64)",
+      prefixes,
+    );
+}
+
+/** Commands that look into a running stack, and the lists. */
+function inspection(timewait: Command): void {
+  const control = ['--control <socket>', 'control socket of `timewait serve`'] as const;
+  timewait
+    .command('ss')
+    .description("a running stack's sockets, as ss prints them")
+    .option('-t, --tcp', 'TCP (there is nothing else)')
+    .option('-a, --all', 'listeners and TIME-WAIT as well')
+    .option('-l, --listening', 'listeners only')
+    .option('-n, --numeric', 'numbers (names are never looked up)')
+    .option('-o, --options', 'timers')
+    .option('-s, --summary', 'counts per state')
+    .option('-4, --ipv4', 'IPv4 only')
+    .option('-6, --ipv6', 'IPv6 only')
+    .requiredOption(...control)
+    .option('--json', 'print JSON')
+    .action(async (flags: SsFlags) => {
+      const { ss } = await import('./inspect.js');
+      await finish(ss(flags));
+    });
+  timewait
+    .command('nstat')
+    .description("a running stack's counters, as nstat prints them: what changed since the last call")
+    .argument('[pattern...]', "names, with * and ?: 'TcpExtTW*'")
+    .option('-a, --ignore', 'absolute values')
+    .option('-s, --noupdate', 'do not remember this call')
+    .option('-z, --zeros', 'zero counters as well')
+    .requiredOption(...control)
+    .option('--json', 'print JSON')
+    .action(async (patterns: string[], flags: NstatFlags) => {
+      const { nstat } = await import('./inspect.js');
+      await finish(nstat(patterns, flags));
+    });
+  timewait
+    .command('policies')
+    .description('the TIME-WAIT policies')
+    .option('--control <socket>', 'ask a running stack which one rules')
+    .option('--use <name>', 'and let this one rule from now on (with --control)', policyName)
+    .option('--json', 'print JSON')
+    .action(async (flags: ListFlags) => {
+      const { listPolicies } = await import('./lists.js');
+      await finish(listPolicies(flags));
+    });
+  timewait
+    .command('knobs')
+    .description('the knobs: unit, range, default, what they do')
+    .option('--control <socket>', 'ask a running stack for the present values')
+    .option('--set <knob=value>', 'and set one (with --control, repeatable)', setting, [])
+    .option('--json', 'print JSON')
+    .action(async (flags: ListFlags) => {
+      const { listKnobs } = await import('./lists.js');
+      await finish(listKnobs(flags));
+    });
+}
+
+/** One line about wrong arguments: what was wrong, and what is allowed where commander does not say it. */
+function usageLine(error: CommanderError, names: readonly string[]): string {
+  const line = lineOf(error).replace(/^error: /, '');
+  if (error.code === 'commander.unknownCommand') return `${line}; commands are ${names.join(', ')}`;
+  if (error.code === 'commander.unknownOption') return `${line}; see --help for those there are`;
+  return line;
+}
+
 async function main(): Promise<void> {
+  const timewait = program();
+  const names = timewait.commands.map((command) => command.name());
   try {
-    await program().parseAsync(process.argv);
+    if (args.length === 0) throw new UsageError(`missing command, one of: ${names.join(', ')}`);
+    await timewait.parseAsync(process.argv);
   } catch (error) {
     if (error instanceof CommanderError) {
       // --help and --version end here as well, with status 0.
       if (error.exitCode === 0) return;
-      process.stderr.write(`timewait: ${lineOf(error).replace(/^error: /, '')}\n`);
+      process.stderr.write(`timewait: ${usageLine(error, names)}\n`);
       process.exitCode = 2;
       return;
     }
     process.stderr.write(`timewait: ${lineOf(error)}\n`);
-    process.exitCode = error instanceof UsageError ? 2 : error instanceof RunError ? 1 : 1;
+    process.exitCode = error instanceof UsageError ? 2 : 1;
   }
 }
 

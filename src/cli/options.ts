@@ -2,6 +2,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { parseFaults, type FaultOptions } from '../link/faults.js';
 import { parseKnobSetting, policies } from '../stack/catalogue.js';
+import { parsePrefix } from '../wire/address.js';
 
 export interface ServiceOptions {
   http?: number;
@@ -24,6 +25,14 @@ export function port(text: string): number {
   if (!/^\d+$/.test(text) || value < 1 || value > 65535)
     throw new InvalidArgumentError('a port is an integer from 1 to 65535.');
   return value;
+}
+
+/** One more address with its prefix length. */
+export function prefixes(text: string, before: string[] | undefined): string[] {
+  if (!text.includes('/') || parsePrefix(text) === null) {
+    throw new InvalidArgumentError('an address with its prefix length, as 10.77.0.2/24 or fd77::2/64.');
+  }
+  return [...(before ?? []), text];
 }
 
 export function policyName(text: string): string {

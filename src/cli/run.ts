@@ -36,9 +36,9 @@ export async function run(
   const status = await runCommand(command);
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   await quiet(network);
-  const summary = summarize(network, services, command, status, seconds, flags.pcap ?? null);
+  const { text } = summarize(network, services, command, status, seconds, flags);
   close();
-  process.stdout.write(`${flags.json === true ? JSON.stringify(summary) : formatSummary(summary)}\n`);
+  process.stdout.write(`${text}\n`);
   return status;
 }
 
@@ -70,18 +70,19 @@ async function quiet(network: Network): Promise<void> {
   }
 }
 
-function summarize(
+/** What the run did, as data and as the text that the flags ask for. */
+export function summarize(
   network: Network,
   services: ServiceCounts,
   command: readonly string[],
   status: number,
   seconds: number,
-  pcap: string | null,
-): RunSummary {
+  flags: StackFlags,
+): { summary: RunSummary; text: string } {
   const { stack } = network;
   const counts = stack.stateCounts();
   const c = stack.counters;
-  return {
+  const summary: RunSummary = {
     policy: stack.policyName,
     command,
     status,
@@ -94,8 +95,9 @@ function summarize(
     ),
     segments: { in: c.get('TcpInSegs'), out: c.get('TcpOutSegs'), retransmitted: c.get('TcpRetransSegs') },
     decisions: decisionsOf(stack.reasonCounts),
-    pcap,
+    pcap: flags.pcap ?? null,
   };
+  return { summary, text: flags.json === true ? JSON.stringify(summary) : formatSummary(summary) };
 }
 
 /** Reasons that were given, the most frequent first; the plain path is none. */

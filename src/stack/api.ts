@@ -186,6 +186,8 @@ export interface StackApi {
   /** How often each reason was given, by number of `Reason`. */
   readonly reasonCounts: Float64Array;
   readonly policyName: string;
+  /** Live connections whose user has let go. */
+  readonly orphans: number;
 
   receive(bytes: Uint8Array, offset: number, length: number, now: number): number;
   advance(now: number): void;

@@ -84,6 +84,10 @@ export class Stack implements StackApi {
     return this.core.connections;
   }
 
+  get orphans(): number {
+    return this.core.orphans;
+  }
+
   /** Bytes in the queues of all connections (bounded by net.ipv4.tcp_mem). */
   get queuedBytes(): number {
     return this.core.ctx.memory;

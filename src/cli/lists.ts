@@ -1,0 +1,72 @@
+/** `timewait policies` and `timewait knobs`: what there is to choose, or what a running stack has chosen. */
+import { knobs, policies } from '../stack/catalogue.js';
+import { formatTable } from '../view/table.js';
+import { ask } from './control.js';
+
+export interface ListFlags {
+  json?: boolean;
+  control?: string;
+  use?: string;
+  set?: { name: string; value: number }[];
+}
+
+export async function listPolicies(flags: ListFlags): Promise<number> {
+  let present: string | null = null;
+  if (flags.control !== undefined) {
+    if (flags.use !== undefined) await ask(flags.control, { command: 'policy', name: flags.use });
+    present = (await ask<{ policy: string }>(flags.control, { command: 'status' })).policy;
+  }
+  if (flags.json === true) print(JSON.stringify({ policies, ...(present === null ? {} : { present }) }));
+  else {
+    const columns = [{ title: 'policy' }, { title: 'what' }, { title: 'source' }, { title: 'presets' }];
+    const rows = policies.map((policy) => [
+      policy.name === present ? `${policy.name} *` : policy.name,
+      policy.title,
+      policy.source,
+      Object.entries(policy.knobs)
+        .map(([name, value]) => `${name}=${value}`)
+        .join(' '),
+    ]);
+    print(formatTable(columns, rows));
+    if (present !== null) print(`* rules now`);
+  }
+  return 0;
+}
+
+export async function listKnobs(flags: ListFlags): Promise<number> {
+  let values: Record<string, number> | null = null;
+  if (flags.control !== undefined) {
+    for (const { name, value } of flags.set ?? []) await ask(flags.control, { command: 'set', name, value });
+    values = (await ask<{ knobs: Record<string, number> }>(flags.control, { command: 'status' })).knobs;
+  }
+  if (flags.json === true) {
+    print(
+      JSON.stringify({
+        knobs: knobs.map((knob) => ({ ...knob, ...(values === null ? {} : { value: values[knob.name] }) })),
+      }),
+    );
+    return 0;
+  }
+  const columns = [
+    { title: 'knob' },
+    { title: 'default', right: true },
+    ...(values === null ? [] : [{ title: 'now', right: true }]),
+    { title: 'unit' },
+    { title: 'range' },
+    { title: 'what it does' },
+  ];
+  const rows = knobs.map((knob) => [
+    knob.name,
+    String(knob.default),
+    ...(values === null ? [] : [String(values[knob.name])]),
+    knob.unit,
+    `${knob.min}..${knob.max}`,
+    knob.text,
+  ]);
+  print(formatTable(columns, rows));
+  return 0;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
