@@ -78,10 +78,10 @@ function program(): Command {
 function withDevice(command: Command): Command {
   return command
     .option('--device <name>', 'name of the TUN device', 'tw0')
-    .option('--address <cidr...>', 'addresses of our stack (default 10.77.0.2/24 fd77::2/64)', prefixes)
+    .option('--address <cidr>', 'address of our stack (repeatable, default 10.77.0.2/24 fd77::2/64)', prefixes)
     .option(
-      '--kernel-address <cidr...>',
-      "addresses of the kernel's side (default 10.77.0.1/24 fd77::1/64)",
+      '--kernel-address <cidr>',
+      "address of the kernel's side (repeatable, default 10.77.0.1/24 fd77::1/64)",
       prefixes,
     );
 }

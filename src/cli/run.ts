@@ -31,15 +31,17 @@ export async function run(
   bringUp(link.name, KERNEL_SIDE);
   const { network, close } = setUp(link, STACK_SIDE, flags);
   network.driver.hold();
-  const services = await startServices(network, flags);
-  const started = process.hrtime.bigint();
-  const status = await runCommand(command);
-  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
-  await quiet(network);
-  const { text } = summarize(network, services, command, status, seconds, flags);
-  close();
-  process.stdout.write(`${text}\n`);
-  return status;
+  try {
+    const services = await startServices(network, flags);
+    const started = process.hrtime.bigint();
+    const status = await runCommand(command);
+    const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+    await quiet(network);
+    process.stdout.write(`${summarize(network, services, command, status, seconds, flags).text}\n`);
+    return status;
+  } finally {
+    close();
+  }
 }
 
 function runCommand(command: readonly string[]): Promise<number> {

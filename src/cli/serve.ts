@@ -47,21 +47,22 @@ export async function serve(flags: ServeFlags): Promise<number> {
   const link = openDevice(flags);
   const { network, close } = setUp(link, flags.address ?? STACK_SIDE, flags);
   network.driver.hold();
-  const services = await startServices(network, flags);
-  const control = flags.control === undefined ? null : await serveControl(network, flags.control);
-  const started = process.hrtime.bigint();
-  process.stderr.write(
-    `timewait: ${(flags.address ?? STACK_SIDE).join(', ')} on ${link.name}, policy ${network.stack.policyName}\n`,
-  );
-  await new Promise<void>((resolve) => {
-    process.once('SIGINT', resolve);
-    process.once('SIGTERM', resolve);
-  });
-  control?.close();
-  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
-  const { text } = summarize(network, services, ['timewait', 'serve'], 0, seconds, flags);
-  close();
-  process.stdout.write(`${text}\n`);
+  try {
+    const services = await startServices(network, flags);
+    const control = flags.control === undefined ? null : await serveControl(network, flags.control);
+    const started = process.hrtime.bigint();
+    const addresses = (flags.address ?? STACK_SIDE).join(', ');
+    process.stderr.write(`timewait: ${addresses} on ${link.name}, policy ${network.stack.policyName}\n`);
+    await new Promise<void>((resolve) => {
+      process.once('SIGINT', resolve);
+      process.once('SIGTERM', resolve);
+    });
+    control?.close();
+    const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+    process.stdout.write(`${summarize(network, services, ['timewait', 'serve'], 0, seconds, flags).text}\n`);
+  } finally {
+    close();
+  }
   // Clients of the control socket may still be there.
   process.exit(0);
 }

@@ -91,7 +91,17 @@ function chargen(socket: Socket, closeFirst: boolean): void {
 
 function httpService(network: Network, closeFirst: boolean, counts: ServiceCounts): Listens {
   const server = createServer((request, response) => {
-    if (closeFirst) response.setHeader('Connection', 'close');
+    if (closeFirst) {
+      response.setHeader('Connection', 'close');
+      // Our FIN leaves with the last bytes, before the client can close.
+      const { socket } = request;
+      const end = response.end.bind(response) as (...args: unknown[]) => ServerResponse;
+      response.end = ((...args: unknown[]) => {
+        end(...args);
+        socket.end();
+        return response;
+      }) as never;
+    }
     answer(request, response);
   });
   // The peer's own time-outs rule; a bulk upload may be slow under faults.
