@@ -5,7 +5,14 @@ import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
 import { abort, activeOpen, prepare } from '../tcp/user.js';
 import { ACCEPT, fateOf, reasonOf, type BindRequest, type ReopenRequest } from '../timewait/policy.js';
-import { isBroadcastV4, isLoopback, isMulticast, isUnspecified, parseAddress, type Address } from '../wire/address.js';
+import {
+  isBroadcastV4,
+  isLoopback,
+  isMulticast,
+  isUnspecified,
+  parseAddress,
+  type Address,
+} from '../wire/address.js';
 import type { ConnectOptions, Errno, ListenOptions } from './api.js';
 import { RECORD, type Core } from './core.js';
 import { Listener } from './listener.js';
@@ -349,5 +356,6 @@ export function closeListener(core: Core, listener: Listener, removed: (tcb: Tcb
     if (tcb.state !== S.CLOSED) abort(core.ctx, tcb, Reason['user-abort']);
     removed(tcb);
   }
+  for (const tcb of listener.accepted) core.discard(tcb);
   listener.accepted.length = 0;
 }

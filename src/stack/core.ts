@@ -167,11 +167,18 @@ export class Core {
     if (users > 0) this.portUsers.set(tcb.localPort, users);
     else this.portUsers.delete(tcb.localPort);
     if (tcb.orphan) this.orphans--;
+    if (tcb.halfOpen || tcb.released) this.discard(tcb);
     if (tcb.halfOpen) {
       tcb.halfOpen = false;
       const listener = tcb.owner as Listener | null;
       if (listener !== null) listener.halfOpen--;
     }
+  }
+
+  /** Nobody will read any more: what was received leaves the memory account. */
+  discard(tcb: Tcb): void {
+    tcb.receiveQueue.clear();
+    this.ctx.charge(tcb);
   }
 
   /** The listener for a local address and port: the exact address before the wildcard. */

@@ -76,6 +76,7 @@ function echo(core: Core): number {
     return Reason['icmp-limited'];
   }
   tx.push(writeEchoReply(ip, tx.bytes, tx.tailOffset()), Reason['icmp-echo']);
+  core.count(ip.version === 6 ? Mib.Ip6OutRequests : Mib.IpOutRequests);
   core.count(Mib.IcmpOutEchoReps);
   return Reason['icmp-echo'];
 }

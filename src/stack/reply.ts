@@ -29,6 +29,7 @@ function emit(core: Core, b: SegmentBuilder, reason: number): void {
   const offset = tx.tailOffset();
   const header = b.writeHeaders(tx.bytes, offset);
   tx.push(b.finish(tx.bytes, offset, header, 0), reason);
+  core.count(b.version === 6 ? Mib.Ip6OutRequests : Mib.IpOutRequests);
   core.count(Mib.TcpOutSegs);
 }
 

@@ -274,7 +274,6 @@ export class Stack implements StackApi {
     const { ctx } = core;
     ctx.now = now;
     const { ready } = ctx;
-    const started = core.tx.count;
     let kept = 0;
     for (let i = 0; i < ready.length; i++) {
       const tcb = ready[i]!;
@@ -284,8 +283,6 @@ export class Stack implements StackApi {
       core.log.states(now, tcb, history);
     }
     ready.length = kept;
-    const written = core.tx.count - started;
-    core.counters.add(Mib.IpOutRequests, written);
     return core.tx.count;
   }
 
@@ -357,8 +354,7 @@ export class Stack implements StackApi {
     if (tcb.id >= 0 && tcb.userClosed && !tcb.orphan) this.becomeOrphan(tcb);
     if (tcb.id < 0) {
       // Only a record, or nothing, is left of it: unread bytes go with the handle.
-      tcb.receiveQueue.clear();
-      core.ctx.charge(tcb);
+      core.discard(tcb);
     }
   }
 
@@ -380,6 +376,7 @@ export class Stack implements StackApi {
     if (tcb.released) return;
     const history = tcb.history;
     if (tcb.id >= 0) this.ended(tcb, user.abort(this.core.ctx, tcb, Reason['user-abort']), history);
+    else this.core.discard(tcb);
     tcb.released = true;
   }
 

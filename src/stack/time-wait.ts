@@ -44,6 +44,7 @@ export function becomeRecord(core: Core, tcb: Tcb, finWait2: boolean): void {
   core.detach(tcb, index < 0 ? -1 : RECORD | index);
   tcb.sendQueue.clear();
   tcb.scoreboard = null;
+  tcb.reassembly = null;
   tcb.armed = 0;
   if (finWait2) tcb.moveTo(S.CLOSED);
   ctx.charge(tcb);

@@ -286,6 +286,7 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   if (room > 0) tcb.sendQueue.copyTo((seq - tcb.queueSeq) | 0, room, tx.bytes, offset + header);
   tx.push(b.finish(tx.bytes, offset, header, room), 0);
   tcb.segsOut++;
+  ctx.counters.bump(tcb.version === 6 ? Mib.Ip6OutRequests : Mib.IpOutRequests);
   ctx.counters.bump(Mib.TcpOutSegs);
 }
 
