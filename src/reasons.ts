@@ -118,6 +118,7 @@ const rows = [
   ['recycle-host-stamp', 'dropped silently: the timestamp is older than the last one of this host (another machine behind the same NAT?)', 'Linux <= 4.11 tcp_tw_recycle (PAWSPassive)'],
   ['recycle-host-no-stamp', 'dropped silently: no timestamp from a host that sent them within the last 60 s', 'Linux 4.9 tcp_tw_recycle (PAWSPassive)'],
   ['reopen-refused', 'EADDRNOTAVAIL: the tuple is in TIME-WAIT', 'RFC 9293 3.10.1 "connection already exists"'],
+  ['reopen-in-use', 'EADDRINUSE: the tuple of this bound port is in TIME-WAIT', '4.4BSD in_pcbconnect; FreeBSD'],
   ['reopen-no-timestamps', 'EADDRNOTAVAIL: reuse needs timestamps on the old connection', 'Linux tcp_twsk_unique'],
   ['reopen-too-young', 'EADDRNOTAVAIL: the record is younger than the reuse delay', 'Linux tcp_tw_reuse_delay'],
   ['reopen-off', 'EADDRNOTAVAIL: reuse is switched off for this tuple', 'Linux tcp_tw_reuse'],

@@ -259,7 +259,7 @@ function bindPort(core: Core, tcb: Tcb, local: Address, port: number, timestamps
   const handle = findTuple(core, tcb);
   if (handle < 0) return null;
   if ((handle & RECORD) === 0) return 'EADDRNOTAVAIL';
-  return mayReopen(core, handle & ~RECORD, { boundPort: true, timestamps }) ? null : 'EADDRNOTAVAIL';
+  return mayReopen(core, handle & ~RECORD, { boundPort: true, timestamps });
 }
 
 /** RFC 6056 3.3.4; a port is free for this destination when the four-tuple is, or its record may be reopened. */
@@ -272,7 +272,7 @@ function choosePort(core: Core, tcb: Tcb, timestamps: boolean): Errno | null {
     tcb.localPort = port;
     const handle = findTuple(core, tcb);
     if (handle < 0) return true;
-    return (handle & RECORD) !== 0 && mayReopen(core, handle & ~RECORD, request);
+    return (handle & RECORD) !== 0 && mayReopen(core, handle & ~RECORD, request) === null;
   };
   const offset = core.portHash.hashTuple(
     tcb.local0,
@@ -294,7 +294,8 @@ function choosePort(core: Core, tcb: Tcb, timestamps: boolean): Errno | null {
   return null;
 }
 
-function mayReopen(core: Core, index: number, request: ReopenRequest): boolean {
+/** null: the record gives way to the new connection. */
+function mayReopen(core: Core, index: number, request: ReopenRequest): Errno | null {
   const verdict = core.policy.mayReopen(core.record.at(index), request, core.hooks.about(null));
   const reason = reasonOf(verdict);
   core.reasonCounts[reason]! += 1;
@@ -302,7 +303,8 @@ function mayReopen(core: Core, index: number, request: ReopenRequest): boolean {
     const ends = core.records.endpoints(index);
     core.log.bare(core.ctx.now, ends.local, ends.remote, reason, 'TIME-WAIT');
   }
-  return fateOf(verdict) === ACCEPT;
+  if (fateOf(verdict) === ACCEPT) return null;
+  return reason === Reason['reopen-in-use'] ? 'EADDRINUSE' : 'EADDRNOTAVAIL';
 }
 
 interface Replaced {

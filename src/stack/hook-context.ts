@@ -11,6 +11,7 @@ export interface HookSource {
     lookup(w0: number, w1: number, w2: number, w3: number): HostStamp;
   };
   readonly random: { next(): number };
+  readonly connections: number;
   findListener(w0: number, w1: number, w2: number, w3: number, port: number, version: number): object | null;
 }
 
@@ -47,5 +48,9 @@ export class HookContext implements PolicyContext {
 
   random(): number {
     return this.core.random.next();
+  }
+
+  get connections(): number {
+    return this.core.connections;
   }
 }

@@ -45,6 +45,14 @@ const rows: readonly Row[] = [
     '1: no TIME-WAIT for peers on an address of our own (FreeBSD 14)',
   ],
   [
+    'net.inet.tcp.tolerate_missing_ts',
+    '',
+    0,
+    1,
+    0,
+    '1: the bsd policy also answers segments that lack the negotiated timestamp, 0: it drops them (FreeBSD 13)',
+  ],
+  [
     'net.ipv4.tcp_tw_timeout',
     'ms',
     1,

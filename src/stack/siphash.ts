@@ -35,7 +35,10 @@ export class SipHash {
     this.k1h = view.getInt32(12, true);
   }
 
-  /** Hash of a four-tuple and one word more; int32. */
+  /**
+   * Hash of a four-tuple and one word more; int32, all 64 bits in `lo` and `hi`. The
+   * message is 16 bytes for IPv4 (local, remote, ports, extra), 40 for IPv6.
+   */
   hashTuple(
     l0: number,
     l1: number,
@@ -50,14 +53,15 @@ export class SipHash {
     extra: number,
   ): number {
     this.start();
-    if (l0 !== 0 || l1 !== 0 || l2 !== 0xffff) {
+    const v6 = l0 !== 0 || l1 !== 0 || l2 !== 0xffff;
+    if (v6) {
       this.block(l0, l1);
       this.block(l2, r0);
       this.block(r1, r2);
     }
     this.block(l3, r3);
     this.block((localPort << 16) | remotePort, extra);
-    this.finish(0, 16 << 24);
+    this.finish(0, (v6 ? 40 : 16) << 24);
     return this.lo ^ this.hi;
   }
 

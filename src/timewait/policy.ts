@@ -94,6 +94,8 @@ export interface PolicyContext {
   readonly host: HostStamp;
   /** A random int32 of the stack's generator, for ISN rules that need one. */
   random(): number;
+  /** Live connections, records not counted: for capacities that shrink as these grow (Windows NT4). */
+  readonly connections: number;
 }
 
 /** One line of the per-host timestamp cache, or nothing known (`known` false). */
@@ -136,8 +138,8 @@ export interface Policy {
   readonly knobs?: Readonly<Record<string, number>>;
 
   /**
-   * How long the record lives, ms; 0: no record. Verdict-free: the reason is
-   * `lifetimeReason` when 0. `restarted` tells a restart from the entry.
+   * How long the record lives, ms; 0: no record (its reason is then `tw-local-bypass`
+   * for a local peer, else `tw-none`). `restarted` tells a restart from the entry.
    */
   lifetime(record: RecordFacts, context: PolicyContext, restarted: boolean): number;
   /** Does the entry of this record update the per-host timestamp cache? */
@@ -148,7 +150,10 @@ export interface Policy {
   isnOnReopen(record: RecordFacts, fresh: number, context: PolicyContext): number;
   /** A SYN for a listener with no record on its tuple: verdict KEEP accepts, any other drops it with its reason. */
   synArrives(segment: Segment, context: PolicyContext): number;
-  /** Active open onto the record's tuple: ACCEPT or KEEP (= refuse) with its reason. */
+  /**
+   * Active open onto the record's tuple: ACCEPT or KEEP (= refuse) with its reason.
+   * `reopen-in-use` makes a refused bound port EADDRINUSE, any other EADDRNOTAVAIL.
+   */
   mayReopen(record: RecordFacts, request: ReopenRequest, context: PolicyContext): number;
   /** bind() onto a port with this record: true allows. */
   mayBind(record: RecordFacts, request: BindRequest, context: PolicyContext): boolean;

@@ -3,11 +3,12 @@
  *
  * A record is an index. Free indexes form a chain, records of one local port a
  * doubly linked one (bind asks for them), all records another in the order of entry
- * (eviction takes its head). Expiry is one intrusive entry of a timer wheel.
+ * (eviction takes its head; a restart counts as entry). Expiry is one intrusive entry
+ * of a timer wheel.
  *
- * Memory: `bytesPerRecord` a record of capacity, 12 more once an IPv6 record exists;
- * capacity doubles up to `limit`, beyond which `add` refuses. Emptied above its first
- * size, the table gives everything back.
+ * Memory: 67 bytes a record of capacity and 16 in the wheel, 12 more once an IPv6
+ * record exists; capacity doubles up to `limit`, beyond which `add` refuses. Emptied
+ * above its first size, the table gives everything back.
  */
 import { TimerWheel } from '../time/wheel.js';
 import { formatWords } from '../wire/address.js';
@@ -26,7 +27,7 @@ const F_LOCAL_PEER = 64;
 const F_ACKED = 128;
 const F_V6 = 256;
 
-/** RTO is kept in these steps, ms. */
+/** RTO is kept in these steps, ms, rounded up, at most 262 s: the jiffies of a kernel with HZ=250. */
 const RTO_STEP = 4;
 
 /** What a connection leaves behind; also a record that was saved to come back. */
@@ -79,7 +80,7 @@ const TS_RECENT_AT = 7;
 const TS_OFFSET = 8;
 const ENTERED_AT = 9;
 const LAST_ACK_AT = 10;
-/** Order of entry; the chain of free indexes uses NEXT. */
+/** Order of entry or restart; the chain of free indexes uses NEXT. */
 const PREV = 11;
 const NEXT = 12;
 const PORT_PREV = 13;
@@ -116,9 +117,9 @@ export class TimeWaitTable {
     this.allocate(FIRST);
   }
 
-  /** Bytes of the columns (the wheel's own 8 to 16 a record come on top). */
+  /** Bytes of the columns, those of the wheel included. */
   get memoryBytes(): number {
-    return this.capacity * (4 * COLUMNS + 7) + (this.upper === null ? 0 : this.upper.byteLength);
+    return this.capacity * (4 * COLUMNS + 7 + 16) + (this.upper === null ? 0 : this.upper.byteLength);
   }
 
   cursor(): RecordCursor {
@@ -174,11 +175,7 @@ export class TimeWaitTable {
 
   private link(i: number, port: number): void {
     const c = this.ints;
-    c[PREV]![i] = this.tail;
-    c[NEXT]![i] = NONE;
-    if (this.tail !== NONE) c[NEXT]![this.tail] = i;
-    else this.head = i;
-    this.tail = i;
+    this.append(i);
     const first = this.ports.get(port) ?? NONE;
     c[PORT_PREV]![i] = NONE;
     c[PORT_NEXT]![i] = first;
@@ -186,15 +183,31 @@ export class TimeWaitTable {
     this.ports.set(port, i);
   }
 
-  remove(i: number): void {
+  /** To the end of the order of entry. */
+  private append(i: number): void {
     const c = this.ints;
-    this.wheel.cancel(i);
+    c[PREV]![i] = this.tail;
+    c[NEXT]![i] = NONE;
+    if (this.tail !== NONE) c[NEXT]![this.tail] = i;
+    else this.head = i;
+    this.tail = i;
+  }
+
+  /** Out of the order of entry. */
+  private unlink(i: number): void {
+    const c = this.ints;
     const prev = c[PREV]![i]!;
     const next = c[NEXT]![i]!;
     if (prev !== NONE) c[NEXT]![prev] = next;
     else this.head = next;
     if (next !== NONE) c[PREV]![next] = prev;
     else this.tail = prev;
+  }
+
+  remove(i: number): void {
+    const c = this.ints;
+    this.wheel.cancel(i);
+    this.unlink(i);
     const portPrev = c[PORT_PREV]![i]!;
     const portNext = c[PORT_NEXT]![i]!;
     if (portNext !== NONE) c[PORT_PREV]![portNext] = portPrev;
@@ -302,7 +315,7 @@ export class TimeWaitTable {
 
   // ---- walking ----------------------------------------------------------------
 
-  /** The record entered first; -1 when there is none. */
+  /** The record entered or restarted first; -1 when there is none. */
   oldest(): number {
     return this.head;
   }
@@ -335,6 +348,13 @@ export class TimeWaitTable {
 
   arm(i: number, expiresAt: number): void {
     this.wheel.arm(i, expiresAt);
+  }
+
+  /** A new expiry; the record is the youngest again (FreeBSD moves it to the tail of its list, too). */
+  restart(i: number, expiresAt: number): void {
+    this.wheel.arm(i, expiresAt);
+    this.unlink(i);
+    this.append(i);
   }
 
   /** A record whose time is over at `now`, -1 when there is none. The caller removes it. */
@@ -502,7 +522,7 @@ export class RecordCursor implements RecordFacts {
   // The stack's writes; hooks see a RecordFacts and have none of them.
 
   restart(expiresAt: number): void {
-    this.table.arm(this.i, expiresAt);
+    this.table.restart(this.i, expiresAt);
   }
 
   refresh(tsRecent: number, now: number): void {

@@ -22,7 +22,7 @@ export const ACK_ALWAYS = REPLY_ACK | KEEP;
 export const ACK_RESTART = REPLY_ACK | RESTART;
 export const CHALLENGE_ACK = REPLY_ACK | CHALLENGE | KEEP;
 
-/** Keeps TIME-WAIT of `lifetime` ms, reopens nothing, binds as BSD does. */
+/** Keeps TIME-WAIT of `lifetime` ms, reopens nothing, lets SO_REUSEADDR bind. */
 export abstract class BasePolicy implements Policy {
   abstract readonly name: string;
   abstract readonly title: string;
@@ -49,7 +49,7 @@ export abstract class BasePolicy implements Policy {
     return verdict(KEEP, Reason['reopen-refused']);
   }
 
-  /** BSD, illumos: SO_REUSEADDR on the new socket is enough. */
+  /** RFC 1122 leaves it open; as in illumos SO_REUSEADDR on the new socket is enough. */
   mayBind(_record: RecordFacts, request: BindRequest, _context: PolicyContext): boolean {
     return request.reuseAddress || !request.addressOverlaps;
   }

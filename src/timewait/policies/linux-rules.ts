@@ -46,6 +46,8 @@ function inWindow(seq: number, end: number, left: number, right: number): boolea
 
 export abstract class LinuxPolicy extends BasePolicy {
   override readonly orphansAsRecords = true;
+  /** With tcp_rfc1337 = 1 an exact RST restarts the timer (before 4.19 and the LTS fixes of 2018). */
+  protected readonly rstRestarts: boolean = false;
 
   /** 60 s (TCP_TIMEWAIT_LEN, a sysctl elsewhere); FIN-WAIT-2 orphans tcp_fin_timeout, at least 3.5*RTO. */
   lifetime(record: RecordFacts, context: PolicyContext, _restarted: boolean): number {
@@ -54,7 +56,9 @@ export abstract class LinuxPolicy extends BasePolicy {
   }
 
   segmentArrives(record: RecordFacts, segment: Segment, context: PolicyContext): number {
-    return record.finWait2 ? finWait2(record, segment, context) : timeWait(record, segment, context);
+    return record.finWait2
+      ? finWait2(record, segment, context)
+      : timeWait(record, segment, context, this.rstRestarts);
   }
 
   /** tcp_conn_request is handed ISN = SND.NXT + 65535 + 2; 0 means "none" there, so it becomes 1. */
@@ -106,7 +110,12 @@ function finWait2(record: RecordFacts, segment: Segment, context: PolicyContext)
   return verdict(REPLY_ACK | BECOME_TIME_WAIT | REFRESH, Reason['fw2-fin']);
 }
 
-function timeWait(record: RecordFacts, segment: Segment, context: PolicyContext): number {
+function timeWait(
+  record: RecordFacts,
+  segment: Segment,
+  context: PolicyContext,
+  rstRestarts: boolean,
+): number {
   const { flags, seq, end } = segment;
   const { rcvNxt } = record;
   const rst = (flags & RST) !== 0;
@@ -114,7 +123,7 @@ function timeWait(record: RecordFacts, segment: Segment, context: PolicyContext)
   if (!paws && seq === rcvNxt && (seq === end || rst)) {
     if (rst) {
       if (context.knob('net.ipv4.tcp_rfc1337') === 0) return verdict(DELETE, Reason['tw-rst-kill']);
-      return verdict(KEEP | REFRESH, Reason['tw-rst-ignored']);
+      return verdict((rstRestarts ? RESTART : KEEP) | REFRESH, Reason['tw-rst-ignored']);
     }
     return verdict(RESTART | REFRESH, Reason['tw-ack-restart']);
   }

@@ -16,6 +16,7 @@ class Recycle extends LinuxPolicy {
   readonly title =
     'Linux up to 4.11 with tcp_tw_recycle=1: 3.5*RTO, then a timestamp memory per host for 60 s';
   readonly source = 'Linux 3.13, 4.9 net/ipv4/tcp_minisocks.c, tcp_metrics.c; removed by 4396e46187ca';
+  protected override readonly rstRestarts = true;
   override readonly knobs = { 'net.ipv4.tcp_tw_recycle': 1, 'net.ipv4.tcp_tw_reuse': 0 };
 
   /** tcp_time_wait: 3.5*RTO when the host could be remembered; any restart puts the full time back. */
@@ -43,9 +44,10 @@ class Recycle extends LinuxPolicy {
       : verdict(KEEP, Reason.plain);
   }
 
-  /** Up to 6.13 whole seconds since the last timestamped segment. */
+  /** Up to 6.13 the clock must have begun two new seconds since the last timestamped segment: 1 to 2 s. */
   protected override oldEnough(record: RecordFacts, context: PolicyContext): boolean {
-    return Math.floor(((context.now - record.tsRecentAt) >>> 0) / 1000) > 1;
+    const age = (context.now - record.tsRecentAt) >>> 0;
+    return Math.floor((((record.tsRecentAt >>> 0) % 1000) + age) / 1000) > 1;
   }
 }
 
