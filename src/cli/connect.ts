@@ -1,81 +1,93 @@
-/** `timewait connect HOST PORT`: as nc does. Through the stack behind --control, or a stack of its own on a new TUN device. */
+/**
+ * `timewait connect HOST PORT`: as nc does. Through the stack behind --control, or a
+ * stack of its own on a new TUN device of this network namespace.
+ */
 import { once } from 'node:events';
-import { connect as connectUnix } from 'node:net';
-import { RunError } from './fail.js';
+import type { Socket as UnixSocket } from 'node:net';
+import type { Network } from '../net/network.js';
+import type { Socket } from '../net/socket.js';
+import { ask, converse, type Outcome } from './control.js';
+import { RunError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
 import { STACK_SIDE } from './run.js';
-import { openDevice, type DeviceFlags } from './serve.js';
+import { failureOf, openDevice, type DeviceFlags } from './serve.js';
 import { setUp } from './setup.js';
 
 export interface ConnectFlags extends StackFlags, DeviceFlags {
   control?: string;
 }
 
-/** A stream of bytes both ways with an end of its own each way. */
-type Pipe = NodeJS.ReadWriteStream & { bytesRead: number; bytesWritten: number };
-
 export async function connect(host: string, port: number, flags: ConnectFlags): Promise<number> {
-  if (flags.control !== undefined) return throughControl(flags.control, host, port, flags.json === true);
+  const outcome =
+    flags.control === undefined
+      ? await onOwnStack(host, port, flags)
+      : await throughControl(flags.control, host, port);
+  if (outcome.failure !== null) throw new RunError(outcome.failure);
+  if (flags.json === true) {
+    const { bytesRead, bytesWritten } = outcome;
+    // Standard output is the peer's.
+    process.stderr.write(`${JSON.stringify({ host, port, bytesRead, bytesWritten })}\n`);
+  }
+  return 0;
+}
+
+async function onOwnStack(host: string, port: number, flags: ConnectFlags): Promise<Outcome> {
   const link = openDevice(flags);
   const { network, close } = setUp(link, flags.address ?? STACK_SIDE, flags);
-  const socket = network.connect({ host, port, allowHalfOpen: true });
   try {
-    await once(socket, 'connect');
-    await join(socket as unknown as Pipe);
-    report(socket as unknown as Pipe, flags.json === true);
-    return 0;
-  } catch (error) {
-    throw new RunError((error as Error).message);
+    return await Promise.race([failureOf(network), own(network, host, port)]);
   } finally {
     close();
   }
 }
 
-async function throughControl(path: string, host: string, port: number, json: boolean): Promise<number> {
-  const socket = connectUnix({ path, allowHalfOpen: true });
-  const first = await new Promise<Buffer>((resolve, reject) => {
-    socket.once('error', () =>
-      reject(
-        new RunError(`no stack answers at ${path}: start one with \`timewait serve --control ${path}\``),
-      ),
-    );
-    socket.once('connect', () => socket.write(`${JSON.stringify({ command: 'connect', host, port })}\n`));
-    let text = Buffer.alloc(0);
-    const gather = (bytes: Buffer): void => {
-      text = Buffer.concat([text, bytes]);
-      const end = text.indexOf(10);
-      if (end < 0) return;
-      socket.off('data', gather);
-      socket.pause();
-      if (text.length > end + 1) socket.unshift(text.subarray(end + 1));
-      resolve(text.subarray(0, end));
-    };
-    socket.on('data', gather);
-    socket.once('end', () => reject(new RunError('the stack ended the conversation')));
-  });
-  const answer = JSON.parse(first.toString()) as { ok: boolean; error?: string };
-  if (!answer.ok) throw new RunError(answer.error ?? 'refused');
-  await join(socket as unknown as Pipe);
-  report(socket as unknown as Pipe, json);
-  return 0;
+async function own(network: Network, host: string, port: number): Promise<Outcome> {
+  const socket = network.connect({ host, port, allowHalfOpen: true });
+  let failure: string | null = null;
+  try {
+    await once(socket, 'connect');
+    await join(socket);
+    await delivered(network);
+  } catch (error) {
+    failure = lineOf(error);
+  }
+  const { bytesRead, bytesWritten } = socket;
+  return { failure, bytesRead, bytesWritten };
+}
+
+/** The device goes with us: what was sent must have arrived, our FIN included. */
+async function delivered(network: Network): Promise<void> {
+  const unsettled = (): boolean => {
+    const counts = network.stack.stateCounts();
+    return ['FIN-WAIT-1', 'CLOSING', 'LAST-ACK'].some((state) => (counts[state] ?? 0) > 0);
+  };
+  network.driver.hold();
+  while (unsettled()) await new Promise((resolve) => setTimeout(resolve, 5));
+  network.driver.release();
+}
+
+async function throughControl(path: string, host: string, port: number): Promise<Outcome> {
+  const { socket, answer } = await converse<{ id: number }>(path, { command: 'connect', host, port });
+  // A connection that breaks breaks the socket as well; the stack knows why.
+  await join(socket).catch(() => undefined);
+  return (await ask<{ outcome: Outcome }>(path, { command: 'outcome', id: answer.id })).outcome;
 }
 
 /** stdin to the peer with half-close at its end, the peer to stdout; done when both directions ended. */
-async function join(socket: Pipe): Promise<void> {
-  process.stdin.pipe(socket);
-  socket.pipe(process.stdout, { end: false });
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject);
-    socket.once('close', () => resolve());
-    // The peer is done: what it closed needs no more of our input, unless that is still coming from a file.
-    socket.once('end', () => {
-      if (process.stdin.isTTY) process.stdin.destroy();
+async function join(socket: Socket | UnixSocket): Promise<void> {
+  const { stdin, stdout } = process;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject);
+      socket.once('close', () => resolve());
+      // Somebody at a terminal need not type an end of file to a peer that has gone.
+      if (stdin.isTTY) socket.once('end', () => socket.end());
+      stdin.once('error', () => socket.end());
+      stdin.pipe(socket);
+      socket.pipe(stdout, { end: false });
     });
-  });
-  process.stdin.destroy();
-}
-
-function report(socket: Pipe, json: boolean): void {
-  if (json)
-    process.stderr.write(`${JSON.stringify({ bytesIn: socket.bytesRead, bytesOut: socket.bytesWritten })}\n`);
+  } finally {
+    stdin.unpipe(socket);
+    stdin.destroy();
+  }
 }

@@ -1,35 +1,63 @@
 /**
  * The control socket of a running stack: a Unix socket, one JSON object a line each
  * way. A request is `{command, ...}`, the answer `{ok: true, ...}` or `{ok: false, error}`.
- * After a good `connect` the socket carries that connection's bytes.
+ * After a good `connect` the socket carries that connection's bytes, with an end of
+ * its own each way; how it went is asked with `outcome` on a new conversation.
  */
-import { existsSync, unlinkSync } from 'node:fs';
+import { lstatSync, unlinkSync, type Stats } from 'node:fs';
 import { connect as connectUnix, createServer, type Server, type Socket } from 'node:net';
 import { counterNames } from '../mib.js';
 import type { Network } from '../net/network.js';
+import type { StackApi } from '../stack/api.js';
 import { knobs } from '../stack/catalogue.js';
 import { RunError, lineOf } from './fail.js';
 
 /** Longest request line, bytes. */
 const LONGEST = 65_536;
+/** Most rows of one `ss`: TIME-WAIT tables are large. */
+const ROWS = 1_000_000;
+/** Ends of relayed connections that are kept until asked for; the oldest go first. */
+const OUTCOMES = 1024;
 
 export type Request =
   | { readonly command: 'status' }
-  | { readonly command: 'ss'; readonly limit?: number }
+  /** `records`: TIME-WAIT as well. */
+  | { readonly command: 'ss'; readonly records: boolean }
+  | { readonly command: 'counts' }
   | { readonly command: 'nstat'; readonly absolute?: boolean; readonly keep?: boolean }
   | { readonly command: 'set'; readonly name: string; readonly value: number }
   | { readonly command: 'policy'; readonly name: string }
-  | { readonly command: 'connect'; readonly host: string; readonly port: number };
+  | { readonly command: 'connect'; readonly host: string; readonly port: number }
+  | { readonly command: 'outcome'; readonly id: number };
 
-/** Opens the socket; a live one is not replaced, a stale one is. */
+/** How a relayed connection went. */
+export interface Outcome {
+  /** null: both directions ended well. */
+  readonly failure: string | null;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+}
+
+/** What the conversations of one control socket share. */
+interface Session {
+  readonly network: Network;
+  /** Counters as `nstat` showed them last: its next call without -a shows the difference. */
+  readonly shown: Float64Array;
+  /** By number of the connection; a promise while it is open. */
+  readonly outcomes: Map<number, Promise<Outcome>>;
+  relays: number;
+}
+
+/** Opens the socket, for its owner only. A live one is not replaced, a stale one is; anything else is left alone. */
 export async function serveControl(network: Network, path: string): Promise<Server> {
-  if (existsSync(path)) {
-    if (await alive(path)) throw new RunError(`--control ${path}: another stack answers there`);
-    unlinkSync(path);
-  }
-  // What `nstat` showed last: the next call without -a shows the difference.
-  const shown = new Float64Array(counterNames.length);
-  const server = createServer({ allowHalfOpen: true }, (socket) => serveClient(network, socket, shown));
+  await removeStale(path);
+  const session: Session = {
+    network,
+    shown: new Float64Array(counterNames.length),
+    outcomes: new Map(),
+    relays: 0,
+  };
+  const server = createServer({ allowHalfOpen: true }, (socket) => serveClient(session, socket));
   const mask = process.umask(0o177);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -44,49 +72,75 @@ export async function serveControl(network: Network, path: string): Promise<Serv
   return server;
 }
 
-function alive(path: string): Promise<boolean> {
+async function removeStale(path: string): Promise<void> {
+  let found: Stats | undefined;
+  try {
+    found = lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw new RunError(`--control ${path}: ${lineOf(error)}`);
+  }
+  if (found === undefined) return;
+  if (!found.isSocket()) throw new RunError(`--control ${path}: there is something else than a socket`);
+  const code = await probe(path);
+  if (code === null) throw new RunError(`--control ${path}: another stack answers there`);
+  if (code !== 'ECONNREFUSED') throw new RunError(`--control ${path}: ${code}`);
+  unlinkSync(path);
+}
+
+/** null when somebody listens there, else the error's code. */
+function probe(path: string): Promise<string | null> {
   return new Promise((resolve) => {
-    const probe = connectUnix(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
+    const socket = connectUnix(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(null);
     });
-    probe.once('error', () => resolve(false));
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
   });
 }
 
-function serveClient(network: Network, socket: Socket, shown: Float64Array): void {
+function serveClient(session: Session, socket: Socket): void {
   let gathered = Buffer.alloc(0);
   const answer = (value: object): void => void socket.write(`${JSON.stringify(value)}\n`);
   socket.on('error', () => undefined);
-  socket.on('end', () => socket.end());
+  const onEnd = (): void => void socket.end();
   const onData = (bytes: Buffer): void => {
     gathered = Buffer.concat([gathered, bytes]);
     for (let end = gathered.indexOf(10); end >= 0; end = gathered.indexOf(10)) {
       const line = gathered.subarray(0, end).toString();
       gathered = gathered.subarray(end + 1);
-      let request: Request;
-      try {
-        request = JSON.parse(line) as Request;
-      } catch {
-        answer({ ok: false, error: 'not a line of JSON' });
-        continue;
-      }
-      if (request.command === 'connect') {
+      const request = parseRequest(line);
+      if (request === null) answer({ ok: false, error: 'not a JSON object on one line' });
+      else if (request.command === 'connect') {
+        // From here on these are the connection's bytes, which wait for it to open.
         socket.off('data', onData);
-        socket.removeAllListeners('end');
-        relay(network, socket, request, gathered);
+        socket.off('end', onEnd);
+        socket.pause();
+        if (gathered.length > 0) socket.unshift(gathered);
+        relay(session, socket, request);
         return;
-      }
-      answer(handle(network, request, shown));
+      } else
+        void handle(session, request).then(answer, (error) => answer({ ok: false, error: lineOf(error) }));
     }
     if (gathered.length > LONGEST) socket.destroy();
   };
   socket.on('data', onData);
+  socket.on('end', onEnd);
 }
 
-function handle(network: Network, request: Request, shown: Float64Array): object {
-  const { stack } = network;
+function parseRequest(line: string): Request | null {
+  try {
+    const value = JSON.parse(line) as unknown;
+    return typeof value === 'object' && value !== null ? (value as Request) : null;
+  } catch {
+    return null;
+  }
+}
+
+async function handle(session: Session, request: Exclude<Request, { command: 'connect' }>): Promise<object> {
+  const { stack } = session.network;
+  // Timers that are due count as fired.
+  session.network.driver.sync();
   switch (request.command) {
     case 'status':
       return {
@@ -94,79 +148,135 @@ function handle(network: Network, request: Request, shown: Float64Array): object
         policy: stack.policyName,
         knobs: Object.fromEntries(knobs.map(({ name }) => [name, stack.knob(name)])),
       };
-    case 'ss':
-      return {
-        ok: true,
-        sockets: stack.sockets(request.limit ?? 100_000),
-        counts: stack.stateCounts(),
-        orphans: stack.orphans,
-      };
+    case 'ss': {
+      const sockets = stack.sockets(request.records ? ROWS : live(stack));
+      return { ok: true, sockets, omitted: request.records ? Math.max(0, total(stack) - ROWS) : 0 };
+    }
+    case 'counts':
+      return { ok: true, counts: stack.stateCounts(), orphans: stack.orphans, live: families(stack) };
     case 'nstat': {
       const { values } = stack.counters;
       const counters = Object.fromEntries(
-        counterNames.map((name, i) => [name, values[i]! - (request.absolute === true ? 0 : shown[i]!)]),
+        counterNames.map((name, i) => [
+          name,
+          values[i]! - (request.absolute === true ? 0 : session.shown[i]!),
+        ]),
       );
-      if (request.keep !== true) shown.set(values);
+      if (request.keep !== true) session.shown.set(values);
       return { ok: true, counters };
     }
-    case 'set': {
-      const message = stack.setKnob(request.name, request.value);
-      return message === null ? { ok: true } : { ok: false, error: message };
-    }
-    case 'policy': {
-      const message = stack.setPolicy(request.name);
-      return message === null ? { ok: true } : { ok: false, error: message };
+    case 'set':
+      return verdict(stack.setKnob(String(request.name), Number(request.value)));
+    case 'policy':
+      return verdict(stack.setPolicy(String(request.name)));
+    case 'outcome': {
+      const outcome = session.outcomes.get(request.id);
+      if (outcome === undefined) return { ok: false, error: `no connection ${request.id}` };
+      session.outcomes.delete(request.id);
+      return { ok: true, outcome: await outcome };
     }
     default:
-      return { ok: false, error: `unknown command '${String((request as { command: unknown }).command)}'` };
+      return { ok: false, error: `unknown command '${String((request as { command?: unknown }).command)}'` };
   }
 }
 
+function verdict(message: string | null): object {
+  return message === null ? { ok: true } : { ok: false, error: message };
+}
+
+function total(stack: StackApi): number {
+  return Object.values(stack.stateCounts()).reduce((sum, count) => sum + count, 0);
+}
+
+/** Rows up to and with the last that is not in TIME-WAIT: records come last. */
+function live(stack: StackApi): number {
+  return total(stack) - (stack.stateCounts()['TIME-WAIT'] ?? 0);
+}
+
+/** Listeners and connections by family. A record that waits for a FIN is neither. */
+function families(stack: StackApi): { v4: number; v6: number } {
+  const rows = stack.sockets(live(stack)).filter((row) => row.timer !== 'timewait');
+  const v4 = rows.filter((row) => row.local.family === 4).length;
+  return { v4, v6: rows.length - v4 };
+}
+
 /** Joins the control socket to a new connection of the stack. */
-function relay(
-  network: Network,
-  socket: Socket,
-  request: { host: string; port: number },
-  early: Buffer,
-): void {
-  const peer = network.connect({ host: request.host, port: request.port, allowHalfOpen: true });
-  peer.once('error', (error: Error) => {
-    if (!peer.readableDidRead && peer.bytesRead === 0)
-      socket.end(`${JSON.stringify({ ok: false, error: error.message })}\n`);
-    else socket.destroy();
+function relay(session: Session, socket: Socket, request: { host: string; port: number }): void {
+  const refuse = (error: unknown): void =>
+    void socket.end(`${JSON.stringify({ ok: false, error: lineOf(error) })}\n`);
+  let peer;
+  try {
+    peer = session.network.connect({ host: request.host, port: request.port, allowHalfOpen: true });
+  } catch (error) {
+    refuse(error);
+    return;
+  }
+  const connection = peer;
+  connection.once('error', refuse);
+  // Whoever was here has gone: what came from there still goes out, as from a program that ends.
+  socket.once('close', () => connection.destroySoon());
+  connection.once('connect', () => {
+    connection.off('error', refuse);
+    const id = ++session.relays;
+    session.outcomes.set(id, outcomeOf(connection));
+    for (const old of session.outcomes.keys()) if (old <= id - OUTCOMES) session.outcomes.delete(old);
+    // The other side asks for the `outcome` and learns why.
+    connection.once('error', () => socket.destroy());
+    socket.write(`${JSON.stringify({ ok: true, id })}\n`);
+    socket.pipe(connection);
+    connection.pipe(socket);
   });
-  peer.once('connect', () => {
-    socket.write(`${JSON.stringify({ ok: true })}\n`);
-    if (early.length > 0) peer.write(early);
-    socket.pipe(peer);
-    peer.pipe(socket);
+}
+
+function outcomeOf(connection: ReturnType<Network['connect']>): Promise<Outcome> {
+  return new Promise((resolve) => {
+    let failure: string | null = null;
+    connection.once('error', (error: Error) => (failure = error.message));
+    connection.once('close', () => {
+      const { bytesRead, bytesWritten } = connection;
+      resolve({ failure, bytesRead, bytesWritten });
+    });
   });
-  socket.once('close', () => peer.destroy());
 }
 
 /** Sends one request to the stack at `path`; its answer, or a RunError with one line. */
 export async function ask<T extends object>(path: string, request: Request): Promise<T> {
-  const socket = connectUnix(path);
+  const { socket, answer } = await converse<T>(path, request);
+  socket.destroy();
+  return answer;
+}
+
+/** As `ask`; the socket stays open and paused, positioned behind the answer. */
+export async function converse<T extends object>(
+  path: string,
+  request: Request,
+): Promise<{ socket: Socket; answer: T }> {
+  const socket = connectUnix({ path, allowHalfOpen: true });
   const line = await new Promise<string>((resolve, reject) => {
-    let text = '';
-    socket.setEncoding('utf8');
-    socket.once('error', (error: NodeJS.ErrnoException) => reject(new RunError(explain(path, error))));
-    socket.on('data', (part: string) => {
-      text += part;
-      if (text.includes('\n')) resolve(text.slice(0, text.indexOf('\n')));
-    });
-    socket.once('end', () => reject(new RunError(`--control ${path}: the stack ended the conversation`)));
+    const parts: Buffer[] = [];
+    const fail = (error: NodeJS.ErrnoException): void => reject(new RunError(explain(path, error)));
+    const ended = (): void => reject(new RunError(`--control ${path}: the stack ended the conversation`));
+    const onData = (part: Buffer): void => {
+      const end = part.indexOf(10);
+      parts.push(end < 0 ? part : part.subarray(0, end));
+      if (end < 0) return;
+      socket.off('data', onData).off('error', fail).off('end', ended);
+      socket.pause();
+      if (end + 1 < part.length) socket.unshift(part.subarray(end + 1));
+      resolve(Buffer.concat(parts).toString());
+    };
+    socket.on('data', onData).once('error', fail).once('end', ended);
     socket.write(`${JSON.stringify(request)}\n`);
   });
-  socket.destroy();
   const answer = JSON.parse(line) as { ok: boolean; error?: string };
-  if (!answer.ok) throw new RunError(answer.error ?? 'refused');
-  return answer as unknown as T;
+  if (answer.ok) return { socket, answer: answer as unknown as T };
+  socket.destroy();
+  throw new RunError(answer.error ?? 'refused');
 }
 
 function explain(path: string, error: NodeJS.ErrnoException): string {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') {
     return `no stack answers at ${path}: start one with \`timewait serve --control ${path}\``;
   }
-  return `--control ${path}: ${error.message}`;
+  return `--control ${path}: ${lineOf(error)}`;
 }

@@ -1,7 +1,13 @@
 /** `timewait ss` and `timewait nstat`: a running stack, seen through its control socket. */
 import type { SocketRow } from '../stack/api.js';
 import { formatCounters, selectCounters } from '../view/nstat.js';
-import { formatSocketSummary, formatSockets, selectSockets, type SsOptions } from '../view/ss.js';
+import {
+  formatSocketSummary,
+  formatSockets,
+  selectSockets,
+  type SocketCounts,
+  type SsOptions,
+} from '../view/ss.js';
 import { ask } from './control.js';
 
 export interface SsFlags {
@@ -18,22 +24,33 @@ export interface SsFlags {
 }
 
 export async function ss(flags: SsFlags): Promise<number> {
-  type Answer = { sockets: SocketRow[]; counts: Record<string, number>; orphans: number };
-  const { sockets, counts, orphans } = await ask<Answer>(flags.control, { command: 'ss' });
-  const family: 4 | 6 | undefined = flags.ipv4 === true ? 4 : flags.ipv6 === true ? 6 : undefined;
-  const options: SsOptions = {
+  if (flags.summary === true) {
+    const { counts, orphans, live } = await ask<SocketCounts>(flags.control, { command: 'counts' });
+    const summary = { counts, orphans, live };
+    print(flags.json === true ? JSON.stringify(summary) : formatSocketSummary(summary));
+    return 0;
+  }
+  const options = optionsOf(flags);
+  const { sockets, omitted } = await ask<{ sockets: SocketRow[]; omitted: number }>(flags.control, {
+    command: 'ss',
+    records: options.all === true,
+  });
+  const rows = selectSockets(sockets, options);
+  print(flags.json === true ? JSON.stringify({ sockets: rows, omitted }) : formatSockets(rows, options));
+  if (omitted > 0) process.stderr.write(`timewait: ${omitted} TIME-WAIT records more\n`);
+  return 0;
+}
+
+function optionsOf(flags: SsFlags): SsOptions {
+  // Both at once are neither.
+  const one = flags.ipv4 !== flags.ipv6;
+  return {
     all: flags.all === true,
     listening: flags.listening === true,
     timers: flags.options === true,
-    ...(family === undefined ? {} : { family }),
+    ...(one ? { family: flags.ipv4 === true ? 4 : 6 } : {}),
+    ...(process.stdout.isTTY ? { width: process.stdout.columns } : {}),
   };
-  if (flags.summary === true) {
-    print(flags.json === true ? JSON.stringify({ counts, orphans }) : formatSocketSummary(counts, orphans));
-    return 0;
-  }
-  const rows = selectSockets(sockets, options);
-  print(flags.json === true ? JSON.stringify({ sockets: rows }) : formatSockets(rows, options));
-  return 0;
 }
 
 export interface NstatFlags {

@@ -2,6 +2,7 @@
 import { knobs, policies } from '../stack/catalogue.js';
 import { formatTable } from '../view/table.js';
 import { ask } from './control.js';
+import { UsageError } from './fail.js';
 
 export interface ListFlags {
   json?: boolean;
@@ -11,6 +12,9 @@ export interface ListFlags {
 }
 
 export async function listPolicies(flags: ListFlags): Promise<number> {
+  if (flags.use !== undefined && flags.control === undefined) {
+    throw new UsageError('--use changes a running stack: say which with --control <socket>');
+  }
   let present: string | null = null;
   if (flags.control !== undefined) {
     if (flags.use !== undefined) await ask(flags.control, { command: 'policy', name: flags.use });
@@ -28,12 +32,15 @@ export async function listPolicies(flags: ListFlags): Promise<number> {
         .join(' '),
     ]);
     print(formatTable(columns, rows));
-    if (present !== null) print(`* rules now`);
+    if (present !== null) print('* rules now');
   }
   return 0;
 }
 
 export async function listKnobs(flags: ListFlags): Promise<number> {
+  if ((flags.set ?? []).length > 0 && flags.control === undefined) {
+    throw new UsageError('--set changes a running stack: say which with --control <socket>');
+  }
   let values: Record<string, number> | null = null;
   if (flags.control !== undefined) {
     for (const { name, value } of flags.set ?? []) await ask(flags.control, { command: 'set', name, value });

@@ -1,12 +1,13 @@
 /** `timewait serve`: the services on a TUN device of the present network namespace, until interrupted. */
-import { lineOf, RunError } from './fail.js';
-import type { StackFlags } from './options.js';
+import { bringUp, which } from '../lab/namespace.js';
+import { TunLink, tunAvailable } from '../link/tun.js';
+import type { Network } from '../net/network.js';
 import { serveControl } from './control.js';
+import { RunError, UsageError, lineOf } from './fail.js';
+import type { StackFlags } from './options.js';
 import { KERNEL_SIDE, STACK_SIDE, summarize } from './run.js';
 import { startServices } from './services.js';
 import { setUp } from './setup.js';
-import { TunLink } from '../link/tun.js';
-import { bringUp, which } from '../lab/namespace.js';
 
 export interface DeviceFlags {
   device: string;
@@ -20,19 +21,16 @@ export interface ServeFlags extends StackFlags, DeviceFlags {
 
 /** A TUN device that is up, with the kernel's side addressed. */
 export function openDevice(flags: DeviceFlags): TunLink {
-  if (which('ip') === null) throw new RunError('ip(8) is not installed: apt-get install iproute2');
+  if (which('ip') === null) {
+    throw new RunError('ip(8) is not installed: apt-get install iproute2 (dnf install iproute)');
+  }
+  const tun = tunAvailable();
+  if (!tun.ok) throw new RunError(`${tun.reason}: ${tun.cure}`);
   let link: TunLink;
   try {
     link = TunLink.open({ name: flags.device });
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const cure =
-      code === 'EPERM'
-        ? 'making a device needs root (CAP_NET_ADMIN); `timewait run` needs neither'
-        : code === 'EBUSY'
-          ? 'another process has it, choose another with --device'
-          : 'see `timewait run --help`';
-    throw new RunError(`--device ${flags.device}: ${lineOf(error)}: ${cure}`);
+    throw explain(flags.device, error as NodeJS.ErrnoException);
   }
   try {
     bringUp(link.name, flags.kernelAddress ?? KERNEL_SIDE);
@@ -43,21 +41,58 @@ export function openDevice(flags: DeviceFlags): TunLink {
   return link;
 }
 
+function explain(device: string, error: NodeJS.ErrnoException): Error {
+  const argument = `--device ${device}`;
+  if (error instanceof RangeError || error instanceof TypeError) {
+    return new UsageError(`${argument}: ${lineOf(error)}`);
+  }
+  switch (error.code) {
+    case 'EPERM':
+      return new RunError(
+        `${argument}: a device in this network namespace needs root (CAP_NET_ADMIN): use sudo, or \`timewait run\`, which needs neither`,
+      );
+    case 'EBUSY':
+      return new RunError(`${argument}: another process has it: choose another name`);
+    case 'EINVAL':
+      return new UsageError(
+        `${argument}: not the name of a TUN device: up to 15 bytes, no '/', not that of another device`,
+      );
+    default:
+      return new RunError(`${argument}: ${lineOf(error)}`);
+  }
+}
+
+/** Rejects when the link fails for good: somebody deleted the device. */
+export function failureOf(network: Network): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    network.once('error', (error: Error) => reject(new RunError(`the device failed: ${lineOf(error)}`)));
+  });
+}
+
+function interrupted(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', resolve);
+    process.once('SIGTERM', resolve);
+  });
+}
+
 export async function serve(flags: ServeFlags): Promise<number> {
   const link = openDevice(flags);
   const { network, close } = setUp(link, flags.address ?? STACK_SIDE, flags);
+  const failed = failureOf(network);
   network.driver.hold();
   try {
     const services = await startServices(network, flags);
     const control = flags.control === undefined ? null : await serveControl(network, flags.control);
     const started = process.hrtime.bigint();
+    const stopped = interrupted();
     const addresses = (flags.address ?? STACK_SIDE).join(', ');
     process.stderr.write(`timewait: ${addresses} on ${link.name}, policy ${network.stack.policyName}\n`);
-    await new Promise<void>((resolve) => {
-      process.once('SIGINT', resolve);
-      process.once('SIGTERM', resolve);
-    });
-    control?.close();
+    try {
+      await Promise.race([stopped, failed]);
+    } finally {
+      control?.close();
+    }
     const seconds = Number(process.hrtime.bigint() - started) / 1e9;
     process.stdout.write(`${summarize(network, services, ['timewait', 'serve'], 0, seconds, flags).text}\n`);
   } finally {
