@@ -13,11 +13,19 @@ export class Address {
   }
 }
 
-/** null when the text is no address. An IPv4-mapped IPv6 address is the IPv4 address. */
+/**
+ * null when the text is no address. An IPv4-mapped IPv6 address is the IPv4 address.
+ * Zones ('fe80::1%eth0') are refused: words have no place for them.
+ */
 export function parseAddress(text: string): Address | null {
-  if (!ipaddr.isValid(text) || (!text.includes(':') && !ipaddr.IPv4.isValidFourPartDecimal(text)))
-    return null;
-  const parsed = ipaddr.process(text);
+  if (text.includes('%')) return null;
+  // Four decimal parts without leading zeros, alone or at the end: '010.1' is octal to some and decimal to others.
+  const dotted = text.slice(text.lastIndexOf(':') + 1);
+  if ((dotted === text || dotted.includes('.')) && !ipaddr.IPv4.isValidFourPartDecimal(dotted)) return null;
+  // ipaddr.js takes the deprecated '::1.2.3.4' (RFC 4291 2.5.5.1) for a mapped address; written out it does not.
+  const written = /^::[^:]*\./.test(text) ? `0:0:0:0:0:0:${dotted}` : text;
+  if (!ipaddr.isValid(written)) return null;
+  const parsed = ipaddr.process(written);
   const bytes = parsed.toByteArray();
   if (parsed.kind() === 'ipv4') return new Address(Int32Array.of(0, 0, 0xffff, wordAt(bytes, 0)), 4);
   return new Address(

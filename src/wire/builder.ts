@@ -40,7 +40,7 @@ export class SegmentBuilder {
   hasTimestamp = false;
   tsVal = 0;
   tsEcr = 0;
-  /** As in Segment; how many fit beside the timestamps is decided by the caller (3 with, 4 without). */
+  /** As in Segment; how many fit is the caller's to know: 4 alone, 3 beside the timestamps (40 bytes of options in all). */
   sackCount = 0;
   readonly sack = new Int32Array(8);
 
@@ -62,9 +62,14 @@ export class SegmentBuilder {
     return (this.version === 4 ? 40 : 60) + this.optionLength();
   }
 
+  /** MUST-65: the MSS option goes out on a SYN only. */
+  private carriesMss(): boolean {
+    return this.mss >= 0 && (this.flags & SYN) !== 0;
+  }
+
   private optionLength(): number {
     let n = this.hasTimestamp ? 12 : 0;
-    if (this.mss >= 0) n += 4;
+    if (this.carriesMss()) n += 4;
     if (this.sackPermitted) n += this.hasTimestamp ? 0 : 4;
     if (this.windowScale >= 0) n += 4;
     if (this.sackCount > 0) n += 4 + 8 * this.sackCount;
@@ -131,8 +136,7 @@ export class SegmentBuilder {
   /** The customary layout: mss, sackOK beside TS, nop before wscale; nop nop TS, nop nop sack. */
   private writeOptions(b: Uint8Array, start: number): void {
     let at = start;
-    // MUST-65
-    if (this.mss >= 0 && (this.flags & SYN) !== 0) {
+    if (this.carriesMss()) {
       b[at] = 2;
       b[at + 1] = 4;
       b[at + 2] = this.mss >> 8;

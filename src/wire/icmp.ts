@@ -39,9 +39,7 @@ export class IcmpMessage {
     const b = ip.bytes;
     const at = ip.payloadOffset;
     this.family = ip.version === 4 ? 4 : 6;
-    this.kind = OTHER;
-    this.quotedOk = false;
-    this.mtu = 0;
+    this.clear();
     if (ip.payloadLength < 8) return LOAD_TRUNCATED;
     const pseudo =
       ip.version === 4
@@ -68,20 +66,37 @@ export class IcmpMessage {
     return LOAD_OK;
   }
 
+  private clear(): void {
+    this.type = 0;
+    this.code = 0;
+    this.kind = OTHER;
+    this.mtu = 0;
+    this.quotedOk = false;
+    this.quotedProtocol = 0;
+    this.src0 = this.src1 = this.src2 = this.src3 = 0;
+    this.dst0 = this.dst1 = this.dst2 = this.dst3 = 0;
+    this.srcPort = 0;
+    this.dstPort = 0;
+    this.seq = 0;
+  }
+
   /** The quoted header may be cut anywhere behind its first 8 transport bytes, so lengths in it prove nothing. */
   private loadQuoted(b: Uint8Array, at: number, length: number): void {
     if (length < 1) return;
     const version = b[at]! >> 4;
+    if (version !== this.family) return;
     let header = 40;
     if (version === 4) {
       header = (b[at]! & 15) * 4;
       if (header < 20 || length < header + 8) return;
+      // A fragment from the middle of a datagram has no ports.
+      if ((half(b, at + 6) & 0x1fff) !== 0) return;
       this.quotedProtocol = b[at + 9]!;
       this.src0 = this.src1 = this.dst0 = this.dst1 = 0;
       this.src2 = this.dst2 = 0xffff;
       this.src3 = word(b, at + 12);
       this.dst3 = word(b, at + 16);
-    } else if (version === 6) {
+    } else {
       if (length < header + 8) return;
       this.quotedProtocol = b[at + 6]!;
       this.src0 = word(b, at + 8);
@@ -92,8 +107,7 @@ export class IcmpMessage {
       this.dst1 = word(b, at + 28);
       this.dst2 = word(b, at + 32);
       this.dst3 = word(b, at + 36);
-    } else return;
-    if (version !== this.family) return;
+    }
     this.srcPort = half(b, at + header);
     this.dstPort = half(b, at + header + 2);
     this.seq = word(b, at + header + 4);
@@ -133,11 +147,18 @@ function kindV6(type: number): number {
   return OTHER;
 }
 
-/** SHLD-26: IPv4 destination unreachable codes 2..4, ICMPv6 codes 1 and 4; all others are soft (MUST-56). */
+/** SHLD-26, R5927-5: IPv4 destination unreachable codes 2 and 3 (4 is PACKET_TOO_BIG), ICMPv6 codes 1 and 4. */
 export function isHardError(message: IcmpMessage): boolean {
   if (message.kind !== UNREACHABLE) return false;
   const { code } = message;
-  return message.family === 4 ? code >= 2 && code <= 4 : code === 1 || code === 4;
+  return message.family === 4 ? code === 2 || code === 3 : code === 1 || code === 4;
+}
+
+/** MUST-56: every other report that a packet did not arrive; it never aborts. */
+export function isSoftError(message: IcmpMessage): boolean {
+  const { kind } = message;
+  const reported = kind === UNREACHABLE || kind === TIME_EXCEEDED || kind === PARAMETER_PROBLEM;
+  return reported && !isHardError(message);
 }
 
 /** The echo reply to the request in `ip`, written at `offset`; its packet length. */

@@ -3,7 +3,7 @@
  * Addresses are four int32 words, IPv4 held IPv4-mapped (see segment.ts).
  */
 import { fold, sum } from './checksum.js';
-import { LOAD_BAD_CHECKSUM, LOAD_BAD_LENGTH, LOAD_OK, LOAD_TRUNCATED } from './codes.js';
+import { LOAD_BAD_CHECKSUM, LOAD_BAD_LENGTH, LOAD_BAD_VERSION, LOAD_OK, LOAD_TRUNCATED } from './codes.js';
 
 /** IPv6 extension headers walked at most. */
 const MOST_EXTENSIONS = 8;
@@ -43,17 +43,26 @@ export class IpHeader {
   dst2 = 0;
   dst3 = 0;
 
-  /** Reads the packet of `length` bytes at `offset`; a LOAD_ code. Bytes behind the header's own length are ignored. */
+  /**
+   * Reads the packet of `length` bytes at `offset`; a LOAD_ code. Bytes behind the header's
+   * own length are ignored. Whatever the bytes are, it reads nothing outside the packet and
+   * never throws. After a code other than LOAD_OK only `version` says anything.
+   */
   load(bytes: Uint8Array, offset: number, length: number): number {
     this.bytes = bytes;
     this.headerOffset = offset;
     this.fragment = false;
     this.version = 0;
+    this.headerLength = 0;
+    this.totalLength = 0;
+    this.payloadOffset = offset;
+    this.payloadLength = 0;
+    this.protocol = 0;
     if (length < 1) return LOAD_TRUNCATED;
     this.version = bytes[offset]! >> 4;
     if (this.version === 4) return this.loadV4(bytes, offset, length);
     if (this.version === 6) return this.loadV6(bytes, offset, length);
-    return LOAD_BAD_LENGTH;
+    return LOAD_BAD_VERSION;
   }
 
   private loadV4(b: Uint8Array, at: number, length: number): number {
@@ -102,6 +111,9 @@ export class IpHeader {
     ) {
       if (walked === MOST_EXTENSIONS || header + 8 > total) return LOAD_BAD_LENGTH;
       const start = at + header;
+      // RFC 8200 4.4: with segments left the packet is on its way to somebody else. The walk ends
+      // here and the protocol stays "routing header", which nobody takes.
+      if (next === ROUTING && b[start + 3]! !== 0) break;
       if (next === FRAGMENT) {
         // An atomic fragment (offset 0, nothing more) is a whole packet (RFC 6946).
         this.fragment = (half(b, start + 2) & 0xfff9) !== 0;

@@ -162,6 +162,8 @@ class SyntaxFailure extends Error {
 }
 
 const U32 = 2 ** 32 - 1;
+/** A TCP header has room for so many bytes of options. */
+const MOST_OPTION_BYTES = 40;
 
 export function parseNotation(text: string): SegmentText | NotationError {
   const reader = new Reader(text);
@@ -225,10 +227,18 @@ function flagsOf(r: Reader): number {
 
 function optionsOf(r: Reader): OptionText[] {
   const options: OptionText[] = [];
+  let room = MOST_OPTION_BYTES;
   for (;;) {
     r.spaces();
     if (options.length === 0 && r.take('>')) return options;
-    options.push(optionOf(r));
+    const start = r.at;
+    const option = optionOf(r);
+    room -= optionBytes(option).length;
+    if (room < 0) {
+      r.at = start;
+      r.fail(`at most ${MOST_OPTION_BYTES} bytes of options`);
+    }
+    options.push(option);
     r.spaces();
     if (r.take('>')) return options;
     if (!r.take(',')) r.fail("',' or '>'");
@@ -269,7 +279,11 @@ export interface Ends {
   readonly dstPort: number;
 }
 
-/** The whole IP packet of a written segment. Options are laid out in the customary order, padding included. */
+/**
+ * The whole IP packet of a written segment. Options go out exactly as written, zeros
+ * behind them up to a full word (MUST-69); a window left out is 65535, a payload left out
+ * or too short is zeros. RangeError when options or payload do not fit into a packet.
+ */
 export function buildPacket(text: SegmentText, ends: Ends, payload?: Uint8Array): Uint8Array {
   const b = new SegmentBuilder();
   b.version = ends.src.family;
@@ -282,36 +296,41 @@ export function buildPacket(text: SegmentText, ends: Ends, payload?: Uint8Array)
   b.flags = text.flags;
   b.wnd = text.win ?? 65_535;
   b.urgent = text.urg ?? 0;
-  for (const option of text.options ?? []) setOption(b, option);
-  const bytes = new Uint8Array(b.headerLength() + text.length);
-  const header = b.writeHeaders(bytes, 0);
+  const options = (text.options ?? []).flatMap(optionBytes);
+  if (options.length > MOST_OPTION_BYTES)
+    throw new RangeError(`${options.length} bytes of options, at most ${MOST_OPTION_BYTES} fit`);
+  const bare = b.headerLength();
+  const header = bare + ((options.length + 3) & ~3);
+  const most = b.version === 4 ? 65_535 : 65_575;
+  if (header + text.length > most) throw new RangeError(`${text.length} bytes do not fit into a packet`);
+  const bytes = new Uint8Array(header + text.length);
+  b.writeHeaders(bytes, 0);
+  bytes[bare - 8] = (header - bare + 20) << 2;
+  bytes.set(options, bare);
   if (payload !== undefined) bytes.set(payload.subarray(0, text.length), header);
   b.finish(bytes, 0, header, text.length);
   return bytes;
 }
 
-function setOption(b: SegmentBuilder, option: OptionText): void {
+function optionBytes(option: OptionText): number[] {
   switch (option.kind) {
+    case 'eol':
+      return [0];
+    case 'nop':
+      return [1];
     case 'mss':
-      b.mss = option.value;
-      return;
+      return [2, 4, option.value >> 8, option.value & 255];
     case 'wscale':
-      b.windowScale = option.value;
-      return;
+      return [3, 3, option.value];
     case 'sackOK':
-      b.sackPermitted = true;
-      return;
-    case 'TS':
-      b.hasTimestamp = true;
-      b.tsVal = option.val | 0;
-      b.tsEcr = option.ecr | 0;
-      return;
+      return [4, 2];
     case 'sack':
-      b.sackCount = Math.min(4, option.blocks.length);
-      option.blocks.slice(0, 4).forEach(([left, right], i) => {
-        b.sack[2 * i] = left | 0;
-        b.sack[2 * i + 1] = right | 0;
-      });
-      return;
+      return [5, 2 + 8 * option.blocks.length, ...option.blocks.flat().flatMap(bytes32)];
+    case 'TS':
+      return [8, 10, ...bytes32(option.val), ...bytes32(option.ecr)];
   }
+}
+
+function bytes32(value: number): number[] {
+  return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
 }

@@ -20,6 +20,14 @@ const EPB_FLAGS = 2;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+/** Texts are cut here: an option's length is a 16-bit field. */
+const LONGEST_TEXT = 32_768;
+
+function encode(text: string): Uint8Array {
+  const room = new Uint8Array(Math.min(LONGEST_TEXT, 3 * text.length));
+  return room.subarray(0, encoder.encodeInto(text, room).written);
+}
+
 function padded(n: number): number {
   return (n + 3) & ~3;
 }
@@ -60,14 +68,14 @@ export class PcapngWriter {
 
   /** Section header and interface description. */
   header(): Uint8Array {
-    const application: [number, Uint8Array][] = [[SHB_USERAPPL, encoder.encode('timewait')]];
+    const application: [number, Uint8Array][] = [[SHB_USERAPPL, encode('timewait')]];
     const section = block(SECTION, 16 + optionsLength(application));
     section.setUint32(8, MAGIC, true);
     section.setUint16(12, 1, true);
     section.setBigInt64(16, -1n, true);
     putOptions(section, 24, application);
     const described: [number, Uint8Array][] = [
-      [IF_NAME, encoder.encode(this.interfaceName)],
+      [IF_NAME, encode(this.interfaceName)],
       [IF_TSRESOL, Uint8Array.of(9)],
     ];
     const face = block(INTERFACE, 8 + optionsLength(described));
@@ -92,7 +100,7 @@ export class PcapngWriter {
     const flags = new Uint8Array(4);
     flags[0] = inbound ? 1 : 2;
     const options: [number, Uint8Array][] = [[EPB_FLAGS, flags]];
-    if (comment !== '') options.push([OPT_COMMENT, encoder.encode(comment)]);
+    if (comment !== '') options.push([OPT_COMMENT, encode(comment)]);
     const view = block(ENHANCED, 20 + padded(length) + optionsLength(options));
     const stamp = BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
     view.setUint32(12, Number(stamp >> 32n), true);
@@ -133,6 +141,7 @@ export function readPcapng(file: Uint8Array): CapturedPacket[] | null {
     } else if (at === 0) return null;
     const total = view.getUint32(at + 4, little);
     if (total < 12 || total % 4 !== 0 || at + total > file.length) return null;
+    if (view.getUint32(at + total - 4, little) !== total) return null;
     const type = view.getUint32(at, little);
     if (type === INTERFACE && total >= 20) faces.push(readInterface(view, at, total, little));
     if (type === ENHANCED && total >= 32) {

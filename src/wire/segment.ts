@@ -7,7 +7,7 @@
  */
 import { fold, pseudoHeader, sum } from './checksum.js';
 import { LOAD_BAD_CHECKSUM, LOAD_BAD_LENGTH, LOAD_BAD_OPTION, LOAD_OK, LOAD_TRUNCATED } from './codes.js';
-import type { IpHeader } from './ip.js';
+import { IpHeader } from './ip.js';
 
 export const FIN = 0x01;
 export const SYN = 0x02;
@@ -74,14 +74,45 @@ export class Segment {
 
   /**
    * Reads the TCP segment of a loaded packet; a LOAD_ code. Whatever the bytes are, it
-   * reads nothing outside the packet and never throws. With LOAD_BAD_OPTION the header
-   * fields and the options before the bad one are valid.
+   * reads nothing outside the packet and never throws. Every field is set anew: with
+   * LOAD_TRUNCATED those of the TCP header are 0; with any other code the fixed header is
+   * as received; with LOAD_BAD_OPTION the options before the bad one are valid too.
    */
   load(ip: IpHeader, verifyChecksum: boolean): number {
     const b = ip.bytes;
     const at = ip.payloadOffset;
     const length = ip.payloadLength;
-    this.bytes = b;
+    this.clear(ip);
+    if (length < 20) return LOAD_TRUNCATED;
+    this.srcPort = (b[at]! << 8) | b[at + 1]!;
+    this.dstPort = (b[at + 2]! << 8) | b[at + 3]!;
+    this.seq = (b[at + 4]! << 24) | (b[at + 5]! << 16) | (b[at + 6]! << 8) | b[at + 7]!;
+    this.ack = (b[at + 8]! << 24) | (b[at + 9]! << 16) | (b[at + 10]! << 8) | b[at + 11]!;
+    this.flags = b[at + 13]!;
+    this.wnd = (b[at + 14]! << 8) | b[at + 15]!;
+    this.urgent = (b[at + 18]! << 8) | b[at + 19]!;
+    const header = (b[at + 12]! >> 4) * 4;
+    // R9293-2
+    if (header < 20 || header > length) return LOAD_BAD_LENGTH;
+    // MUST-3
+    if (verifyChecksum && fold(sum(b, at, length, this.pseudo(length))) !== 0) return LOAD_BAD_CHECKSUM;
+    this.payloadOffset = at + header;
+    this.payloadLength = length - header;
+    return header === 20 ? LOAD_OK : this.loadOptions(b, at + 20, at + header);
+  }
+
+  /** A packet from its first byte on, checksums verified: for tests and tools. A LOAD_ code of the IP header or the segment. */
+  loadPacket(bytes: Uint8Array, offset = 0, length = bytes.length - offset): number {
+    const ip = new IpHeader();
+    const loaded = ip.load(bytes, offset, length);
+    if (loaded === LOAD_OK) return this.load(ip, true);
+    this.clear(ip);
+    return loaded;
+  }
+
+  /** What the IP header says, and nothing else. */
+  private clear(ip: IpHeader): void {
+    this.bytes = ip.bytes;
     this.version = ip.version;
     this.src0 = ip.src0;
     this.src1 = ip.src1;
@@ -93,6 +124,15 @@ export class Segment {
     this.dst3 = ip.dst3;
     this.ttl = ip.ttl;
     this.tos = ip.tos;
+    this.payloadOffset = ip.payloadOffset;
+    this.payloadLength = 0;
+    this.srcPort = 0;
+    this.dstPort = 0;
+    this.seq = 0;
+    this.ack = 0;
+    this.flags = 0;
+    this.wnd = 0;
+    this.urgent = 0;
     this.mss = -1;
     this.windowScale = -1;
     this.sackPermitted = false;
@@ -100,39 +140,22 @@ export class Segment {
     this.tsVal = 0;
     this.tsEcr = 0;
     this.sackCount = 0;
-    this.payloadOffset = at;
-    this.payloadLength = 0;
-    if (length < 20) return LOAD_TRUNCATED;
-    const header = (b[at + 12]! >> 4) * 4;
-    // R9293-2
-    if (header < 20 || header > length) return LOAD_BAD_LENGTH;
-    // MUST-3
-    if (verifyChecksum) {
-      const pseudo = pseudoHeader(
-        ip.version,
-        ip.src0,
-        ip.src1,
-        ip.src2,
-        ip.src3,
-        ip.dst0,
-        ip.dst1,
-        ip.dst2,
-        ip.dst3,
-        6,
-        length,
-      );
-      if (fold(sum(b, at, length, pseudo)) !== 0) return LOAD_BAD_CHECKSUM;
-    }
-    this.srcPort = (b[at]! << 8) | b[at + 1]!;
-    this.dstPort = (b[at + 2]! << 8) | b[at + 3]!;
-    this.seq = (b[at + 4]! << 24) | (b[at + 5]! << 16) | (b[at + 6]! << 8) | b[at + 7]!;
-    this.ack = (b[at + 8]! << 24) | (b[at + 9]! << 16) | (b[at + 10]! << 8) | b[at + 11]!;
-    this.flags = b[at + 13]!;
-    this.wnd = (b[at + 14]! << 8) | b[at + 15]!;
-    this.urgent = (b[at + 18]! << 8) | b[at + 19]!;
-    this.payloadOffset = at + header;
-    this.payloadLength = length - header;
-    return header === 20 ? LOAD_OK : this.loadOptions(b, at + 20, at + header);
+  }
+
+  private pseudo(length: number): number {
+    return pseudoHeader(
+      this.version,
+      this.src0,
+      this.src1,
+      this.src2,
+      this.src3,
+      this.dst0,
+      this.dst1,
+      this.dst2,
+      this.dst3,
+      6,
+      length,
+    );
   }
 
   /** MUST-4 .. MUST-7, MUST-64, MUST-68: any alignment, unknown kinds skipped by their length. */
