@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { environmentLack, insideNamespace, reenter, type Lack } from '../lab/namespace.js';
+import { endOnSignals, environmentLack, insideNamespace, reenter, type Lack } from '../lab/namespace.js';
 import { playAll, type SceneResult } from '../lab/scenes.js';
 import { kernelWorld, virtualWorld } from '../lab/world.js';
 import { FileSink } from '../link/sink.js';
@@ -24,6 +24,7 @@ export async function demo(flags: DemoFlags, args: readonly string[]): Promise<n
     lack = environmentLack();
     if (lack === null) return reenter(args);
   }
+  if (insideNamespace()) endOnSignals();
   const virtual = flags.virtual === true || lack !== null;
   const palette = paletteFor(process.stdout.isTTY === true, process.env);
   const say = (line: string): void =>

@@ -3,11 +3,18 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { TunLink } from '../link/tun.js';
-import { bringUp, environmentLack, insideNamespace, reenter } from '../lab/namespace.js';
+import {
+  bringUp,
+  endOnSignals,
+  environmentLack,
+  insideNamespace,
+  onSentSignals,
+  reenter,
+} from '../lab/namespace.js';
 import type { Network } from '../net/network.js';
 import { reasonCount, reasonText } from '../reasons.js';
 import { formatSummary, type RunSummary } from '../view/summary.js';
-import { RunError } from './fail.js';
+import { RunError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
 import { startServices, type ServiceCounts } from './services.js';
 import { setUp } from './setup.js';
@@ -27,6 +34,7 @@ export async function run(
     if (lack !== null) throw new RunError(`${lack.reason}: ${lack.cure}`);
     return reenter(args);
   }
+  endOnSignals();
   const link = TunLink.open({ name: DEVICE });
   bringUp(link.name, KERNEL_SIDE);
   const { network, close } = setUp(link, STACK_SIDE, flags);
@@ -47,13 +55,10 @@ export async function run(
 function runCommand(command: readonly string[]): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(command[0]!, command.slice(1), { stdio: 'inherit' });
-    const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
-    process.on('SIGINT', forward);
-    process.on('SIGTERM', forward);
+    onSentSignals((signal) => void child.kill(signal));
     child.on('error', (error: NodeJS.ErrnoException) => {
-      // As a shell says it: 127 not found, 126 not executable.
-      if (error.code === 'ENOENT') reject(new RunError(`${command[0]}: command not found`));
-      else reject(error);
+      const what = error.code === 'ENOENT' ? 'command not found' : lineOf(error);
+      reject(new RunError(`${command[0]}: ${what}`));
     });
     child.on('exit', (code, signal) =>
       resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]),

@@ -6,11 +6,17 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants as osConstants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { tunAvailable } from '../link/tun.js';
 
-/** Set in the process that lives inside. */
+/** Set for the process that lives inside, and only for that one: what it starts may make namespaces of its own. */
 const INSIDE = 'TIMEWAIT_NAMESPACE';
+const inside = process.env[INSIDE] === '1';
+delete process.env[INSIDE];
+
+/** Signals that people and supervisors end a command with. */
+const ENDING = ['SIGINT', 'SIGTERM'] as const;
 
 export interface Lack {
   /** One line: what is missing. */
@@ -20,7 +26,32 @@ export interface Lack {
 }
 
 export function insideNamespace(): boolean {
-  return process.env[INSIDE] === '1';
+  return inside;
+}
+
+/**
+ * The first process of a pid namespace is deaf to signals that it does not listen for,
+ * even to Ctrl-C. To be called by it: from here on SIGINT and SIGTERM end it, unless
+ * somebody else listens for them as well.
+ */
+export function endOnSignals(): void {
+  for (const signal of ENDING) {
+    process.on(signal, () => {
+      if (process.listenerCount(signal) === 1) process.exit(128 + osConstants.signals[signal]);
+    });
+  }
+}
+
+/**
+ * Calls `listener` for signals that somebody sent to this process alone. Ctrl-C is none
+ * of them: a terminal sends it to all processes in the foreground.
+ */
+export function onSentSignals(listener: (signal: NodeJS.Signals) => void): void {
+  for (const signal of ENDING) {
+    process.on(signal, () => {
+      if (signal !== 'SIGINT' || !process.stdin.isTTY) listener(signal);
+    });
+  }
 }
 
 /** The program's path, or null when it is not in PATH (sbin included: ordinary users often lack it). */
@@ -98,12 +129,23 @@ export function reenter(args: readonly string[]): Promise<number> {
       stdio: 'inherit',
       env: { ...process.env, [INSIDE]: '1' },
     });
-    const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
-    process.on('SIGINT', forward);
-    process.on('SIGTERM', forward);
+    onSentSignals((signal) => signalInner(child.pid, signal));
     child.on('error', reject);
     child.on('exit', (code, signal) => resolve(signal === null ? (code ?? 1) : 128 + 9));
   });
+}
+
+/** unshare(1) keeps SIGINT and SIGTERM from itself, so they go to its child; if that cannot be found, both are ended. */
+function signalInner(unshare: number | undefined, signal: NodeJS.Signals): void {
+  if (unshare === undefined) return;
+  try {
+    const children = readFileSync(`/proc/${unshare}/task/${unshare}/children`, 'latin1');
+    const inner = Number(children.trim().split(' ')[0]);
+    process.kill(inner > 0 ? inner : unshare, inner > 0 ? signal : 'SIGKILL');
+  } catch (error) {
+    // ESRCH: it has ended meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') process.kill(unshare, 'SIGKILL');
+  }
 }
 
 /** Runs a program to its end; throws one line with what it said when it fails. */
