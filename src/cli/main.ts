@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command line: arguments in, one call, text or JSON out. Each command loads its parts when it runs. */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { UsageError, lineOf } from './fail.js';
 import type { ConnectFlags } from './connect.js';
 import type { NstatFlags, SsFlags } from './inspect.js';
@@ -78,7 +78,11 @@ function program(): Command {
 function withDevice(command: Command): Command {
   return command
     .option('--device <name>', 'name of the TUN device', 'tw0')
-    .option('--address <cidr>', 'address of our stack (repeatable, default 10.77.0.2/24 fd77::2/64)', prefixes)
+    .option(
+      '--address <cidr>',
+      'address of our stack (repeatable, default 10.77.0.2/24 fd77::2/64)',
+      prefixes,
+    )
     .option(
       '--kernel-address <cidr>',
       "address of the kernel's side (repeatable, default 10.77.0.1/24 fd77::1/64)",
@@ -88,7 +92,10 @@ function withDevice(command: Command): Command {
 
 /** Commands that look into a running stack, and the lists. */
 function inspection(timewait: Command): void {
-  const control = ['--control <socket>', 'control socket of `timewait serve`'] as const;
+  const control = (): Option =>
+    new Option('--control <socket>', 'control socket of `timewait serve`')
+      .env('TIMEWAIT_CONTROL')
+      .makeOptionMandatory();
   timewait
     .command('ss')
     .description("a running stack's sockets, as ss prints them")
@@ -100,7 +107,7 @@ function inspection(timewait: Command): void {
     .option('-s, --summary', 'counts per state')
     .option('-4, --ipv4', 'IPv4 only')
     .option('-6, --ipv6', 'IPv6 only')
-    .requiredOption(...control)
+    .addOption(control())
     .option('--json', 'print JSON')
     .action(async (flags: SsFlags) => {
       const { ss } = await import('./inspect.js');
@@ -113,7 +120,7 @@ function inspection(timewait: Command): void {
     .option('-a, --ignore', 'absolute values')
     .option('-s, --noupdate', 'do not remember this call')
     .option('-z, --zeros', 'zero counters as well')
-    .requiredOption(...control)
+    .addOption(control())
     .option('--json', 'print JSON')
     .action(async (patterns: string[], flags: NstatFlags) => {
       const { nstat } = await import('./inspect.js');
@@ -150,6 +157,11 @@ function usageLine(error: CommanderError, names: readonly string[]): string {
 }
 
 async function main(): Promise<void> {
+  // Whoever read our output has seen enough: `timewait ss | head`.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') process.stderr.write(`timewait: standard output: ${lineOf(error)}\n`);
+    process.exit(1);
+  });
   const timewait = program();
   const names = timewait.commands.map((command) => command.name());
   try {
