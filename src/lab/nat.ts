@@ -58,10 +58,22 @@ export class NatLink implements Link {
     return got;
   }
 
+  /** A whole TCP segment over IPv4, the header at least; anything else passes as it is. */
+  private isTcp(bytes: Uint8Array, offset: number, length: number): boolean {
+    const { ip } = this;
+    return (
+      ip.load(bytes, offset, length) === 0 &&
+      ip.version === 4 &&
+      ip.protocol === TCP &&
+      !ip.fragment &&
+      ip.payloadLength >= 20
+    );
+  }
+
   /** From a client: its source becomes the public address. */
   private inward(bytes: Uint8Array, offset: number, length: number): void {
     const { ip } = this;
-    if (ip.load(bytes, offset, length) !== 0 || ip.version !== 4 || ip.protocol !== TCP) return;
+    if (!this.isTcp(bytes, offset, length)) return;
     const client = this.clients.find(({ address }) => address.words[3] === ip.src3);
     if (client === undefined) return;
     this.ports.set(half(bytes, ip.payloadOffset), client);
@@ -78,7 +90,7 @@ export class NatLink implements Link {
   /** To a client: the public destination becomes its own. Translating twice changes nothing. */
   private outward(bytes: Uint8Array, offset: number, length: number): void {
     const { ip } = this;
-    if (ip.load(bytes, offset, length) !== 0 || ip.version !== 4 || ip.protocol !== TCP) return;
+    if (!this.isTcp(bytes, offset, length)) return;
     if (ip.dst3 !== this.publicWord) return;
     const client = this.ports.get(half(bytes, ip.payloadOffset + 2));
     if (client === undefined) return;
