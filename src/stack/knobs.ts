@@ -313,10 +313,11 @@ export function parseKnobSetting(text: string): Setting {
     if (ends.length !== 2 || !ends.every(Number.isInteger) || ends[0]! > ends[1]!) {
       return { error: `'${name}' takes two ports, 'MIN MAX', got '${value}'` };
     }
-    return [
-      { name: 'net.ipv4.ip_local_port_range.min', value: ends[0]! },
-      { name: 'net.ipv4.ip_local_port_range.max', value: ends[1]! },
-    ];
+    const low = { name: 'net.ipv4.ip_local_port_range.min', value: ends[0]! };
+    const high = { name: 'net.ipv4.ip_local_port_range.max', value: ends[1]! };
+    const message =
+      outOfRange(byName.get(low.name)!, low.value) ?? outOfRange(byName.get(high.name)!, high.value);
+    return message === null ? [low, high] : { error: message };
   }
   const known = resolve(name);
   if (known === null) return { error: unknown(name) };

@@ -13,12 +13,17 @@ class Two {
   readonly client = this.stack(2, '10.0.0.1/24');
 
   private stack(seed: number, address: string): Stack {
-    return new Stack({ seed: new Uint8Array(32).fill(seed), addresses: [address], mtu: 1500, now: this.now | 0 });
+    return new Stack({
+      seed: new Uint8Array(32).fill(seed),
+      addresses: [address],
+      mtu: 1500,
+      now: this.now | 0,
+    });
   }
 
   /** Packets both ways until nobody has more to say. */
   settle(): void {
-    for (let moved = 1; moved > 0; ) {
+    for (let moved = 1; moved > 0;) {
       moved = this.carry(this.client, this.server) + this.carry(this.server, this.client);
     }
   }
@@ -52,7 +57,8 @@ function open(two: Two, listener: ListenerHandle, localPort: number): void {
   two.client.close(near);
   two.settle();
   for (let each = two.server.poll(); each !== null; each = two.server.poll()) {
-    if (each.kind === 'connection') t.equal(each.takeEvents() & EV_CLOSED, 0, 'nobody is told of a released handle');
+    if (each.kind === 'connection')
+      t.equal(each.takeEvents() & EV_CLOSED, 0, 'nobody is told of a released handle');
   }
 }
 
