@@ -13,7 +13,7 @@ import { tunAvailable } from '../link/tun.js';
 /** Set for the process that lives inside, and only for that one: what it starts may make namespaces of its own. */
 const INSIDE = 'TIMEWAIT_NAMESPACE';
 const inside = process.env[INSIDE] === '1';
-delete process.env[INSIDE];
+delete process.env['TIMEWAIT_NAMESPACE'];
 
 /** Signals that people and supervisors end a command with. */
 const ENDING = ['SIGINT', 'SIGTERM'] as const;
