@@ -149,11 +149,23 @@ function inspection(timewait: Command): void {
 }
 
 /** One line about wrong arguments: what was wrong, and what is allowed where commander does not say it. */
-function usageLine(error: CommanderError, names: readonly string[]): string {
-  const line = lineOf(error).replace(/^error: /, '');
-  if (error.code === 'commander.unknownCommand') return `${line}; commands are ${names.join(', ')}`;
-  if (error.code === 'commander.unknownOption') return `${line}; see --help for those there are`;
-  return line;
+function usageLine(error: CommanderError, timewait: Command): string {
+  const line = lineOf(error)
+    .replace(/^error: /, '')
+    .replace(/\.$/, '');
+  const command = timewait.commands.find((each) => each.name() === args[0]) ?? timewait;
+  const named = command === timewait ? 'timewait' : `timewait ${command.name()}`;
+  switch (error.code) {
+    case 'commander.unknownCommand':
+      return `${line}; commands are ${timewait.commands.map((each) => each.name()).join(', ')}`;
+    case 'commander.unknownOption':
+      return `${line}; options of ${named} are ${command.options.map((each) => each.long ?? each.flags).join(', ')}`;
+    case 'commander.missingArgument':
+    case 'commander.excessArguments':
+      return `${line}; usage: ${named} ${command.usage()}`;
+    default:
+      return line;
+  }
 }
 
 async function main(): Promise<void> {
@@ -171,7 +183,7 @@ async function main(): Promise<void> {
     if (error instanceof CommanderError) {
       // --help and --version end here as well, with status 0.
       if (error.exitCode === 0) return;
-      process.stderr.write(`timewait: ${usageLine(error, names)}\n`);
+      process.stderr.write(`timewait: ${usageLine(error, timewait)}\n`);
       process.exitCode = 2;
       return;
     }
