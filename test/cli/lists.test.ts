@@ -1,0 +1,47 @@
+/** `timewait policies` and `timewait knobs`. */
+import t from 'tap';
+import { knobs, policies } from '../../src/stack/catalogue.js';
+import { timewait } from './helpers.js';
+
+t.test('policies: one line each', async (t) => {
+  const { status, stdout } = await timewait(['policies']);
+  t.equal(status, 0);
+  for (const { name, title, source } of policies) {
+    const line = stdout.split('\n').find((text) => text.startsWith(`${name} `));
+    t.ok(line?.includes(title), `${name}: what it is`);
+    t.ok(line?.includes(source), `${name}: where it comes from`);
+  }
+  t.equal(stdout.trim().split('\n').length, policies.length + 2);
+});
+
+t.test('policies --json', async (t) => {
+  const { status, stdout } = await timewait(['policies', '--json']);
+  t.equal(status, 0);
+  const said = JSON.parse(stdout) as { policies: { name: string }[] };
+  t.same(
+    said.policies.map(({ name }) => name),
+    ['rfc9293', 'bsd', 'reuse', 'recycle'],
+  );
+});
+
+t.test('knobs: name, default, unit, range and text, one line each', async (t) => {
+  const { status, stdout } = await timewait(['knobs']);
+  t.equal(status, 0);
+  const lines = stdout.trim().split('\n');
+  t.equal(lines.length, knobs.length + 2);
+  for (const knob of knobs) {
+    const line = lines.find((text) => text.startsWith(`${knob.name} `)) ?? '';
+    const words = line.split(/ {2,}/);
+    t.ok(words.includes(String(knob.default)), `${knob.name}: default`);
+    t.ok(words.includes(`${knob.min}..${knob.max}`), `${knob.name}: range`);
+    if (knob.unit !== '') t.ok(words.includes(knob.unit), `${knob.name}: unit`);
+    t.ok(line.endsWith(knob.text), `${knob.name}: text`);
+  }
+  t.match(stdout, /^net\.ipv4\.tcp_rfc1337 +0 +0\.\.1 +1: RST is ignored in TIME-WAIT/m);
+});
+
+t.test('knobs --json', async (t) => {
+  const { status, stdout } = await timewait(['knobs', '--json']);
+  t.equal(status, 0);
+  t.same(JSON.parse(stdout), { knobs });
+});
