@@ -1,0 +1,77 @@
+/** Linux up to 4.11 with tcp_tw_recycle: what differs from the Linux rules of linux-rules.test.ts. */
+import t from 'tap';
+import { findPolicy } from '../../src/timewait/policies/registry.js';
+import { HALF, NOW, bases, context, record, segment, show, type Surroundings } from './facts.js';
+
+const recycle = findPolicy('recycle')!;
+const [base] = bases;
+const stamped = { hasTimestamp: true, rto: 200 };
+
+void t.test('lifetime: 3.5*RTO once the host is remembered, 60 s after any restart', (t) => {
+  const lasts = (facts: object, restarted = false, knobs = {}): number =>
+    recycle.lifetime(record(base!, facts), context(recycle, { knobs }), restarted);
+  t.equal(lasts(stamped), 700);
+  t.equal(lasts({ ...stamped, rto: 3000 }), 10_500);
+  t.equal(lasts(stamped, true), 60_000);
+  t.equal(lasts({ rto: 200 }), 60_000, 'no timestamps, nothing to remember');
+  t.equal(lasts(stamped, false, { 'net.ipv4.tcp_tw_recycle': 0 }), 60_000);
+  t.equal(lasts({ ...stamped, finWait2: true }, false, { 'net.ipv4.tcp_fin_timeout': 5000 }), 5000);
+  t.equal(
+    lasts({ ...stamped, finWait2: true, rto: 2000 }, false, { 'net.ipv4.tcp_fin_timeout': 5000 }),
+    7000,
+  );
+  t.end();
+});
+
+void t.test('who is remembered', (t) => {
+  const remembered = (facts: object, knobs = {}): boolean =>
+    recycle.remembersHost(record(base!, facts), context(recycle, { knobs }));
+  t.ok(remembered(stamped));
+  t.notOk(remembered({}));
+  t.notOk(remembered({ ...stamped, finWait2: true }), 'only on entering TIME-WAIT');
+  t.notOk(remembered(stamped, { 'net.ipv4.tcp_tw_recycle': 0 }));
+  t.end();
+});
+
+/** The verdict on a SYN whose tsval is `ts` after the host's last stamp, `age` ms after it was stored. */
+function syn(ts: number | undefined, age: number, knobs = {}, known = true): Set<string> {
+  const verdicts = new Set<string>();
+  for (const one of bases) {
+    const host = { known, tsRecent: one.ts, tsRecentAt: (NOW - age) | 0 };
+    const over: Surroundings = { host, knobs };
+    const shape = { flags: 'S', at: 1, ...(ts === undefined ? {} : { ts }) };
+    verdicts.add(show(recycle.synArrives(segment(one, shape), context(recycle, over))));
+  }
+  return verdicts;
+}
+
+const PASSES = new Set(['- keep plain']);
+const OLDER = new Set(['- delete recycle-host-stamp']);
+const MISSING = new Set(['- delete recycle-host-no-stamp']);
+
+void t.test('a SYN with an older timestamp than its host last showed is dropped for 60 s', (t) => {
+  for (const age of [0, 1, 30_000, 59_999]) {
+    t.same(syn(5, age), PASSES, 'newer');
+    t.same(syn(0, age), PASSES, 'equal');
+    t.same(syn(-1, age), PASSES, 'one tick back is forgiven');
+    t.same(syn(-2, age), OLDER, 'two are not');
+    t.same(syn(-1_000_000, age), OLDER);
+    t.same(syn(-HALF + 1, age), OLDER);
+    t.same(syn(HALF, age), PASSES, '2^31 apart');
+    t.same(syn(HALF - 1, age), PASSES);
+  }
+  for (const age of [60_000, 60_001, 3_600_000]) t.same(syn(-2, age), PASSES, `${age} ms later`);
+  t.same(syn(-2, 10, {}, false), PASSES, 'a host nobody remembers');
+  t.same(syn(-2, 10, { 'net.ipv4.tcp_tw_recycle': 0 }), PASSES, 'switched off');
+  t.end();
+});
+
+void t.test('a SYN without timestamp: dropped by 4.9, passed by 3.13', (t) => {
+  t.same(syn(undefined, 59_999), MISSING);
+  t.same(syn(undefined, 60_000), PASSES);
+  t.same(syn(undefined, 0, { 'net.ipv4.tcp_tw_recycle_strict': 0 }), PASSES);
+  t.same(syn(-2, 0, { 'net.ipv4.tcp_tw_recycle_strict': 0 }), OLDER, 'the other test stays');
+  t.same(syn(undefined, 0, {}, false), PASSES);
+  t.same(syn(undefined, 0, { 'net.ipv4.tcp_tw_recycle': 0 }), PASSES);
+  t.end();
+});
