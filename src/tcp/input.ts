@@ -194,9 +194,13 @@ function notAcceptable(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   const { flags } = segment;
   if ((flags & RST) !== 0) return Reason['not-acceptable-rst'];
   tcb.lastHeardAt = ctx.now;
-  // Only the window was in the way, or the peer repeats what we have: its ACK and window are good.
+  // R9293-70: only the window was in the way, or exchanges crossed and the peer repeats what we have: its ACK counts.
   const known = beforeEq(segment.end, tcb.rcvNxt);
-  if ((flags & ACK) !== 0 && tcb.state >= S.ESTABLISHED && (tcb.rcvWnd === 0 || known)) {
+  if (
+    (flags & ACK) !== 0 &&
+    tcb.state >= S.ESTABLISHED &&
+    (tcb.rcvWnd === 0 || (known && segment.length > 0))
+  ) {
     if (ackInRange(tcb, segment.ack)) {
       tcb.probes = 0;
       tcb.keepProbes = 0;

@@ -85,7 +85,8 @@ function play(seed: number): string | null {
     pair.flush();
     return here.finished && there.finished;
   }, 40_000_000);
-  if (!done) return `stuck: ${near.stateName} ${here.received}/${there.data.length}, ${far.stateName} ${there.received}/${here.data.length}`;
+  if (!done)
+    return `stuck: ${near.stateName} ${here.received}/${there.data.length}, ${far.stateName} ${there.received}/${here.data.length}`;
   if (!same(here.got, there.data) || !same(there.got, here.data)) return 'bytes differ';
   if (near.error !== null || far.error !== null) return `errors ${near.error} ${far.error}`;
   pair.near.close(near);
@@ -95,7 +96,8 @@ function play(seed: number): string | null {
   pair.until(() => false, 2_000_000_000);
   for (const stack of [pair.near, pair.far]) {
     const left = [stack.connections, stack.timeWait.count, stack.timers, stack.queuedBytes, stack.orphans];
-    if (left.some((count) => count !== 0)) return `left behind: connections, records, timers, bytes, orphans = ${left.join(', ')}`;
+    if (left.some((count) => count !== 0))
+      return `left behind: connections, records, timers, bytes, orphans = ${left.join(', ')}`;
   }
   return null;
 }

@@ -89,7 +89,9 @@ export class VirtualPair {
   /** Goes on to the next thing that happens; false when nothing ever will. */
   step(): boolean {
     this.flush();
-    const deadlines = [this.near.nextDeadline(this.now | 0), this.far.nextDeadline(this.now | 0)].filter((ms) => ms >= 0);
+    const deadlines = [this.near.nextDeadline(this.now | 0), this.far.nextDeadline(this.now | 0)].filter(
+      (ms) => ms >= 0,
+    );
     let next = deadlines.length > 0 ? this.now + Math.min(...deadlines) : Infinity;
     if (this.flying.length > 0) next = Math.min(next, this.flying[0]!.at);
     if (next === Infinity) return false;
@@ -114,10 +116,16 @@ export class VirtualPair {
 
   /** A connection from near to far. */
   open(listener: ListenerHandle, family: 4 | 6): [ConnectionHandle, ConnectionHandle] {
-    const near = this.near.connect({ address: family === 4 ? '10.0.0.2' : 'fd00::2', port: listener.local.port });
+    const near = this.near.connect({
+      address: family === 4 ? '10.0.0.2' : 'fd00::2',
+      port: listener.local.port,
+    });
     if (typeof near === 'string') throw new Error(near);
     let far: ConnectionHandle | null = null;
-    const there = this.until(() => (far ??= this.far.accept(listener)) !== null && near.stateName !== 'SYN-SENT', 600_000);
+    const there = this.until(
+      () => (far ??= this.far.accept(listener)) !== null && near.stateName !== 'SYN-SENT',
+      600_000,
+    );
     if (!there || far === null) throw new Error(`no connection, ${near.stateName}`);
     return [near, far];
   }
