@@ -1,0 +1,156 @@
+/** What holds for every policy, whatever its rules. */
+import t from 'tap';
+import fc from 'fast-check';
+import {
+  ACCEPT,
+  BECOME_TIME_WAIT,
+  DELETE,
+  KEEP,
+  REPLY_ACK,
+  REPLY_NONE,
+  REPLY_RST,
+  RESTART,
+  fateOf,
+  reasonOf,
+  replyOf,
+  type Policy,
+} from '../../src/timewait/policy.js';
+import { findPolicy, policies } from '../../src/timewait/policies/registry.js';
+import { reasonCount, reasonText } from '../../src/reasons.js';
+import { ACK, RST, SYN } from '../../src/wire/segment.js';
+import { HALF, NOW, RW, context, record, segment, type Base, type Shape } from './facts.js';
+
+const int32 = fc.integer({ min: -HALF, max: HALF - 1 });
+const edge = fc.constantFrom(0, 1, -1, 2, RW - 1, RW, RW + 1, -RW, HALF - 1, -HALF, -HALF + 1);
+const distance = fc.oneof(edge, fc.integer({ min: -2 * RW, max: 2 * RW }), int32);
+const flags = fc
+  .subarray(['S', 'F', 'R', 'P', '.'], { minLength: 0 })
+  .map((letters) => (letters.length === 0 ? '-' : letters.join('')));
+
+const shape: fc.Arbitrary<Shape> = fc
+  .record({
+    flags,
+    at: distance,
+    length: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 1460 })),
+    ack: distance,
+    ts: fc.option(distance, { nil: undefined }),
+  })
+  .map(({ ts, ...rest }) => (ts === undefined ? rest : { ...rest, ts }));
+
+const facts = fc.record({
+  hasTimestamp: fc.boolean(),
+  finWait2: fc.boolean(),
+  rcvWnd: fc.constantFrom(0, 1, RW, 65_535, 1 << 24),
+  age: fc.constantFrom(0, 1000, 59_999, 60_000, 239_999),
+  rfc1337: fc.constantFrom(0, 1),
+  listener: fc.boolean(),
+});
+type Facts = typeof facts extends fc.Arbitrary<infer T> ? T : never;
+
+const base: fc.Arbitrary<Base> = fc.record({ rn: int32, sn: int32, ts: int32.filter((ts) => ts !== 0) });
+
+function judge(policy: Policy, at: Base, of: Facts, arriving: Shape): number {
+  const { hasTimestamp, finWait2, rcvWnd } = of;
+  // FIN-WAIT-2 records exist only where orphans become records.
+  const kept = finWait2 && policy.orphansAsRecords;
+  const row = record(at, { hasTimestamp, finWait2: kept, rcvWnd, tsRecentAt: (NOW - of.age) | 0 });
+  const around = context(policy, { listener: of.listener, knobs: { 'net.ipv4.tcp_rfc1337': of.rfc1337 } });
+  return policy.segmentArrives(row, segment(at, arriving), around);
+}
+
+/** Holds for every policy, base, record and segment. */
+function always(what: string, law: (policy: Policy, at: Base, of: Facts, arriving: Shape) => boolean): void {
+  void t.test(what, (t) => {
+    for (const policy of policies) {
+      fc.assert(
+        fc.property(base, facts, shape, (at, of, arriving) => law(policy, at, of, arriving)),
+        { numRuns: 2000 },
+      );
+      t.pass(policy.name);
+    }
+    t.end();
+  });
+}
+
+const bits = (arriving: Shape): number => segment({ rn: 0, sn: 0, ts: 0 }, arriving).flags;
+
+always('verdicts depend on distances alone, wherever the serial numbers lie', (policy, at, of, arriving) => {
+  const moved: Base = { rn: 17, sn: 4711, ts: 99 };
+  return judge(policy, at, of, arriving) === judge(policy, moved, of, arriving);
+});
+
+always('a verdict is an int32 with a reply, a fate and a reason of the list', (policy, at, of, arriving) => {
+  const verdict = judge(policy, at, of, arriving);
+  return (
+    verdict === (verdict | 0) &&
+    [REPLY_NONE, REPLY_ACK, REPLY_RST].includes(replyOf(verdict)) &&
+    [KEEP, RESTART, DELETE, ACCEPT, BECOME_TIME_WAIT].includes(fateOf(verdict)) &&
+    reasonOf(verdict) > 0 &&
+    reasonOf(verdict) < reasonCount
+  );
+});
+
+always('the reason says what is done', (policy, at, of, arriving) => {
+  const verdict = judge(policy, at, of, arriving);
+  const { text } = reasonText(reasonOf(verdict));
+  const fate = fateOf(verdict);
+  // Linux answers even a RST that is outside an orphan's window.
+  const reply = replyOf(verdict) === REPLY_ACK ? 'ACK' : replyOf(verdict) === REPLY_RST ? 'RST' : '';
+  if (fate === ACCEPT) return text.startsWith('accepted');
+  if (reply !== '') return text.startsWith('answered') && text.includes(reply);
+  return fate === DELETE ? /assassinated|deleted/.test(text) : text.startsWith('dropped');
+});
+
+always('no RST is answered by RST, and none reopens', (policy, at, of, arriving) => {
+  if ((bits(arriving) & RST) === 0) return true;
+  const verdict = judge(policy, at, of, arriving);
+  return replyOf(verdict) !== REPLY_RST && fateOf(verdict) !== ACCEPT;
+});
+
+always('only a SYN without ACK reopens, and not in FIN-WAIT-2', (policy, at, of, arriving) => {
+  if (fateOf(judge(policy, at, of, arriving)) !== ACCEPT) return true;
+  const plainSyn = (bits(arriving) & (SYN | ACK)) === SYN;
+  return plainSyn && !(of.finWait2 && policy.orphansAsRecords);
+});
+
+always('tcp_rfc1337 = 1: nothing deletes a record in TIME-WAIT', (policy, at, of, arriving) => {
+  if (of.rfc1337 === 0 || (of.finWait2 && policy.orphansAsRecords)) return true;
+  return fateOf(judge(policy, at, of, arriving)) !== DELETE;
+});
+
+always('without it, only a RST at RCV.NXT does', (policy, at, of, arriving) => {
+  if (of.finWait2 && policy.orphansAsRecords) return true;
+  if (fateOf(judge(policy, at, of, arriving)) !== DELETE) return true;
+  return (bits(arriving) & RST) !== 0 && arriving.at === 0;
+});
+
+always('the ACKs of two ends in TIME-WAIT do not answer each other', (policy, at, of, arriving) => {
+  // What this record would send, arriving at a mirror image of it.
+  if (replyOf(judge(policy, at, of, arriving)) !== REPLY_ACK) return true;
+  const ts = of.hasTimestamp ? { ts: 0 } : {};
+  const echo = judge(policy, at, { ...of, finWait2: false }, { flags: '.', at: 0, ack: 0, ...ts });
+  return replyOf(echo) === REPLY_NONE;
+});
+
+void t.test('RFC 9293 never accepts', (t) => {
+  const strict = findPolicy('rfc9293')!;
+  fc.assert(
+    fc.property(base, facts, shape, (at, of, arriving) => fateOf(judge(strict, at, of, arriving)) !== ACCEPT),
+    { numRuns: 3000 },
+  );
+  t.end();
+});
+
+void t.test('the registry', (t) => {
+  t.same(
+    policies.map(({ name }) => name),
+    ['rfc9293', 'bsd', 'reuse', 'recycle'],
+  );
+  for (const policy of policies) {
+    t.equal(findPolicy(policy.name), policy);
+    t.ok(policy.title.length > 10 && policy.source.length > 5);
+    t.notOk(policy.title.includes('\n'));
+  }
+  for (const name of ['', 'BSD', 'rfc', 'constructor', '__proto__']) t.equal(findPolicy(name), null);
+  t.end();
+});
