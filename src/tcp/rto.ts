@@ -13,12 +13,14 @@ export class RttEstimator {
   base = 0;
   /** How often the timer expired in a row: RTO = base << backoff. */
   backoff = 0;
+  private sampled = false;
   private low = 0;
   private high = 0;
 
   reset(initial: number, low: number, high: number): void {
     this.srtt8 = 0;
     this.rttvar4 = 0;
+    this.sampled = false;
     this.base = initial;
     this.backoff = 0;
     this.low = low;
@@ -42,8 +44,9 @@ export class RttEstimator {
   /** Takes one measurement of `rtt` ms (never from a retransmitted segment: Karn, R6298-9). */
   sample(rtt: number): void {
     const r = rtt < 0 ? 0 : rtt;
-    if (this.srtt8 === 0 && this.rttvar4 === 0) {
+    if (!this.sampled) {
       // R6298-4: first sample
+      this.sampled = true;
       this.srtt8 = r << 3;
       this.rttvar4 = r << 1;
     } else {
