@@ -113,15 +113,18 @@ always('only a SYN without ACK reopens, and not in FIN-WAIT-2', (policy, at, of,
   return plainSyn && !(of.finWait2 && policy.orphansAsRecords);
 });
 
-always('tcp_rfc1337 = 1: nothing deletes a record in TIME-WAIT', (policy, at, of, arriving) => {
-  if (of.rfc1337 === 0 || (of.finWait2 && policy.orphansAsRecords)) return true;
-  return fateOf(judge(policy, at, of, arriving)) !== DELETE;
-});
+always(
+  'while somebody listens, only a RST at RCV.NXT deletes a record in TIME-WAIT',
+  (policy, at, of, arriving) => {
+    if (of.finWait2 && policy.orphansAsRecords) return true;
+    if (fateOf(judge(policy, at, { ...of, listener: true }, arriving)) !== DELETE) return true;
+    return (bits(arriving) & RST) !== 0 && arriving.at === 0;
+  },
+);
 
-always('without it, only a RST at RCV.NXT does', (policy, at, of, arriving) => {
-  if (of.finWait2 && policy.orphansAsRecords) return true;
-  if (fateOf(judge(policy, at, of, arriving)) !== DELETE) return true;
-  return (bits(arriving) & RST) !== 0 && arriving.at === 0;
+always('tcp_rfc1337 = 1: no RST does', (policy, at, of, arriving) => {
+  if ((bits(arriving) & RST) === 0 || (of.finWait2 && policy.orphansAsRecords)) return true;
+  return fateOf(judge(policy, at, { ...of, rfc1337: 1 }, arriving)) !== DELETE;
 });
 
 always('the ACKs of two ends in TIME-WAIT do not answer each other', (policy, at, of, arriving) => {

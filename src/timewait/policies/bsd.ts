@@ -7,8 +7,10 @@ import { Reason } from '../../reasons.js';
 import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
 import {
   ACCEPT,
+  DELETE,
   KEEP,
   PRESSURE_EVICT_OLDEST,
+  REPLY_RST,
   verdict,
   type BindRequest,
   type PolicyContext,
@@ -35,11 +37,12 @@ class Bsd extends BasePolicy {
     if ((flags & RST) !== 0) return verdict(KEEP, Reason['tw-rst-ignored']);
     // Note: a listener of this stack takes no SYN with FIN (drop_synfin = 1), so it must not cost the record
     if ((flags & (SYN | FIN)) === (SYN | FIN)) return verdict(KEEP, Reason['listen-syn-fin']);
-    // 2. SYN without ACK, SEQ_GT(SEG.SEQ, RCV.NXT): look up again, the listener takes it
+    // 2. SYN without ACK, SEQ_GT(SEG.SEQ, RCV.NXT): look up again, a listener takes it or nobody
     if ((flags & (SYN | ACK)) === SYN) {
-      return greater(seq, rcvNxt)
+      if (!greater(seq, rcvNxt)) return verdict(KEEP, Reason['tw-syn-low']);
+      return context.hasListener()
         ? verdict(ACCEPT, Reason['tw-syn-accepted'])
-        : verdict(KEEP, Reason['tw-syn-low']);
+        : verdict(REPLY_RST | DELETE, Reason['closed-rst']);
     }
     // 3. No ACK flag
     if ((flags & ACK) === 0) return verdict(KEEP, Reason['tw-no-ack-flag']);
