@@ -12,7 +12,7 @@ import { serveControl } from '../../src/cli/control.js';
 import type { Network } from '../../src/net/network.js';
 import type { Socket } from '../../src/net/socket.js';
 import { CLIENT, SERVER, pair, listen } from '../net/helpers.js';
-import { folder, timewait, until } from './helpers.js';
+import { folder, start, timewait, until } from './helpers.js';
 
 interface World {
   /** The stack behind the control socket. */
@@ -178,18 +178,29 @@ t.test('connect: bytes both ways, half-close, status', async (t) => {
   t.same(empty, { status: 0, stdout: '', stderr: '' }, 'no input at all');
 });
 
-t.test('connect to a peer that closes first: our input still goes there', async (t) => {
-  const { theirs, path } = await world(t);
+t.test('connect to a peer that closes first and reads late: our input still goes there', async (t) => {
+  const { ours, theirs, path } = await world(t);
+  theirs.setKnob('tcp_rmem', 4096);
+  ours.setKnob('tcp_wmem', 4096);
+  let late: Socket | null = null;
   let received = 0;
   const port = await listen(
-    theirs.createServer({ allowHalfOpen: true }, (socket) => {
-      socket.end('last words');
+    theirs.createServer({ allowHalfOpen: true, highWaterMark: 1 }, (socket) => {
+      late = socket.end('last words');
       socket.on('data', (part: Buffer) => (received += part.length));
+      socket.pause();
     }),
   );
-  const input = Buffer.alloc(2_000_000, 'x');
-  const ran = await timewait(['connect', CLIENT, String(port), '--control', path], { input });
-  t.same(ran, { status: 0, stdout: 'last words', stderr: '' });
+  // More than the peer's window and our engine hold, less than makes the relay stop reading.
+  const input = Buffer.alloc(14_000, 'x');
+  const running = start(['connect', CLIENT, String(port), '--control', path], { input });
+  await until('last words', () => running.said.stdout === 'last words');
+  await until('a full window', () => ours.sockets().some(({ sendQ }) => sendQ >= 4096));
+  // Both ends of the control socket have closed by now; what is left is with the stack.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.equal(received, 0, 'nothing read so far');
+  (late as Socket | null)?.resume();
+  t.same(await running.ended, { status: 0, stdout: 'last words', stderr: '' });
   await until('all bytes', () => received === input.length);
 });
 
