@@ -7,8 +7,8 @@
  * A verdict is one int32, so that deciding costs no allocation:
  *
  *     bits  0..1   reply     none, ACK, RST
- *     bit   2      limited   the reply is subject to the per-record rate limit (Linux tcp_invalid_ratelimit)
- *     bit   3      challenge the reply is a challenge ACK, subject to the RFC 5961 budget
+ *     bit   2      limited   SYNs and empty segments get one reply per record and tcp_invalid_ratelimit ms (Linux)
+ *     bit   3      challenge the reply is a challenge ACK: the same limit whatever the segment (RFC 5961 7)
  *     bits  4..6   fate      keep, restart, delete, accept, become TIME-WAIT
  *     bit   7      refresh   take the segment's timestamp into the record
  *     bit   8      revert    (with accept) go back to this record if the SYN proves old: RFC 1122 4.2.2.13 (2)

@@ -184,6 +184,21 @@ void t.test(
   },
 );
 
+void t.test('CHALLENGE: one answer in that time whatever the segment, below ten in 5 s (RFC 5961 7)', (t) => {
+  const c = timeWait(
+    { segmentArrives: () => verdict(REPLY_ACK | CHALLENGE | KEEP, ANY) },
+    { knobs: { 'net.ipv4.tcp_invalid_ratelimit': 500 } },
+  );
+  let answers = 0;
+  for (let ms = 0; ms < 5000; ms += 50) {
+    c.inject('P. 9:19(10) ack 2 win 100');
+    answers += c.rest().length;
+    c.advance(50);
+  }
+  t.equal(answers, 10);
+  t.end();
+});
+
 void t.test('PAWS and REFRESH: TS.Recent moves only when the policy says so', (t) => {
   const seen: number[] = [];
   const c = timeWait(
