@@ -1,0 +1,103 @@
+import t from 'tap';
+import fc from 'fast-check';
+import { fold, pseudoHeader, sum } from '../../src/wire/checksum.js';
+import { SRC4, DST4, SRC6, DST6, be16, be32, naiveChecksum } from './packets.js';
+
+function words(bytes: readonly number[]): number[] {
+  return [0, 4, 8, 12].map(
+    (at) => (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!,
+  );
+}
+
+t.test('the example of RFC 1071 section 3', async (t) => {
+  const bytes = Uint8Array.of(0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7);
+  t.equal(fold(sum(bytes, 0, 8, 0)), 0xffff - 0xddf2);
+});
+
+t.test('a well-known IPv4 header', async (t) => {
+  const header = Uint8Array.from(Buffer.from('45000073000040004011b861c0a80001c0a800c7', 'hex'));
+  t.equal(fold(sum(header, 0, 20, 0)), 0, 'verifies');
+  header[10] = header[11] = 0;
+  t.equal(fold(sum(header, 0, 20, 0)), 0xb861);
+});
+
+t.test('equal to the naive sum at every small offset and length', async (t) => {
+  const bytes = Uint8Array.from({ length: 200 }, (_, i) => (i * 197 + 131) & 255);
+  let wrong = 0;
+  for (let offset = 0; offset < 20; offset++) {
+    for (let length = 0; length <= 120; length++) {
+      const expected = naiveChecksum(bytes.subarray(offset, offset + length));
+      if (fold(sum(bytes, offset, length, 0)) !== expected) wrong++;
+    }
+  }
+  t.equal(wrong, 0);
+});
+
+t.test('random bytes at random places equal the naive sum', async (t) => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 3000 }), fc.nat(40), fc.nat(40), (bytes, skip, cut) => {
+      const offset = Math.min(skip, bytes.length);
+      const length = Math.max(0, bytes.length - offset - cut);
+      return fold(sum(bytes, offset, length, 0)) === naiveChecksum(bytes.subarray(offset, offset + length));
+    }),
+    { numRuns: 1000 },
+  );
+  t.pass();
+});
+
+t.test('sums chain at even cuts', async (t) => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 2, maxLength: 500 }), fc.nat(), (bytes, place) => {
+      const cut = (place % bytes.length) & ~1;
+      const chained = sum(bytes, cut, bytes.length - cut, sum(bytes, 0, cut, 0));
+      return fold(chained) === naiveChecksum(bytes);
+    }),
+  );
+  t.pass();
+});
+
+t.test('the largest packet of the largest bytes overflows nothing', async (t) => {
+  for (const length of [65_535, 65_534, 65_521]) {
+    const bytes = new Uint8Array(length).fill(0xff);
+    const pseudo = pseudoHeader(6, -1, -1, -1, -1, -1, -1, -1, -1, 255, length);
+    const total = sum(bytes, 0, length, pseudo);
+    t.ok(total >= 0 && total < 2 ** 31, `${length}: ${total}`);
+    const ones = new Array<number>(32).fill(0xff);
+    t.equal(fold(total), naiveChecksum(ones, be32(length), [0, 0, 0, 255], bytes), `${length}`);
+  }
+});
+
+t.test('pseudo-headers', async (t) => {
+  for (const length of [0, 20, 21, 1460, 65_535, 65_536, 100_000]) {
+    const [s, d] = [words(SRC6), words(DST6)];
+    t.equal(
+      fold(pseudoHeader(6, s[0]!, s[1]!, s[2]!, s[3]!, d[0]!, d[1]!, d[2]!, d[3]!, 58, length)),
+      naiveChecksum(SRC6, DST6, be32(length), [0, 0, 0, 58]),
+      `IPv6, RFC 8200 8.1, ${length} bytes`,
+    );
+  }
+  const [s, d] = [words(SRC4)[0]!, words(DST4)[0]!];
+  // The mapped words 0 0 ffff must not be summed.
+  t.equal(
+    fold(pseudoHeader(4, 0, 0, 0xffff, s, 0, 0, 0xffff, d, 6, 1480)),
+    naiveChecksum(SRC4, DST4, [0, 6], be16(1480)),
+    'IPv4, RFC 9293 3.1',
+  );
+});
+
+t.test('addresses with the highest bit set do not turn the sum negative', async (t) => {
+  fc.assert(
+    fc.property(fc.array(fc.integer(), { minLength: 8, maxLength: 8 }), fc.nat(65_535), (w, length) => {
+      const total = pseudoHeader(6, w[0]!, w[1]!, w[2]!, w[3]!, w[4]!, w[5]!, w[6]!, w[7]!, 6, length);
+      return total >= 0 && fold(total) === naiveChecksum(w.flatMap(be32), be32(length), [0, 0, 0, 6]);
+    }),
+  );
+  t.pass();
+});
+
+t.test('fold: any carry, and zero', async (t) => {
+  t.equal(fold(0), 0xffff);
+  t.equal(fold(0xffff), 0);
+  t.equal(fold(0x1_fffe), 0);
+  t.equal(fold(2 ** 40 + 2 ** 20 + 5), 0xffff - (2 ** 8 + 2 ** 4 + 5));
+});
