@@ -1,6 +1,6 @@
 /** What a stack holds, as plain rows: for `ss`, `tcpInfo()` and counts per state. */
 import * as S from '../tcp/state.js';
-import { LOSS, OPEN, T_DELACK, T_KEEP, T_PERSIST, T_REXMT, type Tcb } from '../tcp/tcb.js';
+import { LOSS, OPEN, T_KEEP, T_PERSIST, T_REXMT, type Tcb } from '../tcp/tcb.js';
 import type { SocketRow, TcpInfo } from './api.js';
 import type { Core } from './core.js';
 
@@ -48,7 +48,6 @@ function timerOf(core: Core, tcb: Tcb): { timer: string; timerLeft: number } {
     [T_REXMT, 'on'],
     [T_PERSIST, 'persist'],
     [T_KEEP, 'keepalive'],
-    [T_DELACK, 'on'],
   ] as const;
   for (const [index, name] of kinds) {
     if (tcb.isArmed(index))
