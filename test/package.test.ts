@@ -117,6 +117,7 @@ t.test('the scripts: start, test, and what they are made of', async (t) => {
   t.equal(manifest.scripts.start, 'node native/prepare.mjs && node dist/src/cli/main.js demo');
   t.equal(manifest.scripts.test, 'node native/prepare.mjs && node test/run.mjs');
   t.match(read('.ci/run'), /\nexec npm test\n$/);
+  t.match(read('.npmrc'), /^update-notifier=false$/m, 'no notice of npm comes behind the summary');
   for (const name of ['build', 'lint', 'format', 'typecheck']) t.type(manifest.scripts[name], 'string', name);
   t.equal(spawnSync('bash', ['-n', join(ROOT, '.ci/run')]).status, 0, '.ci/run is a script bash can read');
   t.equal(spawnSync(process.execPath, ['--check', join(ROOT, 'native/prepare.mjs')]).status, 0);
