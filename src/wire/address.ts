@@ -23,7 +23,7 @@ export function parseAddress(text: string): Address | null {
   const dotted = text.slice(text.lastIndexOf(':') + 1);
   if ((dotted === text || dotted.includes('.')) && !ipaddr.IPv4.isValidFourPartDecimal(dotted)) return null;
   // ipaddr.js takes the deprecated '::1.2.3.4' (RFC 4291 2.5.5.1) for a mapped address; written out it does not.
-  const written = /^::[^:]*\./.test(text) ? `0:0:0:0:0:0:${dotted}` : text;
+  const written = text === `::${dotted}` && dotted.includes('.') ? `0:0:0:0:0:0:${dotted}` : text;
   if (!ipaddr.isValid(written)) return null;
   const parsed = ipaddr.process(written);
   const bytes = parsed.toByteArray();
