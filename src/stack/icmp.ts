@@ -26,9 +26,11 @@ import { RECORD, type Core } from './core.js';
 import { rememberPath } from './path.js';
 
 const TCP = 6;
-/** RFC 1191 allows 68, RFC 8200 asks for 1280; below 552 an IPv4 path is not believed (Linux min_pmtu). */
+/** What a path may claim: RFC 791 asks for 68, RFC 8200 for 1280 (R8201-1). */
+const LEAST_V4 = 68;
+const LEAST_V6 = 1280;
+/** Below this an IPv4 path is not believed (Linux min_pmtu). */
 const SMALLEST_V4 = 552;
-const SMALLEST_V6 = 1280;
 
 const message = new IcmpMessage();
 
@@ -106,7 +108,7 @@ function error(core: Core): number {
     return Reason['icmp-out-of-window'];
   }
   if (m.kind === PACKET_TOO_BIG) return tooBig(core, tcb, m.mtu);
-  const errno = errnoOf(m.kind);
+  const errno = errnoOf(m);
   const synchronizedState = tcb.state >= S.ESTABLISHED;
   if (isHardError(m) && !synchronizedState) {
     core.count(Mib.TcpAttemptFails);
@@ -123,15 +125,20 @@ function hardErrno(code: number): ConnectionError {
   return code === 2 || code === 3 || code === 4 ? 'ECONNREFUSED' : 'EHOSTUNREACH';
 }
 
-function errnoOf(kind: number): ConnectionError {
-  return kind === PARAMETER_PROBLEM ? 'EPROTO' : 'EHOSTUNREACH';
+/** Codes that speak of a network, not of a host: RFC 792, RFC 1122 3.2.2.1, RFC 4443 3.1 (no route). */
+function errnoOf(m: IcmpMessage): ConnectionError {
+  if (m.kind === PARAMETER_PROBLEM) return 'EPROTO';
+  if (m.kind !== UNREACHABLE) return 'EHOSTUNREACH';
+  const { code } = m;
+  const network = code === 0 || (m.family === 4 && (code === 6 || code === 9 || code === 11));
+  return network ? 'ENETUNREACH' : 'EHOSTUNREACH';
 }
 
 /** RFC 1191 3, RFC 8201 4: smaller segments from now on, what was lost is resent at once. */
 function tooBig(core: Core, tcb: Tcb, mtu: number): number {
-  const smallest = tcb.version === 4 ? SMALLEST_V4 : SMALLEST_V6;
-  const claimed = Math.max(mtu, smallest);
-  if (mtu < 68 || claimed >= tcb.pathMtu) return Reason['icmp-pmtu-ignored'];
+  const claimed = tcb.version === 4 ? Math.max(mtu, SMALLEST_V4) : mtu;
+  if (mtu < (tcb.version === 4 ? LEAST_V4 : LEAST_V6) || claimed >= tcb.pathMtu)
+    return Reason['icmp-pmtu-ignored'];
   tcb.pathMtu = claimed;
   updateMss(tcb);
   rememberPath(core, tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3, claimed);

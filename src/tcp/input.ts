@@ -89,10 +89,7 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   established(ctx, tcb);
   tcb.ackNow = true;
   // What else the SYN,ACK carries is processed as in the sixth step and after.
-  text.seq = tcb.rcvNxt;
-  text.offset = segment.payloadOffset;
-  text.length = segment.payloadLength;
-  text.fin = (flags & FIN) !== 0;
+  trim(tcb, segment, tcb.rcvNxt, tcb.rcvWnd);
   armSendTimers(ctx, tcb, true);
   if (text.length === 0 && !text.fin) return Reason.plain;
   return textAndFin(ctx, tcb, segment);
@@ -141,7 +138,8 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   }
   // First, check sequence number
   let { seq } = segment;
-  let length = segment.length;
+  // R5961-1, MUST-66: a RST counts by its sequence number alone, whatever text it carries
+  let length = (flags & RST) !== 0 ? 0 : segment.length;
   if ((flags & SYN) !== 0 && (flags & RST) === 0) {
     // The peer repeats the SYN that made this connection.
     if (tcb.state === S.SYN_RECEIVED && seq === tcb.irs) {
@@ -209,6 +207,8 @@ function notAcceptable(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   }
   if (tcb.rcvWnd === 0 && segment.seq === tcb.rcvNxt && segment.payloadLength > 0) {
     ctx.counters.bump(Mib.TcpExtTCPWantZeroWindowAdv);
+    // MUST-66
+    if ((flags & URG) !== 0) urgentArrives(ctx, tcb, segment);
     tcb.ackNow = true;
     return Reason['zero-window-probe'];
   }
@@ -278,7 +278,8 @@ function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     }
     sampleRtt(ctx, tcb, segment);
     acknowledge(ctx, tcb, ack);
-    tcb.sndWnd = segment.wnd << tcb.sndWscale;
+    // R7323-7: the window of a crossing SYN,ACK is not scaled
+    tcb.sndWnd = (segment.flags & SYN) !== 0 ? segment.wnd : segment.wnd << tcb.sndWscale;
     tcb.maxSndWnd = tcb.sndWnd;
     tcb.sndWl1 = segment.seq;
     tcb.sndWl2 = ack;
@@ -306,7 +307,8 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   if (advanced) {
     sampleRtt(ctx, tcb, segment);
     acknowledge(ctx, tcb, ack);
-  } else if (ack === tcb.sndUna && tcb.flight > 0) {
+  } else if (ack === tcb.sndUna && tcb.flight > 0 && tcb.sndWnd > 0) {
+    // Note: the answers to window probes meet R5681-2 to the letter, and say nothing about loss.
     // R5681-2: no payload, no SYN or FIN, the window unchanged, or with SACK: new SACK information
     const pure = segment.payloadLength === 0 && (segment.flags & FIN) === 0;
     if (tcb.sackEnabled ? freshSack : pure && !windowChanged) duplicateAck(ctx, tcb, freshSack);
@@ -381,7 +383,9 @@ function sampleRtt(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
 function urgentArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   if (tcb.peerClosed) return;
   const pointer = (segment.seq + segment.urgent) | 0;
-  if (tcb.urgent ? !after(pointer, tcb.rcvUp) : !after(pointer, tcb.rcvNxt)) return;
+  if (!after(pointer, tcb.rcvNxt)) return;
+  // A run of urgent data that was received whole sets no mark any more.
+  if (tcb.urgent && after(tcb.rcvUp, tcb.rcvNxt) && !after(pointer, tcb.rcvUp)) return;
   tcb.urgent = true;
   tcb.rcvUp = pointer;
   ctx.raise(tcb, EV_URGENT);

@@ -47,8 +47,10 @@ export function output(ctx: TcpContext, tcb: Tcb): boolean {
 function decide(ctx: TcpContext, tcb: Tcb): number {
   choice.length = 0;
   switch (tcb.state) {
+    // In TIME-WAIT the record answers.
     case S.CLOSED:
     case S.LISTEN:
+    case S.TIME_WAIT:
       return NOTHING;
     case S.SYN_SENT:
       return tcb.synOwed ? SEND_SYN : NOTHING;
@@ -171,10 +173,12 @@ function emit(ctx: TcpContext, tcb: Tcb, kind: number): void {
 function emitSyn(ctx: TcpContext, tcb: Tcb): void {
   tcb.synOwed = false;
   const first = tcb.sndNxt === tcb.iss;
+  // The SYN,ACK of a simultaneous open is news: only a SYN,ACK sent before repeats (MUST-10).
+  const crossing = tcb.active && tcb.state === S.SYN_RECEIVED && tcb.lastAckSent !== tcb.rcvNxt;
   if (first) {
     tcb.sndNxt = (tcb.iss + 1) | 0;
     startRtt(ctx, tcb, tcb.iss);
-  } else {
+  } else if (!crossing) {
     tcb.totalRetrans++;
     ctx.counters.bump(Mib.TcpRetransSegs);
   }

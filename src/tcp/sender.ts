@@ -121,6 +121,8 @@ export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): void {
   tcb.lostEdge = max(tcb.lostEdge, ack);
   tcb.retries = 0;
   tcb.dupAcks = 0;
+  // What was in the way is not any more.
+  tcb.softError = null;
   tcb.progressAt = ctx.now;
   if (tcb.recovery === OPEN) {
     // R5681-6: the handshake does not open the window

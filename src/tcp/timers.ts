@@ -61,8 +61,12 @@ export function armSendTimers(ctx: TcpContext, tcb: Tcb, restart: boolean): void
   armUserTimer(ctx, tcb);
 }
 
+function userLimit(ctx: TcpContext, tcb: Tcb): number {
+  return tcb.userTimeout > 0 ? tcb.userTimeout : ctx.config.userTimeout;
+}
+
 function armUserTimer(ctx: TcpContext, tcb: Tcb): void {
-  const limit = tcb.userTimeout > 0 ? tcb.userTimeout : ctx.config.userTimeout;
+  const limit = userLimit(ctx, tcb);
   if (limit > 0 && tcb.flight > 0) tcb.arm(T_USER, (tcb.progressAt + limit) | 0);
   else tcb.disarm(T_USER);
 }
@@ -107,11 +111,23 @@ function fire(ctx: TcpContext, tcb: Tcb, timer: number): number {
       fail(ctx, tcb, null);
       return Reason['fin-wait-2-timeout'];
     case T_USER:
-      ctx.counters.bump(Mib.TcpExtTCPAbortOnTimeout);
-      fail(ctx, tcb, 'ETIMEDOUT');
-      return Reason['user-timeout'];
+      return userTimeout(ctx, tcb);
   }
   return Reason.plain;
+}
+
+/** R9293-54, RFC 5482. */
+function userTimeout(ctx: TcpContext, tcb: Tcb): number {
+  const limit = userLimit(ctx, tcb);
+  // MUST-37: a peer that keeps its window closed and answers the probes is alive; silence means at least two unanswered
+  const silence = (ctx.now - tcb.lastHeardAt) | 0;
+  if (tcb.state >= S.ESTABLISHED && tcb.sndWnd === 0 && (tcb.probes < 2 || silence < limit)) {
+    tcb.arm(T_USER, (ctx.now + (silence < limit ? limit - silence : limit)) | 0);
+    return Reason.plain;
+  }
+  ctx.counters.bump(Mib.TcpExtTCPAbortOnTimeout);
+  fail(ctx, tcb, 'ETIMEDOUT');
+  return Reason['user-timeout'];
 }
 
 /** RFC 6298 5.4 .. 5.6. */
@@ -185,10 +201,10 @@ function persist(ctx: TcpContext, tcb: Tcb): number {
 
 /** RFC 9293 3.8.4: MUST-24 .. MUST-29, SHLD-12. */
 function keepAlive(ctx: TcpContext, tcb: Tcb): number {
-  if (tcb.keepIdle === 0 || tcb.state < S.ESTABLISHED) return Reason.plain;
+  if (tcb.keepIdle === 0) return Reason.plain;
   const quiet = (ctx.now - tcb.lastHeardAt) | 0;
   // MUST-26: nothing in flight and nothing heard for the whole interval
-  if (tcb.flight > 0 || quiet < tcb.keepIdle) {
+  if (tcb.flight > 0 || quiet < tcb.keepIdle || tcb.state < S.ESTABLISHED) {
     tcb.keepProbes = 0;
     tcb.arm(T_KEEP, (ctx.now + Math.max(1, tcb.keepIdle - (tcb.flight > 0 ? 0 : quiet))) | 0);
     return Reason.plain;
