@@ -77,7 +77,7 @@ t.test('pseudo-headers', async (t) => {
     );
   }
   const [s, d] = [words(SRC4)[0]!, words(DST4)[0]!];
-  // The mapped words 0 0 ffff must not be summed.
+  // Summing the mapped words 0 0 ffff too would change nothing: ffff is zero in one's complement.
   t.equal(
     fold(pseudoHeader(4, 0, 0, 0xffff, s, 0, 0, 0xffff, d, 6, 1480)),
     naiveChecksum(SRC4, DST4, [0, 6], be16(1480)),
