@@ -22,7 +22,7 @@ import {
   type OptionText,
   type SegmentText,
 } from '../../src/wire/notation.js';
-import { ACK, SYN, Segment } from '../../src/wire/segment.js';
+import { SYN, Segment } from '../../src/wire/segment.js';
 
 export interface ConversationOptions {
   readonly knobs?: Readonly<Record<string, number>>;
@@ -30,12 +30,16 @@ export interface ConversationOptions {
   readonly v6?: boolean;
   /** The peer's initial sequence number; just below the wrap unless said otherwise. */
   readonly peerIss?: number;
+  /** When the conversation starts, int32 ms; `startNearWrap` finds one. */
+  readonly start?: number;
+  /** The peer puts a timestamp on everything but RST, unless options are written. */
+  readonly stamped?: boolean;
 }
 
 const U32 = 2 ** 32;
 
 export class Conversation {
-  now = 10_000;
+  now: number;
   readonly stack: Stack;
   readonly us: Address;
   readonly peer: Address;
@@ -48,9 +52,12 @@ export class Conversation {
   /** Reason of the last injected segment. */
   reason = '';
   private said: SegmentText[] = [];
+  private readonly stamped: boolean;
 
   constructor(options: ConversationOptions = {}) {
     const v6 = options.v6 === true;
+    this.now = options.start ?? 10_000;
+    this.stamped = options.stamped === true;
     this.us = parseAddress(v6 ? 'fd00::2' : '10.0.0.2')!;
     this.peer = parseAddress(v6 ? 'fd00::1' : '10.0.0.1')!;
     this.peerIss = options.peerIss ?? U32 - 3;
@@ -84,7 +91,7 @@ export class Conversation {
   }
 
   /** SYN, SYN,ACK, ACK; the connection is accepted. `options` of the peer's SYN. */
-  established(options = '<mss 1460>'): void {
+  established(options = this.stamped ? '<mss 1460,TS val 100 ecr 0>' : '<mss 1460>'): void {
     this.listen();
     this.inject(`S 0:0(0) win 65535 ${options}`);
     this.take();
@@ -98,7 +105,8 @@ export class Conversation {
   }
 
   inject(text: string, payload?: Uint8Array): void {
-    const parsed = parseNotation(text);
+    const stamp = this.stamped && !text.includes('<') && !/^[^ ]*R/.test(text);
+    const parsed = parseNotation(stamp ? `${text} <TS val 100 ecr 0>` : text);
     if ('error' in parsed) throw new SyntaxError(`${text}: ${parsed.error} at ${parsed.column}`);
     const absolute = {
       ...parsed,
@@ -108,7 +116,7 @@ export class Conversation {
     };
     const ends = { src: this.peer, dst: this.us, srcPort: this.peerPort, dstPort: this.ourPort };
     const packet = buildPacket(absolute, ends, payload ?? new Uint8Array(parsed.length).fill(97));
-    this.reason = reasonText(this.stack.receive(packet, 0, packet.length, this.now)).id;
+    this.reason = reasonText(this.stack.receive(packet, 0, packet.length, this.now | 0)).id;
     this.collect();
   }
 
@@ -116,14 +124,14 @@ export class Conversation {
   advance(ms: number): void {
     const end = this.now + ms;
     for (;;) {
-      const next = this.stack.nextDeadline(this.now);
+      const next = this.stack.nextDeadline(this.now | 0);
       if (next < 0 || this.now + next > end) break;
       this.now += Math.max(0, next);
-      this.stack.advance(this.now);
+      this.stack.advance(this.now | 0);
       this.collect();
     }
     this.now = end;
-    this.stack.advance(end);
+    this.stack.advance(end | 0);
     this.collect();
   }
 
@@ -131,18 +139,13 @@ export class Conversation {
   collect(): void {
     const ip = new IpHeader();
     const segment = new Segment();
-    while (this.stack.output(this.now) > 0) {
+    while (this.stack.output(this.now | 0) > 0) {
       const { tx } = this.stack;
       for (let i = 0; i < tx.count; i++) {
         ip.load(tx.bytes, tx.offsetOf(i), tx.lengthOf(i));
         if (segment.load(ip, true) !== 0) throw new Error('the stack sent a bad segment');
-        if ((segment.flags & SYN) !== 0) this.ourIss ??= segment.seq;
-        const ours = this.ourIss ?? 0;
-        const bases =
-          (segment.flags & ACK) !== 0 || segment.seq !== 0
-            ? { seq: ours, ack: this.peerIss }
-            : { seq: 0, ack: this.peerIss };
-        this.said.push(describeSegment(segment, bases));
+        if ((segment.flags & SYN) !== 0) this.ourIss ??= segment.seq >>> 0;
+        this.said.push(describeSegment(segment, { seq: this.ourIss ?? 0, ack: this.peerIss }));
       }
       tx.clear();
     }
@@ -216,4 +219,33 @@ function shiftSack(option: OptionText, by: number): OptionText {
     kind: 'sack',
     blocks: option.blocks.map(([left, right]) => [(left + by) % U32, (right + by) % U32] as const),
   };
+}
+
+/** SEG.SEQ of our SYN when a conversation starts at `start`. */
+function issAt(start: number, client: boolean, v6: boolean): number {
+  const c = new Conversation({ start, v6 });
+  if (client) c.connect();
+  else {
+    c.listen();
+    c.inject('S 0:0(0) win 100');
+  }
+  return c.ourIss!;
+}
+
+const nearWrap = new Map<string, number>();
+
+/** A start for which our initial sequence number is one of the last two: RFC 6528's clock adds 250 in a ms. */
+export function startNearWrap(client: boolean, v6: boolean): number {
+  const key = `${client} ${v6}`;
+  const known = nearWrap.get(key);
+  if (known !== undefined) return known;
+  const missing = BigInt(U32 - 1 - issAt(0, client, v6)) >> 1n;
+  // 125 has an inverse modulo 2^31: its own power 2^29 - 1.
+  const half = 2n ** 31n;
+  let inverse = 1n;
+  for (let bit = 0, power = 125n; bit < 29; bit++, power = (power * power) % half)
+    inverse = (inverse * power) % half;
+  const start = Number((missing * inverse) % half);
+  nearWrap.set(key, start);
+  return start;
 }

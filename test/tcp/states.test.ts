@@ -1,37 +1,43 @@
 /**
  * RFC 9293 3.10.7, state by state, as tables: a segment, the reply, the state after
- * it, the reason. Initial sequence numbers lie just below the wrap; both IP versions.
+ * it, the reason. Initial sequence numbers of both ends lie just below the wrap; both
+ * IP versions; with and without timestamps.
  */
 import t, { type Test } from 'tap';
-import { Conversation } from '../support/conversation.js';
+import { Conversation, startNearWrap } from '../support/conversation.js';
+import { reach, type Setup } from '../support/states.js';
 
 /** [requirement, segment, expected reply ('' for none), state afterwards, reason] */
 type Row = readonly [title: string, segment: string, reply: string, state: string, reason: string];
-
-type Setup = (c: Conversation) => void;
 
 const W = 65_535;
 
 function table(name: string, setup: Setup, rows: readonly Row[]): void {
   t.test(name, (t) => {
-    for (const v6 of [false, true]) {
+    for (const [v6, stamped] of [
+      [false, false],
+      [false, true],
+      [true, false],
+      [true, true],
+    ] as const) {
       for (const [title, segment, reply, state, reason] of rows) {
-        const c = new Conversation({ v6 });
+        const c = new Conversation({ v6, stamped, start: startNearWrap(setup === reach.synSent, v6) });
         setup(c);
         c.rest();
         c.inject(segment);
-        const label = `${v6 ? 'IPv6' : 'IPv4'} ${title}: ${segment}`;
+        const label = `${v6 ? 'IPv6' : 'IPv4'}${stamped ? ' stamped' : ''} ${title}: ${segment}`;
         t.equal(reply === '' ? c.take() : c.mismatch(reply), '', label);
         t.same(c.rest(), [], `${label}: nothing more`);
         t.equal(c.state, state, `${label}: state`);
         t.equal(c.reason, reason, `${label}: reason`);
+        if (c.ourIss !== null) t.ok(c.ourIss >= 2 ** 32 - 2, 'our ISS is at the wrap');
       }
     }
     t.end();
   });
 }
 
-table('CLOSED (3.10.7.1)', () => undefined, [
+table('CLOSED (3.10.7.1)', reach.closed, [
   ['R9293-8', 'S 0:0(0) win 100', 'R. 0:0(0) ack 1', 'CLOSED', 'closed-rst'],
   ['R9293-8 SYN, FIN and data count', 'SF 0:3(3) win 100', 'R. 0:0(0) ack 5', 'CLOSED', 'closed-rst'],
   ['R9293-9', '. 5:5(0) ack 77 win 100', 'R 77:77(0)', 'CLOSED', 'closed-rst'],
@@ -39,7 +45,7 @@ table('CLOSED (3.10.7.1)', () => undefined, [
   ['R9293-10', 'R. 5:5(0) ack 7 win 0', '', 'CLOSED', 'closed-rst-in'],
 ]);
 
-table('LISTEN (3.10.7.2)', (c) => c.listen(), [
+table('LISTEN (3.10.7.2)', reach.listening, [
   ['R9293-11', 'R 0:0(0) win 0', '', 'CLOSED', 'listen-rst-in'],
   ['R9293-12', '. 1:1(0) ack 9 win 100', 'R 9:9(0)', 'CLOSED', 'listen-ack'],
   ['R9293-12 SYN,ACK', 'S. 0:0(0) ack 9 win 100', 'R 9:9(0)', 'CLOSED', 'listen-ack'],
@@ -49,7 +55,7 @@ table('LISTEN (3.10.7.2)', (c) => c.listen(), [
   ['R9293-40 SYN with FIN', 'SF 0:0(0) win 100', '', 'CLOSED', 'listen-syn-fin'],
 ]);
 
-table('SYN-SENT (3.10.7.3)', (c) => c.connect(), [
+table('SYN-SENT (3.10.7.3)', reach.synSent, [
   ['R9293-15 ACK of nothing', '. 0:0(0) ack 0 win 100', 'R 0:0(0)', 'SYN-SENT', 'synsent-bad-ack'],
   ['R9293-15 ACK of the unsent', 'S. 0:0(0) ack 2 win 100', 'R 2:2(0)', 'SYN-SENT', 'synsent-bad-ack'],
   ['R9293-15 not for a RST', 'R. 0:0(0) ack 2 win 0', '', 'SYN-SENT', 'synsent-bad-ack-rst'],
@@ -62,11 +68,7 @@ table('SYN-SENT (3.10.7.3)', (c) => c.connect(), [
   ['MUST-10', 'S 0:0(0) win 100', 'S. 0:0(0) ack 1', 'SYN-RECEIVED', 'simultaneous-open'],
 ]);
 
-const synReceived: Setup = (c) => {
-  c.listen();
-  c.inject('S 0:0(0) win 65535 <mss 1460>');
-};
-table('SYN-RECEIVED', synReceived, [
+table('SYN-RECEIVED', reach.synReceived, [
   ['R9293-22', '. 1:1(0) ack 1 win 100', '', 'ESTABLISHED', 'plain'],
   ['R9293-23 ACK of nothing', '. 1:1(0) ack 0 win 100', 'R 0:0(0)', 'SYN-RECEIVED', 'syn-received-bad-ack'],
   [
@@ -108,8 +110,7 @@ function synchronizedRows(state: string, rcvNxt: number, sndNxt: number): Row[] 
   ];
 }
 
-const established: Setup = (c) => c.established();
-table('ESTABLISHED', established, [
+table('ESTABLISHED', reach.established, [
   ...synchronizedRows('ESTABLISHED', 1, 1),
   ['R9293-33', 'F. 1:1(0) ack 1 win 100', '. 1:1(0) ack 2', 'CLOSE-WAIT', 'plain'],
   ['R9293-33 FIN behind data', 'FP. 1:6(5) ack 1 win 100', '. 1:1(0) ack 7', 'CLOSE-WAIT', 'plain'],
@@ -119,11 +120,7 @@ table('ESTABLISHED', established, [
   ['R9293-67 with an octet', '. 0:1(1) ack 1 win 100', '. 1:1(0) ack 1', 'ESTABLISHED', 'duplicate'],
 ]);
 
-const finWait1: Setup = (c) => {
-  c.established();
-  c.shutdown();
-};
-table('FIN-WAIT-1', finWait1, [
+table('FIN-WAIT-1', reach.finWait1, [
   ...synchronizedRows('FIN-WAIT-1', 1, 2),
   ['R9293-34', '. 1:1(0) ack 2 win 100', '', 'FIN-WAIT-2', 'plain'],
   ['R9293-35', 'F. 1:1(0) ack 2 win 100', '. 2:2(0) ack 2', 'TIME-WAIT', 'plain'],
@@ -131,21 +128,13 @@ table('FIN-WAIT-1', finWait1, [
   ['R9293-42 data still comes', 'P. 1:6(5) ack 1 win 100', '', 'FIN-WAIT-1', 'plain'],
 ]);
 
-const finWait2: Setup = (c) => {
-  finWait1(c);
-  c.inject('. 1:1(0) ack 2 win 65535');
-};
-table('FIN-WAIT-2', finWait2, [
+table('FIN-WAIT-2', reach.finWait2, [
   ...synchronizedRows('FIN-WAIT-2', 1, 2),
   ['R9293-37', 'F. 1:1(0) ack 2 win 100', '. 2:2(0) ack 2', 'TIME-WAIT', 'plain'],
   ['FIN behind a hole waits', 'F. 5:5(0) ack 2 win 100', '. 2:2(0) ack 1', 'FIN-WAIT-2', 'out-of-order'],
 ]);
 
-const closeWait: Setup = (c) => {
-  c.established();
-  c.inject('F. 1:1(0) ack 1 win 65535');
-};
-table('CLOSE-WAIT', closeWait, [
+table('CLOSE-WAIT', reach.closeWait, [
   ...synchronizedRows('CLOSE-WAIT', 2, 1),
   [
     'R9293-41 data behind the FIN',
@@ -157,29 +146,17 @@ table('CLOSE-WAIT', closeWait, [
   ['FIN again', 'F. 1:1(0) ack 1 win 100', '. 1:1(0) ack 2', 'CLOSE-WAIT', 'duplicate'],
 ]);
 
-const closing: Setup = (c) => {
-  finWait1(c);
-  c.inject('F. 1:1(0) ack 1 win 65535');
-};
-table('CLOSING', closing, [
+table('CLOSING', reach.closing, [
   ...synchronizedRows('CLOSING', 2, 2),
   ['R9293-36', '. 2:2(0) ack 2 win 100', '', 'TIME-WAIT', 'plain'],
 ]);
 
-const lastAck: Setup = (c) => {
-  closeWait(c);
-  c.shutdown();
-};
-table('LAST-ACK', lastAck, [
+table('LAST-ACK', reach.lastAck, [
   ...synchronizedRows('LAST-ACK', 2, 2),
   ['R9293-38', '. 2:2(0) ack 2 win 100', '', 'CLOSED', 'plain'],
 ]);
 
-const timeWait: Setup = (c) => {
-  finWait2(c);
-  c.inject('F. 1:1(0) ack 2 win 65535');
-};
-table('TIME-WAIT (rfc9293)', timeWait, [
+table('TIME-WAIT (rfc9293)', reach.timeWait, [
   ['R9293-39', 'F. 1:1(0) ack 2 win 100', '. 2:2(0) ack 2', 'TIME-WAIT', 'tw-fin-again'],
   ['R9293-53', 'R 2:2(0) win 0', '', 'CLOSED', 'tw-rst-kill'],
   ['R5961-3', 'R 3:3(0) win 0', '. 2:2(0) ack 2', 'TIME-WAIT', 'tw-rst-challenge'],
@@ -203,7 +180,7 @@ t.test('R9293-47, R9293-43: CLOSE before the handshake is over sends the FIN aft
 
 t.test('R9293-44: a repeated CLOSE sends no second FIN', (t: Test) => {
   const c = new Conversation();
-  finWait2(c);
+  reach.finWait2(c);
   c.rest();
   c.shutdown();
   c.advance(100);
