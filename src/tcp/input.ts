@@ -8,7 +8,7 @@
  * the segment, not the connection. A connection that ended is left in CLOSED, one
  * that has nothing left but waiting in TIME-WAIT; the stack carries both out.
  */
-import { after, afterEq, before, beforeEq, inWindow } from '../seqnum.js';
+import { after, afterEq, before, beforeEq, greater, inWindow } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { ACK, FIN, RST, SYN, URG, type Segment } from '../wire/segment.js';
@@ -131,7 +131,7 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     if (!segment.hasTimestamp) {
       // R7323-28; Note: a SYN is left to the challenge below, its sender may have lost its state
       if ((flags & SYN) === 0) return Reason['missing-timestamp'];
-    } else if (before(segment.tsVal, tcb.tsRecent) && (ctx.now - tcb.tsRecentAt) >>> 0 <= PAWS_IDLE) {
+    } else if (greater(tcb.tsRecent, segment.tsVal) && (ctx.now - tcb.tsRecentAt) >>> 0 <= PAWS_IDLE) {
       ctx.counters.bump(Mib.TcpExtPAWSEstab);
       return outOfWindowAck(ctx, tcb, segment, Reason.paws, Mib.TcpExtTCPACKSkippedPAWS);
     }

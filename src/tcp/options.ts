@@ -1,5 +1,5 @@
 /** What the options of SYNs agree on, and TS.Recent. */
-import { afterEq, after } from '../seqnum.js';
+import { beforeEq, after } from '../seqnum.js';
 import type { Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
 import type { Tcb } from './tcb.js';
@@ -49,7 +49,7 @@ export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
 export function recordTimestamp(ctx: TcpContext, tcb: Tcb, segment: Segment, seq: number): void {
   if (after(seq, tcb.lastAckSent)) return;
   const old = (ctx.now - tcb.tsRecentAt) >>> 0 > 24 * 86_400_000;
-  if (!old && !afterEq(segment.tsVal, tcb.tsRecent)) return;
+  if (!old && !beforeEq(tcb.tsRecent, segment.tsVal)) return;
   tcb.tsRecent = segment.tsVal;
   tcb.tsRecentAt = ctx.now;
 }

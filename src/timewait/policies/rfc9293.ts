@@ -7,7 +7,7 @@
  * Note: the letter also lets a RST at RCV.NXT end TIME-WAIT, and a refused client
  * sends exactly that; knob net.ipv4.tcp_rfc1337 = 1 keeps the record (RFC 1337 F1).
  */
-import { after, before, inWindow } from '../../seqnum.js';
+import { after, greater, inWindow } from '../../seqnum.js';
 import { Reason } from '../../reasons.js';
 import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
 import { DELETE, KEEP, verdict, type PolicyContext, type RecordFacts } from '../policy.js';
@@ -37,7 +37,7 @@ class Rfc9293 extends BasePolicy {
         // R7323-28. Note: a SYN is judged without, it may come from a new incarnation that uses none
         if (!syn) return verdict(KEEP, Reason['tw-missing-timestamp']);
       } else if (
-        before(segment.tsVal, record.tsRecent) &&
+        greater(record.tsRecent, segment.tsVal) &&
         (context.now - record.tsRecentAt) >>> 0 <= PAWS_IDLE
       ) {
         return verdict(ACK_LIMITED, Reason['tw-paws']);
