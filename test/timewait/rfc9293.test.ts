@@ -67,8 +67,8 @@ void t.test('without timestamps', (t) => {
   t.end();
 });
 
-void t.test('timestamps equal or newer change nothing; on a connection without any, none do', (t) => {
-  for (const ts of [0, 1, HALF - 1]) {
+void t.test('timestamps equal or newer change nothing, 2^31 ahead is not older (RFC 7323 5.2); on a connection without any, none do', (t) => {
+  for (const ts of [0, 1, HALF - 1, HALF]) {
     const stamps = rows.map(([title, shape, expected]): Row => [title, { ...shape, ts }, expected]);
     holds(t, rfc9293, stamps, { record: { hasTimestamp: true } });
   }
@@ -78,7 +78,7 @@ void t.test('timestamps equal or newer change nothing; on a connection without a
 });
 
 void t.test('PAWS comes first: an older timestamp is answered, RST is exempt', (t) => {
-  for (const ts of [-1, -1000, -HALF, HALF, HALF + 1]) {
+  for (const ts of [-1, -1000, HALF + 1]) {
     const older = rows.map(([title, shape, expected]): Row => {
       return [title, { ...shape, ts }, shape.flags.includes('R') ? expected : 'ACK limited keep tw-paws'];
     });
