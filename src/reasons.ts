@@ -155,6 +155,16 @@ const rows = [
   ['tw-expired', 'TIME-WAIT over', 'RFC 9293 3.10.8'],
   ['tw-none', 'no TIME-WAIT: this policy keeps none', 'policy'],
   ['tw-local-bypass', 'no TIME-WAIT: the peer is local', 'FreeBSD 14 net.inet.tcp.nolocaltimewait; illumos'],
+  [
+    'tw-held-by-peer',
+    'no TIME-WAIT: both ends agreed by option that the active opener holds it',
+    'Faber, Touch, Yue 1999 (TIME-WAIT negotiation)',
+  ],
+  [
+    'tw-taken-over',
+    "TIME-WAIT held by the passive closer, which is the client; a RST may have removed the server's record",
+    'Faber, Touch, Yue 1999 (client keeps TIME-WAIT)',
+  ],
   ['tw-table-full', 'no TIME-WAIT: the table is full', 'Linux tcp_max_tw_buckets (TCPTimeWaitOverflow)'],
   ['tw-evicted', 'TIME-WAIT cut short: the oldest record made room', 'FreeBSD <= 13 maxtcptw; lwIP'],
   ['tw-paws', 'answered ACK: older timestamp in TIME-WAIT', 'RFC 7323 5.3 R1'],

@@ -11,6 +11,7 @@ import {
   isMulticast,
   isUnspecified,
   parseAddress,
+  sharesPrefix,
   type Address,
 } from '../wire/address.js';
 import type { ConnectOptions, Errno, ListenOptions } from './api.js';
@@ -205,15 +206,6 @@ function localFor(core: Core, remote: Address, wanted: string | undefined): Addr
   return chosen ?? 'ENETUNREACH';
 }
 
-function sharesPrefix(a: Int32Array, b: Int32Array, bits: number): boolean {
-  for (let i = 0; i < 4; i++) {
-    const n = Math.min(32, Math.max(0, bits - 32 * i));
-    const mask = n === 0 ? 0 : -1 << (32 - n);
-    if (((a[i]! ^ b[i]!) & mask) !== 0) return false;
-  }
-  return true;
-}
-
 function hashOf(core: Core, t: Tcb): number {
   return core.flows.hashOf(
     t.local0,
@@ -267,8 +259,10 @@ function choosePort(core: Core, tcb: Tcb, timestamps: boolean): Errno | null {
   const low = core.knobs.get('net.ipv4.ip_local_port_range.min');
   const high = core.knobs.get('net.ipv4.ip_local_port_range.max');
   const request: ReopenRequest = { boundPort: false, timestamps };
+  const wholePort = core.policy.portScope === 'port';
   const isFree = (port: number): boolean => {
     if (core.listeners.has(port)) return false;
+    if (wholePort && (core.portUsers.has(port) || core.records.firstOnPort(port) >= 0)) return false;
     tcb.localPort = port;
     const handle = findTuple(core, tcb);
     if (handle < 0) return true;

@@ -7,13 +7,26 @@ export interface PolicyRow {
   readonly source: string;
   /** Knob values it presets. */
   readonly knobs: Readonly<Record<string, number>>;
+  /** Other names it answers to. */
+  readonly aliases: readonly string[];
+  /** Knobs about TIME-WAIT that it reads. */
+  readonly uses: readonly string[];
+  /** What no source confirms. */
+  readonly unverified: readonly string[];
+  readonly notes: readonly string[];
 }
 
-export const policies: readonly PolicyRow[] = all.map(({ name, title, source, knobs }) => ({
-  name,
-  title,
-  source,
-  knobs: knobs ?? {},
-}));
+export const policies: readonly PolicyRow[] = all.map(
+  ({ name, title, source, knobs, aliases, uses, unverified, notes }) => ({
+    name,
+    title,
+    source,
+    knobs,
+    aliases,
+    uses,
+    unverified,
+    notes,
+  }),
+);
 
 export { knobs, parseKnobSetting, type Knob } from './knobs.js';

@@ -16,7 +16,7 @@ import { HostCache } from '../timewait/host-cache.js';
 import type { Policy } from '../timewait/policy.js';
 import type { RecordCursor } from '../timewait/table.js';
 import { TimeWaitTable } from '../timewait/table.js';
-import type { Address } from '../wire/address.js';
+import { sharesPrefix, type Address } from '../wire/address.js';
 import { IpHeader } from '../wire/ip.js';
 import { PacketRing } from '../wire/ring.js';
 import { Segment } from '../wire/segment.js';
@@ -35,6 +35,11 @@ export const RECORD = 1 << 30;
 
 /** Path MTUs remembered at most. */
 export const PATH_LIMIT = 256;
+
+/** Values of knob net.ipv4.tcp_isn besides 0, RFC 6528. */
+const ISN_64_NS = 1;
+const ISN_RANDOM = 2;
+const ISN_GLOBAL = 3;
 
 export interface LocalAddress {
   readonly address: Address;
@@ -70,6 +75,8 @@ export class Core {
   readonly freeIds: number[] = [];
   connections = 0;
   orphans = 0;
+  /** What connections added to the clock of ISN_GLOBAL. */
+  private isnCounter = 0;
   serial = 0;
   /** Live connections per local port, for bind. */
   readonly portUsers = new Map<number, number>();
@@ -208,7 +215,17 @@ export class Core {
     return false;
   }
 
-  /** RFC 6528: ISN = M + F(tuple, key), M counting 4 microseconds (SHLD-1, MUST-8). */
+  /** A subnet of ours has this address. */
+  isNear(w0: number, w1: number, w2: number, w3: number): boolean {
+    return this.addresses.some(({ address, prefix }) =>
+      sharesPrefix(address.words, [w0, w1, w2, w3], address.family === 4 ? prefix + 96 : prefix),
+    );
+  }
+
+  /**
+   * Knob net.ipv4.tcp_isn: RFC 6528 with M counting 4 microseconds (SHLD-1, MUST-8), the
+   * same counting 64 ns (Linux), random (OpenBSD), or one counter for all (4.4BSD).
+   */
   freshIsn(
     l0: number,
     l1: number,
@@ -221,11 +238,15 @@ export class Core {
     localPort: number,
     remotePort: number,
   ): number {
-    return (
-      (Math.imul(this.ctx.now, 250) +
-        this.isnHash.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0)) |
-      0
-    );
+    const generator = this.knobs.get('net.ipv4.tcp_isn');
+    if (generator === ISN_RANDOM) return this.random.next();
+    if (generator === ISN_GLOBAL) {
+      this.isnCounter = (this.isnCounter + 64_000) | 0;
+      return (this.isnCounter + Math.imul(this.ctx.now, 250)) | 0;
+    }
+    const perMs = generator === ISN_64_NS ? 15_625 : 250;
+    const key = this.isnHash.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0);
+    return (Math.imul(this.ctx.now, perMs) + key) | 0;
   }
 
   /** Counts a decision and, while tracing, keeps it. */
@@ -243,6 +264,7 @@ export class Core {
     const c = this.ctx.config;
     c.timestamps = k('net.ipv4.tcp_timestamps') !== 0;
     c.sack = k('net.ipv4.tcp_sack') !== 0;
+    c.negotiatesHolder = this.policy.negotiatesHolder;
     c.windowScaling = k('net.ipv4.tcp_window_scaling') !== 0;
     c.rtoInit = k('net.ipv4.tcp_rto_init');
     c.rtoMin = k('net.ipv4.tcp_rto_min');
@@ -252,11 +274,11 @@ export class Core {
     c.synAckRetries = k('net.ipv4.tcp_synack_retries');
     c.retries = k('net.ipv4.tcp_retries2');
     c.orphanRetries = k('net.ipv4.tcp_orphan_retries') || 8;
-    c.keepIdle = k('net.ipv4.tcp_keepalive_time');
-    c.keepInterval = k('net.ipv4.tcp_keepalive_intvl');
+    c.keepIdle = 1000 * k('net.ipv4.tcp_keepalive_time');
+    c.keepInterval = 1000 * k('net.ipv4.tcp_keepalive_intvl');
     c.keepProbes = k('net.ipv4.tcp_keepalive_probes');
     c.userTimeout = k('net.ipv4.tcp_user_timeout');
-    c.finTimeout = k('net.ipv4.tcp_fin_timeout');
+    c.finTimeout = 1000 * k('net.ipv4.tcp_fin_timeout');
     c.challengeLimit = k('net.ipv4.tcp_challenge_ack_limit');
     c.challengePeriod = k('net.ipv4.tcp_challenge_ack_period');
     c.invalidRatelimit = k('net.ipv4.tcp_invalid_ratelimit');

@@ -143,9 +143,21 @@ function tupleFromSegment(core: Core, tcb: Tcb, s: Segment): void {
   );
 }
 
-/** R7323-53: an offset keyed by the tuple, constant while the stack lives, so that reincarnations see a rising clock (R6191-8). */
+/** Values of knob net.ipv4.tcp_timestamp_offset. */
+const OFFSET_NONE = 0;
+const OFFSET_HOSTS = 2;
+const OFFSET_RANDOM = 3;
+
+/**
+ * R7323-53: an offset on our timestamps. Keyed by the tuple or by the pair of hosts it is
+ * constant while the stack lives, so that reincarnations see a rising clock (R6191-8); a
+ * random one for each connection breaks that.
+ */
 export function stampOffset(core: Core, t: Tcb): number {
-  if (core.knobs.get('net.ipv4.tcp_timestamp_offset') === 0) return 0;
+  const mode = core.knobs.get('net.ipv4.tcp_timestamp_offset');
+  if (mode === OFFSET_NONE) return 0;
+  if (mode === OFFSET_RANDOM) return core.random.next();
+  const ports = mode === OFFSET_HOSTS ? 0 : 1;
   return core.stampHash.hashTuple(
     t.local0,
     t.local1,
@@ -155,8 +167,8 @@ export function stampOffset(core: Core, t: Tcb): number {
     t.remote1,
     t.remote2,
     t.remote3,
-    t.localPort,
-    t.remotePort,
+    ports * t.localPort,
+    ports * t.remotePort,
     0,
   );
 }

@@ -33,11 +33,12 @@ import type {
 } from './api.js';
 import { Core, RECORD, type LocalAddress } from './core.js';
 import { icmpArrives } from './icmp.js';
+import { nearest } from './knobs.js';
 import type { Listener } from './listener.js';
 import { closedState, completed, listenState } from './passive.js';
 import { replyReset } from './reply.js';
 import { sockets, stateCounts, tcpInfo } from './sockets.js';
-import { becomeRecord, expireRecords, recordArrives, revert } from './time-wait.js';
+import { becomeRecord, expireRecords, passiveCloserDone, recordArrives, revert } from './time-wait.js';
 
 const ICMP = 1;
 const TCP = 6;
@@ -225,8 +226,9 @@ export class Stack implements StackApi {
     const { core } = this;
     if (tcb.id < 0) return;
     if (tcb.state === S.TIME_WAIT) becomeRecord(core, tcb, false);
-    else if (tcb.state === S.CLOSED) core.detach(tcb, -1);
-    else if (tcb.state === S.FIN_WAIT_2 && tcb.userClosed && core.policy.orphansAsRecords)
+    else if (tcb.state === S.CLOSED) {
+      if (!(tcb.finished && passiveCloserDone(core, tcb))) core.detach(tcb, -1);
+    } else if (tcb.state === S.FIN_WAIT_2 && tcb.userClosed && core.policy.orphansAsRecords)
       becomeRecord(core, tcb, true);
   }
 
@@ -434,8 +436,10 @@ export class Stack implements StackApi {
 
   setPolicy(name: string): string | null {
     const policy = findPolicy(name);
-    if (policy === null)
-      return `unknown policy '${name}', one of: ${policies.map((known) => known.name).join(', ')}`;
+    if (policy === null) {
+      const names = policies.flatMap((known) => [known.name, ...known.aliases]);
+      return `unknown policy '${name}', nearest: ${nearest(name, names).join(', ')}`;
+    }
     this.usePolicy(policy);
     return null;
   }
@@ -443,7 +447,7 @@ export class Stack implements StackApi {
   /** A policy of the user's own, or one already found. Records that exist keep their timers and meet the new rules. */
   usePolicy(policy: Policy): void {
     this.core.policy = policy;
-    this.core.knobs.preset(policy.knobs ?? {});
+    this.core.knobs.preset(policy.knobs);
     this.core.refresh();
   }
 

@@ -5,7 +5,7 @@
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { EV_CLOSED, EV_FLUSHED, EV_READABLE } from '../tcp/events.js';
-import { emitAck } from '../tcp/output.js';
+import { emitAck, emitBareReset } from '../tcp/output.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
 import {
@@ -13,6 +13,9 @@ import {
   BECOME_TIME_WAIT,
   CHALLENGE,
   DELETE,
+  HOLDER_PEER,
+  LAST_ACK_CLOSED,
+  LAST_ACK_TAKE_OVER,
   LIMITED,
   PRESSURE_EVICT_OLDEST,
   REFRESH,
@@ -51,6 +54,20 @@ export function becomeRecord(core: Core, tcb: Tcb, finWait2: boolean): void {
   ctx.raise(tcb, EV_CLOSED | EV_FLUSHED | EV_READABLE);
 }
 
+/**
+ * A passive closer has finished: its FIN is acknowledged. Where the policy lets the
+ * client hold TIME-WAIT, a record takes its place. True: the connection is detached.
+ */
+export function passiveCloserDone(core: Core, tcb: Tcb): boolean {
+  const answer = core.policy.lastAck(tcb, core.hooks.about(null));
+  if (answer === LAST_ACK_CLOSED) return false;
+  if (answer === LAST_ACK_TAKE_OVER && !emitBareReset(core.ctx, tcb, Reason['tw-taken-over']))
+    core.count(Mib.IpOutDiscards);
+  core.reasonCounts[Reason['tw-taken-over']]! += 1;
+  becomeRecord(core, tcb, false);
+  return true;
+}
+
 function entryOf(core: Core, tcb: Tcb, finWait2: boolean): RecordEntry {
   return {
     local0: tcb.local0,
@@ -80,11 +97,15 @@ function entryOf(core: Core, tcb: Tcb, finWait2: boolean): RecordEntry {
     reusePort: tcb.reusePort,
     boundPort: tcb.boundPort,
     localPeer: core.isLocal(tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3),
+    nearPeer: core.isNear(tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3),
+    active: tcb.active,
+    holder: tcb.holder,
+    word: 0,
   };
 }
 
 /** Puts a record into the table as the policy's lifetime and capacity allow; its index, or -1. */
-function addRecord(core: Core, entry: RecordEntry): number {
+function addRecord(core: Core, entry: RecordEntry, returned = false): number {
   const { records, policy, hooks } = core;
   const context = hooks.about(null);
   const limit = policy.capacity(context);
@@ -116,14 +137,19 @@ function addRecord(core: Core, entry: RecordEntry): number {
       entry.tsRecent,
       entry.tsRecentAt,
       core.ctx.now,
+      policy.hostLimit,
     );
   }
   const lifetime = policy.lifetime(record, context, false);
   if (lifetime <= 0) {
+    const reason =
+      entry.holder === HOLDER_PEER ? 'tw-held-by-peer' : entry.localPeer ? 'tw-local-bypass' : 'tw-none';
+    core.reasonCounts[Reason[reason]]! += 1;
+    note(core, index, Reason[reason]);
     records.remove(index);
-    core.reasonCounts[record.localPeer ? Reason['tw-local-bypass'] : Reason['tw-none']]! += 1;
     return -1;
   }
+  if (policy.keepsWord && !returned) record.setWord(policy.wordOnEntry(record, context));
   records.arm(index, (core.ctx.now + lifetime) | 0);
   core.count(lifetime > 4000 ? Mib.TcpExtTW : Mib.TcpExtTWKilled);
   const reason = entry.finWait2 ? Reason['tw-fin-wait-2'] : Reason['tw-enter'];
@@ -171,6 +197,7 @@ export function recordArrives(core: Core, index: number, segment: Segment): numb
     core.count(Mib.TimewaitRestarted);
   }
   if ((verdict & REFRESH) !== 0 && segment.hasTimestamp) record.refresh(segment.tsVal, core.ctx.now);
+  if (core.policy.keepsWord) record.setWord(core.policy.wordAfter(record, segment, verdict, context));
   if (fateOf(verdict) === BECOME_TIME_WAIT) {
     record.becomeTimeWait(segment.end, core.ctx.now);
     if (core.policy.remembersHost(record, context)) {
@@ -182,6 +209,7 @@ export function recordArrives(core: Core, index: number, segment: Segment): numb
         record.tsRecent,
         record.tsRecentAt,
         core.ctx.now,
+        core.policy.hostLimit,
       );
     }
     record.restart((core.ctx.now + core.policy.lifetime(record, context, false)) | 0);
@@ -262,7 +290,7 @@ export function revert(core: Core, tcb: Tcb): void {
   const saved = tcb.revert as RecordEntry | null;
   if (saved === null) return;
   tcb.revert = null;
-  const index = addRecord(core, saved);
+  const index = addRecord(core, saved, true);
   if (index < 0) return;
   core.flows.insert(saved.hash, RECORD | index);
   core.count(Mib.TimewaitReturned);

@@ -14,6 +14,8 @@ export class TcpConfig {
   timestamps = true;
   sack = true;
   windowScaling = true;
+  /** SYNs carry the option that gives TIME-WAIT to the active opener. */
+  negotiatesHolder = false;
   rtoInit = 1000;
   rtoMin = 200;
   rtoMax = 120_000;

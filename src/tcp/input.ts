@@ -349,6 +349,7 @@ function ourFinAcked(ctx: TcpContext, tcb: Tcb): void {
       enterTimeWait(tcb);
       return;
     case S.LAST_ACK:
+      tcb.finished = true;
       fail(ctx, tcb, null);
       return;
   }

@@ -41,6 +41,8 @@ export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
     tcb.tsRecent = segment.tsVal;
     tcb.tsRecentAt = ctx.now;
   }
+  // Both ends know the option: the active opener holds TIME-WAIT (Faber, Touch, Yue 1999)
+  if (segment.holder && ctx.config.negotiatesHolder) tcb.holder = tcb.active ? 1 : 2;
   updateMss(tcb);
   tcb.rcvMss = tcb.mss;
 }

@@ -330,6 +330,7 @@ function synOptions(ctx: TcpContext, tcb: Tcb, reply: boolean): void {
   b.mss = tcb.advMss;
   if (reply ? tcb.wscaleOk : ctx.config.windowScaling) b.windowScale = tcb.ownWscale;
   b.sackPermitted = reply ? tcb.sackEnabled : ctx.config.sack;
+  b.holder = reply ? tcb.holder !== 0 : ctx.config.negotiatesHolder;
   if (tcb.tsEnabled) timestamps(ctx, tcb);
 }
 
@@ -345,6 +346,15 @@ export function emitAck(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
   if (ctx.tx.free === 0) return false;
   write(ctx, tcb, tcb.sndNxt, 0, ACK);
   ctx.tx.reasons[ctx.tx.slotOf(ctx.tx.count - 1)] = reason;
+  return true;
+}
+
+/** A RST without ACK at SND.NXT: removes the peer's TIME-WAIT record. False when the ring is full. */
+export function emitBareReset(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
+  if (ctx.tx.free === 0) return false;
+  write(ctx, tcb, tcb.sndNxt, 0, RST);
+  ctx.tx.reasons[ctx.tx.slotOf(ctx.tx.count - 1)] = reason;
+  ctx.counters.bump(Mib.TcpOutRsts);
   return true;
 }
 

@@ -173,6 +173,10 @@ export class Tcb {
 
   // The user
   active = false;
+  /** LAST-ACK ended as it should: our FIN was acknowledged. */
+  finished = false;
+  /** Who holds TIME-WAIT: 0 who closes first, 1 we, 2 the peer (agreed on by option). */
+  holder = 0;
   /** shutdown(): a FIN follows what is queued. */
   finQueued = false;
   finSent = false;

@@ -2,7 +2,8 @@
  * What each remote host's timestamp clock showed last: the memory of tcp_tw_recycle
  * (Linux inet_peer, later tcp_metrics).
  *
- * Memory: at most 4096 hosts; the one stored longest ago gives way.
+ * Memory: at most as many hosts as the policy's `hostLimit`, 4096 unless it says
+ * otherwise; the one stored longest ago gives way.
  */
 import { beforeEq } from '../seqnum.js';
 import type { HostStamp } from './policy.js';
@@ -36,11 +37,21 @@ export class HostCache {
    * Linux tcp_remember_stamp: the newer stamp wins; an older one only when what is
    * cached is more than 60 s old and was stored before.
    */
-  remember(w0: number, w1: number, w2: number, w3: number, tsRecent: number, at: number, now: number): void {
+  remember(
+    w0: number,
+    w1: number,
+    w2: number,
+    w3: number,
+    tsRecent: number,
+    at: number,
+    now: number,
+    limit = MOST_HOSTS,
+  ): void {
     const k = key(w0, w1, w2, w3);
     const old = this.hosts.get(k);
     if (old === undefined) {
-      if (this.hosts.size >= MOST_HOSTS) this.hosts.delete(this.hosts.keys().next().value as string);
+      while (this.hosts.size >= Math.max(1, limit))
+        this.hosts.delete(this.hosts.keys().next().value as string);
       this.hosts.set(k, new Stamp(true, tsRecent, at));
       return;
     }

@@ -1,6 +1,6 @@
 /**
  * The policy contract: what a system decides about TIME-WAIT, as six small pure
- * hooks. A hook receives facts (the record under the cursor, the segment, the time,
+ * hooks and a few smaller ones beside them. A hook receives facts (the record under the cursor, the segment, the time,
  * the knobs), writes nothing, keeps nothing, and answers with a verdict. The table
  * and the stack carry the verdict out.
  *
@@ -80,6 +80,32 @@ export interface RecordFacts {
   readonly boundPort: boolean;
   /** Peer is one of our own addresses or on loopback. */
   readonly localPeer: boolean;
+  /** Peer is in a subnet of ours. */
+  readonly nearPeer: boolean;
+  /** We opened the connection actively: the client's end. */
+  readonly active: boolean;
+  /** Who is to hold TIME-WAIT: HOLDER_CLOSER, or what both ends agreed on by option. */
+  readonly holder: number;
+  /** The policy's own word about this record (`wordOnEntry`, `wordAfter`), int32; 0 without. */
+  readonly word: number;
+}
+
+/** Nothing agreed: who closes first holds TIME-WAIT. */
+export const HOLDER_CLOSER = 0;
+export const HOLDER_US = 1;
+export const HOLDER_PEER = 2;
+
+/** lastAck's answers: the passive closer's FIN is acknowledged. */
+export const LAST_ACK_CLOSED = 0;
+/** It holds TIME-WAIT itself. */
+export const LAST_ACK_TIME_WAIT = 1;
+/** The same, and a RST at SND.NXT removes the record of the peer. */
+export const LAST_ACK_TAKE_OVER = 2;
+
+/** What lastAck may know of the connection. */
+export interface CloseFacts {
+  readonly active: boolean;
+  readonly holder: number;
 }
 
 /** Facts that every hook may read besides. */
@@ -130,12 +156,20 @@ export const PRESSURE_EVICT_OLDEST = 1;
 export interface Policy {
   /** Name on the command line: `rfc9293`. */
   readonly name: string;
+  /** Other names it answers to. */
+  readonly aliases: readonly string[];
   /** One line for lists. */
   readonly title: string;
   /** Where the rules come from. */
   readonly source: string;
   /** Knob values that differ from the registry's defaults while this policy rules. */
-  readonly knobs?: Readonly<Record<string, number>>;
+  readonly knobs: Readonly<Record<string, number>>;
+  /** Knobs about TIME-WAIT that its hooks read; the others have no effect while it rules. */
+  readonly uses: readonly string[];
+  /** What no source of the system confirms, a sentence each; for the policy's page. */
+  readonly unverified: readonly string[];
+  /** Anything else worth knowing about the reproduction, a sentence each. */
+  readonly notes: readonly string[];
 
   /**
    * How long the record lives, ms; 0: no record (its reason is then `tw-local-bypass`
@@ -161,6 +195,23 @@ export interface Policy {
   onPressure(count: number, context: PolicyContext): number;
   /** Most records allowed, from the knobs; the stack's memory bound applies besides. */
   capacity(context: PolicyContext): number;
+  /**
+   * The peer closed first and has acknowledged our FIN: LAST_ACK_CLOSED everywhere but in
+   * remedies that move TIME-WAIT to the client (Faber, Touch, Yue 1999).
+   */
+  lastAck(facts: CloseFacts, context: PolicyContext): number;
+  /** Its SYNs offer, and its SYN,ACKs accept, that the active opener holds TIME-WAIT (an option of its own). */
+  readonly negotiatesHolder: boolean;
   /** FIN-WAIT-2 orphans live as records (Linux) instead of as connections. */
   readonly orphansAsRecords: boolean;
+  /** What blocks a local port for the ephemeral choice: a record on the same tuple, or one to any destination (4.4BSD). */
+  readonly portScope: 'tuple' | 'port';
+  /** Hosts the per-host memory holds; the one stored longest ago gives way. */
+  readonly hostLimit: number;
+  /** The two below are called, and a word per record is kept. */
+  readonly keepsWord: boolean;
+  /** The record's word when it is entered; int32. */
+  wordOnEntry(record: RecordFacts, context: PolicyContext): number;
+  /** The record's word after a segment that left it in place; int32. */
+  wordAfter(record: RecordFacts, segment: Segment, verdict: number, context: PolicyContext): number;
 }

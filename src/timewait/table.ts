@@ -7,7 +7,7 @@
  * of a timer wheel.
  *
  * Memory: 67 bytes a record of capacity and 16 in the wheel, 12 more once an IPv6
- * record exists; capacity doubles up to `limit`, beyond which `add` refuses. Emptied
+ * record exists, 4 once a policy keeps words; capacity doubles up to `limit`, beyond which `add` refuses. Emptied
  * above its first size, the table gives everything back.
  */
 import { TimerWheel } from '../time/wheel.js';
@@ -26,6 +26,11 @@ const F_BOUND_PORT = 32;
 const F_LOCAL_PEER = 64;
 const F_ACKED = 128;
 const F_V6 = 256;
+const F_NEAR_PEER = 512;
+const F_ACTIVE = 1024;
+/** HOLDER_ value in two bits. */
+const HOLDER_SHIFT = 11;
+const HOLDER_MASK = 3 << HOLDER_SHIFT;
 
 /** RTO is kept in these steps, ms, rounded up, at most 262 s: the jiffies of a kernel with HZ=250. */
 const RTO_STEP = 4;
@@ -61,6 +66,10 @@ export interface RecordEntry {
   readonly reusePort: boolean;
   readonly boundPort: boolean;
   readonly localPeer: boolean;
+  readonly nearPeer: boolean;
+  readonly active: boolean;
+  readonly holder: number;
+  readonly word: number;
 }
 
 interface Ends {
@@ -97,6 +106,8 @@ export class TimeWaitTable {
   private localIds = new Uint16Array(0);
   /** Upper three words of IPv6 remote addresses, once there are any. */
   private upper: Int32Array | null = null;
+  /** The policy's own words, once one is not 0. */
+  private words: Int32Array | null = null;
   private readonly locals: Int32Array[] = [];
   private readonly ports = new Map<number, number>();
   private free = NONE;
@@ -119,7 +130,11 @@ export class TimeWaitTable {
 
   /** Bytes of the columns, those of the wheel included. */
   get memoryBytes(): number {
-    return this.capacity * (4 * COLUMNS + 7 + 16) + (this.upper === null ? 0 : this.upper.byteLength);
+    return (
+      this.capacity * (4 * COLUMNS + 7 + 16) +
+      (this.upper === null ? 0 : this.upper.byteLength) +
+      (this.words === null ? 0 : this.words.byteLength)
+    );
   }
 
   cursor(): RecordCursor {
@@ -153,7 +168,11 @@ export class TimeWaitTable {
       (entry.reuseAddress ? F_REUSE_ADDRESS : 0) |
       (entry.reusePort ? F_REUSE_PORT : 0) |
       (entry.boundPort ? F_BOUND_PORT : 0) |
-      (entry.localPeer ? F_LOCAL_PEER : 0);
+      (entry.localPeer ? F_LOCAL_PEER : 0) |
+      (entry.nearPeer ? F_NEAR_PEER : 0) |
+      (entry.active ? F_ACTIVE : 0) |
+      (entry.holder << HOLDER_SHIFT);
+    if (entry.word !== 0 || this.words !== null) this.setWord(i, entry.word);
     this.scales[i] = entry.rcvWscale;
     this.rtos[i] = Math.min(65535, Math.ceil(entry.rto / RTO_STEP));
     this.localIds[i] = this.intern(entry.local0, entry.local1, entry.local2, entry.local3);
@@ -310,6 +329,10 @@ export class TimeWaitTable {
       reusePort: (f & F_REUSE_PORT) !== 0,
       boundPort: (f & F_BOUND_PORT) !== 0,
       localPeer: (f & F_LOCAL_PEER) !== 0,
+      nearPeer: (f & F_NEAR_PEER) !== 0,
+      active: (f & F_ACTIVE) !== 0,
+      holder: (f & HOLDER_MASK) >> HOLDER_SHIFT,
+      word: this.word(i),
     };
   }
 
@@ -387,6 +410,20 @@ export class TimeWaitTable {
     else this.flags[i]! &= ~bit;
   }
 
+  holder(i: number): number {
+    return (this.flags[i]! & HOLDER_MASK) >> HOLDER_SHIFT;
+  }
+
+  word(i: number): number {
+    return this.words === null ? 0 : this.words[i]!;
+  }
+
+  setWord(i: number, value: number): void {
+    if (value === this.word(i)) return;
+    this.words ??= new Int32Array(this.capacity);
+    this.words[i] = value;
+  }
+
   scale(i: number): number {
     return this.scales[i]!;
   }
@@ -409,6 +446,7 @@ export class TimeWaitTable {
     this.rtos = widen(new Uint16Array(grown), this.rtos);
     this.localIds = widen(new Uint16Array(grown), this.localIds);
     if (this.upper !== null) this.upper = widen(new Int32Array(3 * grown), this.upper);
+    if (this.words !== null) this.words = widen(new Int32Array(grown), this.words);
     const next = this.ints[NEXT]!;
     for (let i = grown - 1; i >= this.capacity; i--) {
       next[i] = this.free;
@@ -429,6 +467,7 @@ export class TimeWaitTable {
     this.rtos = new Uint16Array(0);
     this.localIds = new Uint16Array(0);
     this.upper = null;
+    this.words = null;
     this.allocate(FIRST);
   }
 
@@ -511,6 +550,18 @@ export class RecordCursor implements RecordFacts {
   get localPeer(): boolean {
     return this.table.flag(F_LOCAL_PEER, this.i);
   }
+  get nearPeer(): boolean {
+    return this.table.flag(F_NEAR_PEER, this.i);
+  }
+  get active(): boolean {
+    return this.table.flag(F_ACTIVE, this.i);
+  }
+  get holder(): number {
+    return this.table.holder(this.i);
+  }
+  get word(): number {
+    return this.table.word(this.i);
+  }
   /** An ACK was sent from this record, and when the last one that counts for the rate limit. */
   get ackedAtAll(): boolean {
     return this.table.flag(F_ACKED, this.i);
@@ -536,6 +587,10 @@ export class RecordCursor implements RecordFacts {
     this.table.setInt(ENTERED_AT, this.i, now);
     this.table.setFlag(F_FIN_WAIT_2, this.i, false);
     this.table.finWait2Count--;
+  }
+
+  setWord(value: number): void {
+    this.table.setWord(this.i, value);
   }
 
   acked(now: number): void {

@@ -79,3 +79,13 @@ export function isBroadcastV4(w0: number, w1: number, w2: number, w3: number): b
 export function isLoopback(w0: number, w1: number, w2: number, w3: number): boolean {
   return isMapped(w0, w1, w2) ? w3 >>> 24 === 127 : w0 === 0 && w1 === 0 && w2 === 0 && w3 === 1;
 }
+
+/** The first `bits` of 128 are the same. */
+export function sharesPrefix(a: ArrayLike<number>, b: ArrayLike<number>, bits: number): boolean {
+  for (let i = 0; i < 4; i++) {
+    const n = Math.min(32, Math.max(0, bits - 32 * i));
+    const mask = n === 0 ? 0 : -1 << (32 - n);
+    if (((a[i]! ^ b[i]!) & mask) !== 0) return false;
+  }
+  return true;
+}

@@ -1,5 +1,5 @@
 import { fold, pseudoHeader, sum } from './checksum.js';
-import { SYN } from './segment.js';
+import { EXPERIMENTAL, HOLDER_EXID, SYN } from './segment.js';
 
 /**
  * One outgoing TCP segment: fields are set, then written straight into a transmit
@@ -37,6 +37,8 @@ export class SegmentBuilder {
   mss = -1;
   windowScale = -1;
   sackPermitted = false;
+  /** The active opener is to hold TIME-WAIT (Segment.holder). */
+  holder = false;
   hasTimestamp = false;
   tsVal = 0;
   tsEcr = 0;
@@ -49,6 +51,7 @@ export class SegmentBuilder {
     this.mss = -1;
     this.windowScale = -1;
     this.sackPermitted = false;
+    this.holder = false;
     this.hasTimestamp = false;
     this.tsVal = 0;
     this.tsEcr = 0;
@@ -72,6 +75,7 @@ export class SegmentBuilder {
     if (this.carriesMss()) n += 4;
     if (this.sackPermitted) n += this.hasTimestamp ? 0 : 4;
     if (this.windowScale >= 0) n += 4;
+    if (this.holder) n += 8;
     if (this.sackCount > 0) n += 4 + 8 * this.sackCount;
     return n;
   }
@@ -165,6 +169,17 @@ export class SegmentBuilder {
       b[at + 2] = 3;
       b[at + 3] = this.windowScale;
       at += 4;
+    }
+    if (this.holder) {
+      b[at] = 1;
+      b[at + 1] = 1;
+      b[at + 2] = 1;
+      b[at + 3] = EXPERIMENTAL;
+      b[at + 4] = 5;
+      b[at + 5] = HOLDER_EXID >> 8;
+      b[at + 6] = HOLDER_EXID & 0xff;
+      b[at + 7] = 1;
+      at += 8;
     }
     if (this.sackCount > 0) {
       b[at] = 1;

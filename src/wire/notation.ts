@@ -8,7 +8,19 @@
  */
 import type { Address } from './address.js';
 import { SegmentBuilder } from './builder.js';
-import { ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, type Segment } from './segment.js';
+import {
+  ACK,
+  CWR,
+  ECE,
+  EXPERIMENTAL,
+  FIN,
+  HOLDER_EXID,
+  PSH,
+  RST,
+  SYN,
+  URG,
+  type Segment,
+} from './segment.js';
 
 const letters: readonly (readonly [string, number])[] = [
   ['F', FIN],
@@ -25,6 +37,8 @@ export type OptionText =
   | { readonly kind: 'mss'; readonly value: number }
   | { readonly kind: 'wscale'; readonly value: number }
   | { readonly kind: 'sackOK' }
+  /** Segment.holder: the active opener is to hold TIME-WAIT. */
+  | { readonly kind: 'tw-holder' }
   | { readonly kind: 'nop' }
   | { readonly kind: 'eol' }
   | { readonly kind: 'TS'; readonly val: number; readonly ecr: number }
@@ -89,6 +103,7 @@ export function describeSegment(segment: Segment, bases: Bases = { seq: 0, ack: 
   if (segment.sackPermitted) options.push({ kind: 'sackOK' });
   if (segment.hasTimestamp) options.push({ kind: 'TS', val: segment.tsVal >>> 0, ecr: segment.tsEcr >>> 0 });
   if (segment.windowScale >= 0) options.push({ kind: 'wscale', value: segment.windowScale });
+  if (segment.holder) options.push({ kind: 'tw-holder' });
   if (segment.sackCount > 0) {
     const blocks: [number, number][] = [];
     for (let i = 0; i < segment.sackCount; i++) {
@@ -249,6 +264,7 @@ function optionOf(r: Reader): OptionText {
   if (r.word('mss')) return { kind: 'mss', value: r.number('an MSS', 65_535) };
   if (r.word('wscale')) return { kind: 'wscale', value: r.number('a shift', 255) };
   if (r.word('sackOK')) return { kind: 'sackOK' };
+  if (r.word('tw-holder')) return { kind: 'tw-holder' };
   if (r.word('nop')) return { kind: 'nop' };
   if (r.word('eol')) return { kind: 'eol' };
   if (r.word('TS')) {
@@ -269,7 +285,7 @@ function optionOf(r: Reader): OptionText {
     if (blocks.length === 0) r.fail('a SACK block LEFT:RIGHT');
     return { kind: 'sack', blocks };
   }
-  return r.fail('an option: mss, nop, eol, wscale, sackOK, TS, sack');
+  return r.fail('an option: mss, nop, eol, wscale, sackOK, TS, sack, tw-holder');
 }
 
 export interface Ends {
@@ -324,6 +340,8 @@ function optionBytes(option: OptionText): number[] {
       return [3, 3, option.value];
     case 'sackOK':
       return [4, 2];
+    case 'tw-holder':
+      return [EXPERIMENTAL, 5, HOLDER_EXID >> 8, HOLDER_EXID & 255, 1];
     case 'sack':
       return [5, 2 + 8 * option.blocks.length, ...option.blocks.flat().flatMap(bytes32)];
     case 'TS':

@@ -18,6 +18,10 @@ export const URG = 0x20;
 export const ECE = 0x40;
 export const CWR = 0x80;
 
+/** 'TW': the experiment id of the option that gives TIME-WAIT to the active opener. Its value is one octet, 1. */
+export const HOLDER_EXID = 0x5457;
+export const EXPERIMENTAL = 253;
+
 export * from './codes.js';
 
 export class Segment {
@@ -55,6 +59,8 @@ export class Segment {
   /** Window scale shift as received (may exceed 14), -1 when absent. */
   windowScale = -1;
   sackPermitted = false;
+  /** The active opener is to hold TIME-WAIT: our experimental option on a SYN (RFC 6994, ExID HOLDER_EXID). */
+  holder = false;
   hasTimestamp = false;
   tsVal = 0;
   tsEcr = 0;
@@ -136,6 +142,7 @@ export class Segment {
     this.mss = -1;
     this.windowScale = -1;
     this.sackPermitted = false;
+    this.holder = false;
     this.hasTimestamp = false;
     this.tsVal = 0;
     this.tsEcr = 0;
@@ -195,6 +202,10 @@ export class Segment {
           this.hasTimestamp = true;
           this.tsVal = (b[at + 2]! << 24) | (b[at + 3]! << 16) | (b[at + 4]! << 8) | b[at + 5]!;
           this.tsEcr = (b[at + 6]! << 24) | (b[at + 7]! << 16) | (b[at + 8]! << 8) | b[at + 9]!;
+          break;
+        case EXPERIMENTAL:
+          if (syn && length === 5 && ((b[at + 2]! << 8) | b[at + 3]!) === HOLDER_EXID)
+            this.holder = b[at + 4] === 1;
           break;
       }
       at += length;

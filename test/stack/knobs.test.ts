@@ -1,6 +1,6 @@
 import t from 'tap';
 import fc from 'fast-check';
-import { Knobs, knobs, nearest, parseKnobSetting } from '../../src/stack/knobs.js';
+import { Knobs, knobAliases, knobs, nearest, parseKnobSetting } from '../../src/stack/knobs.js';
 import { policies } from '../../src/timewait/policies/registry.js';
 
 void t.test('each knob is complete, and its default lies in its range', (t) => {
@@ -9,7 +9,7 @@ void t.test('each knob is complete, and its default lies in its range', (t) => {
     t.ok(knob.min <= knob.default && knob.default <= knob.max, knob.name);
     t.ok(Number.isInteger(knob.min) && Number.isInteger(knob.max) && Number.isInteger(knob.default));
     t.ok(knob.text.length > 10 && !knob.text.includes('\n'), 'one line of text');
-    t.match(knob.name, /^net\.(ipv4|inet|core)\.[a-z0-9_.]+$/);
+    t.match(knob.name, /^[A-Za-z][A-Za-z0-9_.-]+$/);
     t.equal(values.get(knob.name), knob.default);
   }
   t.equal(new Set(knobs.map(({ name }) => name)).size, knobs.length, 'names are unique');
@@ -23,13 +23,13 @@ void t.test('defaults that users know', (t) => {
   t.equal(values.get('net.ipv4.tcp_tw_reuse'), 2);
   t.equal(values.get('net.ipv4.tcp_tw_reuse_delay'), 1000);
   t.equal(values.get('net.ipv4.tcp_tw_recycle'), 0);
-  t.equal(values.get('net.ipv4.tcp_tw_timeout'), 60_000);
-  t.equal(values.get('net.ipv4.tcp_fin_timeout'), 60_000);
+  t.equal(values.get('net.ipv4.tcp_tw_timeout'), 60);
+  t.equal(values.get('net.ipv4.tcp_fin_timeout'), 60);
   t.equal(values.get('net.ipv4.tcp_rfc1337'), 0);
   t.equal(values.get('net.ipv4.tcp_invalid_ratelimit'), 500);
   t.equal(values.get('net.ipv4.ip_local_port_range.min'), 32768);
   t.equal(values.get('net.ipv4.ip_local_port_range.max'), 60999);
-  t.equal(values.get('net.ipv4.tcp_keepalive_time'), 7_200_000);
+  t.equal(values.get('net.ipv4.tcp_keepalive_time'), 7200);
   t.equal(values.get('net.ipv4.tcp_rto_min'), 200);
   t.end();
 });
@@ -114,7 +114,7 @@ void t.test('what the policies preset exists and is in range', (t) => {
 
 void t.test('KNOB=VALUE', (t) => {
   t.same(parseKnobSetting('net.ipv4.tcp_tw_reuse=1'), [{ name: 'net.ipv4.tcp_tw_reuse', value: 1 }]);
-  t.same(parseKnobSetting(' tcp_fin_timeout = 5000 '), [{ name: 'net.ipv4.tcp_fin_timeout', value: 5000 }]);
+  t.same(parseKnobSetting(' tcp_fin_timeout = 5 '), [{ name: 'net.ipv4.tcp_fin_timeout', value: 5 }]);
   const both = [
     { name: 'net.ipv4.ip_local_port_range.min', value: 40000 },
     { name: 'net.ipv4.ip_local_port_range.max', value: 40010 },
@@ -178,5 +178,44 @@ void t.test('nearest gives at most three, the best first', (t) => {
   t.same(nearest('abc', ['xyz', 'abd', 'abc']), ['abc', 'abd', 'xyz']);
   t.same(nearest('abc', []), []);
   t.equal(nearest('a', ['b', 'c', 'd', 'e']).length, 3);
+  t.end();
+});
+
+void t.test('each system says it in its own words and units', (t) => {
+  for (const [text, name, value] of [
+    ['TcpTimedWaitDelay=30', 'TcpTimedWaitDelay', 30],
+    ['TcpTimedWaitDelay=30s', 'TcpTimedWaitDelay', 30],
+    ['tcp_fin_timeout=5000ms', 'net.ipv4.tcp_fin_timeout', 5],
+    ['net.inet.tcp.msl=15s', 'net.inet.tcp.msl', 15_000],
+    ['net.inet.tcp.finwait2_timeout=5000', 'net.ipv4.tcp_fin_timeout', 5],
+    ['tcp_fin_wait_2_flush_interval=67500ms', null, 0],
+    ['KeepAliveTime=7200000', 'net.ipv4.tcp_keepalive_time', 7200],
+    ['MaxUserPort=65534', 'net.ipv4.ip_local_port_range.max', 65_534],
+    ['tcp_close_wait_interval=240000', 'tcp_time_wait_interval', 240_000],
+  ] as const) {
+    const setting = parseKnobSetting(text);
+    if (name === null) t.match(setting, { error: /must be an integer from 1 to 86400 s, got 67.5/ }, text);
+    else t.same(setting, [{ name, value }], text);
+  }
+  t.match(parseKnobSetting('tcp_tw_reuse=1s'), { error: /takes a number, got '1s'/ });
+  for (const { alias, name } of knobAliases) {
+    t.ok(
+      knobs.some((knob) => knob.name === name),
+      `${alias} stands for a knob`,
+    );
+    t.notOk(
+      knobs.some((knob) => knob.name === alias),
+      `${alias} is no knob itself`,
+    );
+  }
+  const values = new Knobs();
+  t.equal(values.set('net.inet.tcp.keepidle', 10_000), null);
+  t.equal(values.get('net.ipv4.tcp_keepalive_time'), 10);
+  t.same([...values.setByUser], ['net.ipv4.tcp_keepalive_time']);
+  t.match(
+    knobs.find((knob) => knob.name === 'net.ipv4.tcp_fin_timeout')?.text,
+    /does NOT shorten TIME-WAIT/,
+    'folklore is contradicted where people look',
+  );
   t.end();
 });

@@ -309,7 +309,7 @@ void t.test(
 void t.test('orphans in FIN-WAIT-2 are records on Linux: tcp_fin_timeout, then a late FIN is reset', (t) => {
   for (const v6 of both) {
     const waiting = (): Conversation => {
-      const c = new Conversation({ policy: 'reuse', v6, knobs: { 'net.ipv4.tcp_fin_timeout': 5000 } });
+      const c = new Conversation({ policy: 'reuse', v6, knobs: { 'net.ipv4.tcp_fin_timeout': 5 } });
       c.established();
       c.close();
       c.inject('. 1:1(0) ack 2 win 65535');

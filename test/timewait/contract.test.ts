@@ -34,6 +34,7 @@ class Plain extends BasePolicy {
   readonly name = 'plain';
   readonly title = 'keeps a record of 60 s';
   readonly source = 'this test';
+  readonly uses = [];
   lifetime(): number {
     return LIFE;
   }
@@ -493,11 +494,12 @@ void t.test('a SYN that meets no record: the host may be refused, or not', (t) =
 
 void t.test('orphans in FIN-WAIT-2: a connection with a timer, or a record', (t) => {
   for (const orphansAsRecords of [false, true]) {
-    const c = new Conversation({ knobs: { 'net.ipv4.tcp_fin_timeout': 5000 } });
+    const c = new Conversation({ knobs: { 'net.ipv4.tcp_fin_timeout': 5 } });
     c.stack.usePolicy(
       policy({
         orphansAsRecords,
-        lifetime: (record, context) => (record.finWait2 ? context.knob('net.ipv4.tcp_fin_timeout') : LIFE),
+        lifetime: (record, context) =>
+          record.finWait2 ? 1000 * context.knob('net.ipv4.tcp_fin_timeout') : LIFE,
       }),
     );
     c.established();

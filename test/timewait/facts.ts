@@ -63,6 +63,10 @@ export function record(base: Base, over: Partial<RecordFacts> = {}): RecordFacts
     reusePort: false,
     boundPort: false,
     localPeer: false,
+    nearPeer: false,
+    active: false,
+    holder: 0,
+    word: 0,
     ...over,
   });
 }

@@ -15,11 +15,8 @@ void t.test('lifetime: 3.5*RTO once the host is remembered, 60 s after any resta
   t.equal(lasts(stamped, true), 60_000);
   t.equal(lasts({ rto: 200 }), 60_000, 'no timestamps, nothing to remember');
   t.equal(lasts(stamped, false, { 'net.ipv4.tcp_tw_recycle': 0 }), 60_000);
-  t.equal(lasts({ ...stamped, finWait2: true }, false, { 'net.ipv4.tcp_fin_timeout': 5000 }), 5000);
-  t.equal(
-    lasts({ ...stamped, finWait2: true, rto: 2000 }, false, { 'net.ipv4.tcp_fin_timeout': 5000 }),
-    7000,
-  );
+  t.equal(lasts({ ...stamped, finWait2: true }, false, { 'net.ipv4.tcp_fin_timeout': 5 }), 5000);
+  t.equal(lasts({ ...stamped, finWait2: true, rto: 2000 }, false, { 'net.ipv4.tcp_fin_timeout': 5 }), 7000);
   t.end();
 });
 

@@ -67,15 +67,18 @@ void t.test('without timestamps', (t) => {
   t.end();
 });
 
-void t.test('timestamps equal or newer change nothing, 2^31 ahead is not older (RFC 7323 5.2); on a connection without any, none do', (t) => {
-  for (const ts of [0, 1, HALF - 1, HALF]) {
-    const stamps = rows.map(([title, shape, expected]): Row => [title, { ...shape, ts }, expected]);
-    holds(t, rfc9293, stamps, { record: { hasTimestamp: true } });
-  }
-  const older = rows.map(([title, shape, expected]): Row => [title, { ...shape, ts: -1 }, expected]);
-  holds(t, rfc9293, older);
-  t.end();
-});
+void t.test(
+  'timestamps equal or newer change nothing, 2^31 ahead is not older (RFC 7323 5.2); on a connection without any, none do',
+  (t) => {
+    for (const ts of [0, 1, HALF - 1, HALF]) {
+      const stamps = rows.map(([title, shape, expected]): Row => [title, { ...shape, ts }, expected]);
+      holds(t, rfc9293, stamps, { record: { hasTimestamp: true } });
+    }
+    const older = rows.map(([title, shape, expected]): Row => [title, { ...shape, ts: -1 }, expected]);
+    holds(t, rfc9293, older);
+    t.end();
+  },
+);
 
 void t.test('PAWS comes first: an older timestamp is answered, RST is exempt', (t) => {
   for (const ts of [-1, -1000, HALF + 1]) {

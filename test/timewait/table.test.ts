@@ -45,6 +45,10 @@ function entry(n: number, over: Partial<RecordEntry> = {}): RecordEntry {
     reusePort: (n & 32) !== 0,
     boundPort: (n & 64) !== 0,
     localPeer: (n & 128) !== 0,
+    nearPeer: (n & 256) !== 0,
+    active: (n & 512) !== 0,
+    holder: n % 3,
+    word: n % 7 === 0 ? words : 0,
     ...over,
   };
 }

@@ -86,7 +86,7 @@ const u16 = fc.nat(0xffff);
 const option: fc.Arbitrary<OptionText> = fc.oneof(
   u16.map((value): OptionText => ({ kind: 'mss', value })),
   fc.nat(255).map((value): OptionText => ({ kind: 'wscale', value })),
-  fc.constantFrom<OptionText>({ kind: 'sackOK' }, { kind: 'nop' }, { kind: 'eol' }),
+  fc.constantFrom<OptionText>({ kind: 'sackOK' }, { kind: 'tw-holder' }, { kind: 'nop' }, { kind: 'eol' }),
   fc.tuple(u32, u32).map(([val, ecr]): OptionText => ({ kind: 'TS', val, ecr })),
   fc
     .array(fc.tuple(u32, u32), { minLength: 1, maxLength: 4 })
@@ -96,6 +96,7 @@ const sizes: Record<OptionText['kind'], number> = {
   mss: 4,
   wscale: 3,
   sackOK: 2,
+  'tw-holder': 5,
   nop: 1,
   eol: 1,
   TS: 10,

@@ -2,12 +2,14 @@
 import {
   CHALLENGE,
   KEEP,
+  LAST_ACK_CLOSED,
   LIMITED,
   PRESSURE_SKIP,
   REPLY_ACK,
   RESTART,
   verdict,
   type BindRequest,
+  type CloseFacts,
   type Policy,
   type PolicyContext,
   type RecordFacts,
@@ -27,8 +29,16 @@ export abstract class BasePolicy implements Policy {
   abstract readonly name: string;
   abstract readonly title: string;
   abstract readonly source: string;
+  abstract readonly uses: readonly string[];
+  readonly aliases: readonly string[] = [];
   readonly knobs: Readonly<Record<string, number>> = {};
+  readonly unverified: readonly string[] = [];
+  readonly notes: readonly string[] = [];
   readonly orphansAsRecords: boolean = false;
+  readonly negotiatesHolder: boolean = false;
+  readonly portScope: 'tuple' | 'port' = 'tuple';
+  readonly hostLimit: number = 4096;
+  readonly keepsWord: boolean = false;
 
   abstract lifetime(record: RecordFacts, context: PolicyContext, restarted: boolean): number;
   abstract segmentArrives(record: RecordFacts, segment: Segment, context: PolicyContext): number;
@@ -60,5 +70,17 @@ export abstract class BasePolicy implements Policy {
 
   capacity(context: PolicyContext): number {
     return context.knob('net.ipv4.tcp_max_tw_buckets');
+  }
+
+  lastAck(_facts: CloseFacts, _context: PolicyContext): number {
+    return LAST_ACK_CLOSED;
+  }
+
+  wordOnEntry(_record: RecordFacts, _context: PolicyContext): number {
+    return 0;
+  }
+
+  wordAfter(record: RecordFacts, _segment: Segment, _verdict: number, _context: PolicyContext): number {
+    return record.word;
   }
 }

@@ -25,6 +25,16 @@ import { ACK_ALWAYS, ACK_LIMITED, BasePolicy } from './base.js';
 
 /** TCP_PAWS_MSL and TCP_PAWS_WRAP, ms. */
 export const PAWS_MSL = 60_000;
+const TIMEWAIT_LEN = 60_000;
+/** What every Linux reads. */
+export const LINUX_KNOBS = [
+  'net.ipv4.tcp_fin_timeout',
+  'net.ipv4.tcp_rfc1337',
+  'net.ipv4.tcp_max_tw_buckets',
+  'net.ipv4.tcp_tw_reuse',
+  'net.ipv4.tcp_tw_reuse_delay',
+  'net.ipv4.tcp_invalid_ratelimit',
+];
 const PAWS_WRAP = 2_147_483;
 
 /** tcp_paws_reject. */
@@ -49,10 +59,17 @@ export abstract class LinuxPolicy extends BasePolicy {
   /** With tcp_rfc1337 = 1 an exact RST restarts the timer (before 4.19 and the LTS fixes of 2018). */
   protected readonly rstRestarts: boolean = false;
 
-  /** 60 s (TCP_TIMEWAIT_LEN, a sysctl elsewhere); FIN-WAIT-2 orphans tcp_fin_timeout, at least 3.5*RTO. */
+  override readonly uses: readonly string[] = LINUX_KNOBS;
+
+  /** FIN-WAIT-2 orphans live tcp_fin_timeout, at least 3.5*RTO. */
   lifetime(record: RecordFacts, context: PolicyContext, _restarted: boolean): number {
-    if (!record.finWait2) return context.knob('net.ipv4.tcp_tw_timeout');
-    return Math.max(context.knob('net.ipv4.tcp_fin_timeout'), Math.ceil(3.5 * record.rto));
+    if (!record.finWait2) return this.timeWaitLength(context);
+    return Math.max(1000 * context.knob('net.ipv4.tcp_fin_timeout'), Math.ceil(3.5 * record.rto));
+  }
+
+  /** TCP_TIMEWAIT_LEN, ms: fixed in mainline. */
+  protected timeWaitLength(_context: PolicyContext): number {
+    return TIMEWAIT_LEN;
   }
 
   segmentArrives(record: RecordFacts, segment: Segment, context: PolicyContext): number {

@@ -6,7 +6,7 @@
 import { Reason } from '../../reasons.js';
 import type { Segment } from '../../wire/segment.js';
 import { DELETE, KEEP, verdict, type PolicyContext, type RecordFacts } from '../policy.js';
-import { LinuxPolicy, PAWS_MSL } from './linux-rules.js';
+import { LINUX_KNOBS, LinuxPolicy, PAWS_MSL } from './linux-rules.js';
 
 /** TCP_PAWS_WINDOW: this many ticks backwards are forgiven. */
 const PAWS_WINDOW = 1;
@@ -17,6 +17,7 @@ class Recycle extends LinuxPolicy {
     'Linux up to 4.11 with tcp_tw_recycle=1: 3.5*RTO, then a timestamp memory per host for 60 s';
   readonly source = 'Linux 3.13, 4.9 net/ipv4/tcp_minisocks.c, tcp_metrics.c; removed by 4396e46187ca';
   protected override readonly rstRestarts = true;
+  override readonly uses = [...LINUX_KNOBS, 'net.ipv4.tcp_tw_recycle', 'net.ipv4.tcp_tw_recycle_strict'];
   override readonly knobs = { 'net.ipv4.tcp_tw_recycle': 1, 'net.ipv4.tcp_tw_reuse': 0 };
 
   /** tcp_time_wait: 3.5*RTO when the host could be remembered; any restart puts the full time back. */

@@ -7,7 +7,7 @@ import { rfc9293 } from './rfc9293.js';
 
 export const policies: readonly Policy[] = [rfc9293, bsd, reuse, recycle];
 
-/** null when no policy has this name. */
+/** null when no policy has this name, nor goes by it. */
 export function findPolicy(name: string): Policy | null {
-  return policies.find((policy) => policy.name === name) ?? null;
+  return policies.find((policy) => policy.name === name || policy.aliases.includes(name)) ?? null;
 }
