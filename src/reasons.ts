@@ -283,3 +283,10 @@ export function reasonText(reason: number): ReasonText {
   if (row === undefined) throw new RangeError(`no reason has the number ${reason}`);
   return { id: row[0], text: row[1], source: row[2] };
 }
+
+/** The reason as a packet's comment in captures and ladders: `id: text [source]`; '' for the plain path. */
+export function reasonComment(reason: number): string {
+  if (reason === Reason.plain) return '';
+  const { id, text, source } = reasonText(reason);
+  return `${id}: ${text} [${source}]`;
+}

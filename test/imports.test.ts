@@ -20,7 +20,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   stack: ['tcp', 'timewait', 'wire', 'time', 'link/link'],
   // The packet ring is part of the link's contract.
   net: ['stack', 'link', 'time', 'wire/ring'],
-  sim: ['stack', 'link', 'time', 'wire/ring'],
+  sim: ['stack', 'link', 'time', 'wire'],
   conform: ['stack', 'wire', 'link', 'time'],
   // Plain result types.
   view: ['wire', 'stack/api'],

@@ -5,7 +5,7 @@
 import type { PacketRing } from '../wire/ring.js';
 import { PcapngWriter } from '../wire/pcapng.js';
 import type { Clock, WallTime } from '../time/clock.js';
-import { reasonText } from '../reasons.js';
+import { reasonComment } from '../reasons.js';
 import type { Link } from './link.js';
 import type { PacketSink } from './sink.js';
 
@@ -112,11 +112,6 @@ export class CaptureLink implements Link {
 
   /** `tw-syn-low: dropped silently: ... [FreeBSD tcp_twcheck]`; '' for the plain path. */
   private commentOf(reason: number): string {
-    let comment = this.comments[reason];
-    if (comment === undefined) {
-      const { id, text, source } = reasonText(reason);
-      comment = this.comments[reason] = `${id}: ${text} [${source}]`;
-    }
-    return comment;
+    return (this.comments[reason] ??= reasonComment(reason));
   }
 }

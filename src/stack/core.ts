@@ -40,6 +40,7 @@ export const PATH_LIMIT = 256;
 const ISN_64_NS = 1;
 const ISN_RANDOM = 2;
 const ISN_GLOBAL = 3;
+const ISN_NO_CLOCK = 4;
 
 export interface LocalAddress {
   readonly address: Address;
@@ -224,7 +225,8 @@ export class Core {
 
   /**
    * Knob net.ipv4.tcp_isn: RFC 6528 with M counting 4 microseconds (SHLD-1, MUST-8), the
-   * same counting 64 ns (Linux), random (OpenBSD), or one counter for all (4.4BSD).
+   * same counting 64 ns (Linux), random (OpenBSD), one counter for all (4.4BSD), or a broken
+   * generator that starts every incarnation of a tuple at the same number.
    */
   freshIsn(
     l0: number,
@@ -244,7 +246,7 @@ export class Core {
       this.isnCounter = (this.isnCounter + 64_000) | 0;
       return (this.isnCounter + Math.imul(this.ctx.now, 250)) | 0;
     }
-    const perMs = generator === ISN_64_NS ? 15_625 : 250;
+    const perMs = generator === ISN_NO_CLOCK ? 0 : generator === ISN_64_NS ? 15_625 : 250;
     const key = this.isnHash.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0);
     return (Math.imul(this.ctx.now, perMs) + key) | 0;
   }

@@ -222,9 +222,9 @@ const rows: readonly Row[] = [
     'net.ipv4.tcp_isn',
     '',
     0,
-    3,
+    4,
     0,
-    'initial sequence numbers: 0 RFC 6528 (4 us clock), 1 the same with 64 ns (Linux), 2 random (OpenBSD), 3 one counter for all (4.4BSD)',
+    'initial sequence numbers: 0 RFC 6528 (4 us clock), 1 the same with 64 ns (Linux), 2 random (OpenBSD), 3 one counter for all (4.4BSD), 4 without a clock: every incarnation of a tuple starts alike (broken, for hazards)',
   ],
   [
     'net.ipv4.ip_local_port_range.min',
