@@ -187,6 +187,42 @@ const rows = [
     'accepted: higher sequence number or newer timestamp',
     'Linux tcp_timewait_state_process; RFC 1122 4.2.2.13, RFC 6191',
   ],
+  [
+    'tw-syn-accepted-any',
+    'accepted: this system takes any SYN in TIME-WAIT, whatever its sequence number',
+    'Windows 2000 (Microsoft KB261218); Windows with a newer timestamp (unverified)',
+  ],
+  [
+    'tw-syn-accepted-at',
+    'accepted: SEG.SEQ is at or above RCV.NXT, the record gives way to the new connection',
+    'VPP syn_during_timewait',
+  ],
+  [
+    'tw-syn-beyond-window',
+    'accepted: SEG.SEQ is above RCV.NXT and beyond the window, the record gives way to the new connection',
+    'illumos tcp_time_wait_processing',
+  ],
+  [
+    'tw-syn-nobody',
+    'dropped silently: the SYN could reopen, but nobody listens',
+    'gVisor handleTimeWaitSegments',
+  ],
+  [
+    'tw-syn-unheard',
+    'record deleted without a word: the SYN was taken, but nobody listens',
+    'illumos tcp_time_wait_processing; VPP tcp46_listen_inline',
+  ],
+  [
+    'tw-syn-ack-reset',
+    'answered RST, record deleted: a SYN,ACK was taken for a SYN and given to the listener',
+    'gVisor handleTimeWaitSegment; illumos tcp_time_wait_processing',
+  ],
+  [
+    'tw-syn-reset',
+    'answered RST, TIME-WAIT kept: SYN inside the window',
+    'illumos tcp_time_wait_processing; lwIP tcp_timewait_input; RFC 1122 4.2.2.13',
+  ],
+  ['tw-syn-below', 'dropped silently: SYN with SEG.SEQ below RCV.NXT', 'VPP syn_during_timewait'],
   ['tw-syn-low', 'dropped silently: SYN with SEG.SEQ at or below RCV.NXT', 'FreeBSD tcp_twcheck'],
   [
     'tw-syn-low-linux',
@@ -195,6 +231,16 @@ const rows = [
   ],
   ['tw-syn-no-listener', 'answered ACK: the SYN could reopen, but nobody listens', 'Linux tcp_v4_rcv'],
   ['tw-rst-kill', 'TIME-WAIT assassinated: RST at exactly RCV.NXT', 'RFC 9293 3.10.7.4 second; RFC 1337 2'],
+  [
+    'tw-rst-kill-window',
+    'TIME-WAIT assassinated: RST inside the window',
+    'RFC 793 3.9; illumos tcp_time_wait_processing; smoltcp Socket::process',
+  ],
+  [
+    'tw-rst-kill-any',
+    'TIME-WAIT assassinated: RST, whatever its sequence number',
+    'Windows 2000 (Microsoft KB261218 states no test)',
+  ],
   ['tw-rst-ignored', 'dropped: RST is ignored in TIME-WAIT', 'RFC 1337 3 (F1)'],
   ['tw-rst-challenge', 'answered challenge ACK: RST inside the window in TIME-WAIT', 'RFC 5961 3.2 (3)'],
   ['tw-rst-out', 'dropped: RST that is not at RCV.NXT', 'RFC 5961 3.2 (1)'],
@@ -206,6 +252,22 @@ const rows = [
   ['tw-segment-restart', 'answered ACK, TIME-WAIT restarted', 'Linux tcp_timewait_state_process'],
   ['tw-segment-ack', 'answered ACK', 'FreeBSD tcp_twcheck'],
   ['tw-no-ack-flag', 'dropped: no ACK flag', 'RFC 9293 3.10.7.4 fifth; FreeBSD tcp_twcheck'],
+  ['tw-ack-unsent', 'answered ACK: it acknowledges what was never sent', 'RFC 9293 3.10.7.4 fifth'],
+  [
+    'tw-ack-other',
+    'dropped: it acknowledges something else than all we sent',
+    'smoltcp Socket::process; VPP tcp_rcv_ack_no_cc',
+  ],
+  [
+    'tw-ignored',
+    "dropped: in TIME-WAIT only a SYN, a RST and the peer's FIN count",
+    'Windows 2000 (Microsoft KB261218); smoltcp Socket::process',
+  ],
+  [
+    'tw-flags',
+    'dropped: these flags together mean nothing here',
+    'VPP tcp_input.c dispatch table; smoltcp TcpRepr::parse',
+  ],
   ['tw-limited', 'dropped: the ACK that was due is rate limited', 'Linux tcp_invalid_ratelimit; RFC 5961 7'],
   [
     'tw-returned',
@@ -253,6 +315,7 @@ const rows = [
   ],
   ['reopen-off', 'EADDRNOTAVAIL: reuse is switched off for this tuple', 'Linux tcp_tw_reuse'],
   ['reopen-reused', 'TIME-WAIT reused by our own active open', 'Linux tcp_tw_reuse; RFC 6191'],
+  ['reopen-socket', 'TIME-WAIT given up: the user opens the same socket again', 'smoltcp Socket::connect'],
   [
     'reopen-bound',
     'TIME-WAIT reused at once: the port was bound by hand and timestamps were used',

@@ -36,7 +36,7 @@ export function prefixes(text: string, before: string[] | undefined): string[] {
 }
 
 export function policyName(text: string): string {
-  const names = policies.map((policy) => policy.name);
+  const names = policies.flatMap(({ name, aliases }) => [name, ...aliases]);
   if (!names.includes(text)) throw new InvalidArgumentError(`policies are ${names.join(', ')}.`);
   return text;
 }

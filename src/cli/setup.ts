@@ -35,6 +35,7 @@ export function setUp(link: Link, addresses: readonly string[], flags: StackFlag
     const message = network.stack.setKnob(name, value);
     if (message !== null) throw new UsageError(`--set: ${message}`);
   }
+  for (const line of network.stack.warnings()) process.stderr.write(`timewait: warning: ${line}\n`);
   return {
     network,
     close() {

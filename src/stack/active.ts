@@ -176,11 +176,19 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
     // The reused tuple carries on the old connection's clock (Linux tcp_twsk_unique).
     tcb.tsRecent = replaced.tsRecent;
     tcb.tsRecentAt = replaced.tsRecentAt;
-  }
+  } else if (timestamps) preloadStamp(core, tcb);
   core.attach(tcb);
   activeOpen(ctx, tcb);
   core.log.states(ctx.now, tcb, 0);
   return tcb;
+}
+
+/** A memory per host may lend its last stamp (tcp_tw_recycle). */
+function preloadStamp(core: Core, tcb: Tcb): void {
+  const host = core.hosts.lookup(tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3);
+  if (!host.known || !core.policy.preloadsStamp(host, core.hooks.about(null))) return;
+  tcb.tsRecent = host.tsRecent;
+  tcb.tsRecentAt = host.tsRecentAt;
 }
 
 /** MUST-44: an address of the peer's family, of its subnet when there is one. */

@@ -186,6 +186,8 @@ export interface StackApi {
   /** How often each reason was given, by number of `Reason`. */
   readonly reasonCounts: Float64Array;
   readonly policyName: string;
+  /** Knobs set by hand that contradict each other or the policy: one line each, what will happen. */
+  warnings(): string[];
   /** Live connections whose user has let go. */
   readonly orphans: number;
 

@@ -11,6 +11,7 @@ import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
 import { timersDue } from '../tcp/timers.js';
 import * as user from '../tcp/user.js';
+import { warnings } from '../timewait/contradictions.js';
 import { findPolicy, policies } from '../timewait/policies/registry.js';
 import type { Policy } from '../timewait/policy.js';
 import { isBroadcastV4, isLoopback, isMulticast, isUnspecified, parsePrefix } from '../wire/address.js';
@@ -38,7 +39,14 @@ import type { Listener } from './listener.js';
 import { closedState, completed, listenState } from './passive.js';
 import { replyReset } from './reply.js';
 import { sockets, stateCounts, tcpInfo } from './sockets.js';
-import { becomeRecord, expireRecords, passiveCloserDone, recordArrives, revert } from './time-wait.js';
+import {
+  becomeRecord,
+  expireRecords,
+  makeRoom,
+  passiveCloserDone,
+  recordArrives,
+  revert,
+} from './time-wait.js';
 
 const ICMP = 1;
 const TCP = 6;
@@ -176,7 +184,10 @@ export class Stack implements StackApi {
     );
     if (handle < 0) {
       const listener = core.findListener(s.dst0, s.dst1, s.dst2, s.dst3, s.dstPort, s.version);
-      return listener === null ? closedState(core, s) : listenState(core, listener, s);
+      if (listener === null) return closedState(core, s);
+      const reason = listenState(core, listener, s);
+      makeRoom(core);
+      return reason;
     }
     if ((handle & RECORD) !== 0) return recordArrives(core, handle & ~RECORD, s);
     return this.connectionArrives(core.tcbs[handle]!);
@@ -323,7 +334,9 @@ export class Stack implements StackApi {
   }
 
   connect(options: ConnectOptions): ConnectionHandle | Errno {
-    return active.connect(this.core, options);
+    const opened = active.connect(this.core, options);
+    makeRoom(this.core);
+    return opened;
   }
 
   send(connection: ConnectionHandle, bytes: Uint8Array): boolean | Errno {
@@ -442,6 +455,12 @@ export class Stack implements StackApi {
     }
     this.usePolicy(policy);
     return null;
+  }
+
+  /** What the user set and this policy will not do as hoped: one line each. */
+  warnings(): string[] {
+    const { policy, knobs } = this.core;
+    return warnings(policy, (name) => knobs.get(name), knobs.setByUser);
   }
 
   /** A policy of the user's own, or one already found. Records that exist keep their timers and meet the new rules. */

@@ -43,7 +43,10 @@ export function becomeRecord(core: Core, tcb: Tcb, finWait2: boolean): void {
   ) {
     core.count(Mib.IpOutDiscards);
   }
+  // It is no live connection any more when the policy counts those
+  core.connections--;
   const index = addRecord(core, entryOf(core, tcb, finWait2));
+  core.connections++;
   core.detach(tcb, index < 0 ? -1 : RECORD | index);
   tcb.sendQueue.clear();
   tcb.scoreboard = null;
@@ -156,6 +159,19 @@ function addRecord(core: Core, entry: RecordEntry, returned = false): number {
   core.reasonCounts[reason]! += 1;
   note(core, index, reason);
   return index;
+}
+
+/** Connections have grown: where the policy counts them against its records, the oldest give way. */
+export function makeRoom(core: Core): void {
+  const { records, policy } = core;
+  if (records.count === 0) return;
+  const context = core.hooks.about(null);
+  const limit = policy.capacity(context);
+  while (records.count > limit && records.count > 0) {
+    if (policy.onPressure(records.count, context) !== PRESSURE_EVICT_OLDEST) return;
+    core.count(Mib.TimewaitEvicted);
+    dropRecord(core, records.oldest(), Reason['tw-evicted']);
+  }
 }
 
 function note(core: Core, index: number, reason: number): void {

@@ -191,6 +191,8 @@ export interface Policy {
   mayReopen(record: RecordFacts, request: ReopenRequest, context: PolicyContext): number;
   /** bind() onto a port with this record: true allows. */
   mayBind(record: RecordFacts, request: BindRequest, context: PolicyContext): boolean;
+  /** Our own SYN takes the TS.Recent last seen of this host with it, as its TSecr (`host.known` is true). */
+  preloadsStamp(host: HostStamp, context: PolicyContext): boolean;
   /** `count` records stand at the limit. PRESSURE_SKIP or PRESSURE_EVICT_OLDEST. */
   onPressure(count: number, context: PolicyContext): number;
   /** Most records allowed, from the knobs; the stack's memory bound applies besides. */

@@ -10,6 +10,7 @@ import {
   verdict,
   type BindRequest,
   type CloseFacts,
+  type HostStamp,
   type Policy,
   type PolicyContext,
   type RecordFacts,
@@ -66,6 +67,10 @@ export abstract class BasePolicy implements Policy {
 
   onPressure(_count: number, _context: PolicyContext): number {
     return PRESSURE_SKIP;
+  }
+
+  preloadsStamp(_host: HostStamp, _context: PolicyContext): boolean {
+    return false;
   }
 
   capacity(context: PolicyContext): number {
