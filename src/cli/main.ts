@@ -6,7 +6,17 @@ import { UsageError, lineOf } from './fail.js';
 import type { ConnectFlags } from './connect.js';
 import type { NstatFlags, SsFlags } from './inspect.js';
 import type { ListFlags } from './lists.js';
-import { policyName, port, prefixes, setting, withStackOptions, type StackFlags } from './options.js';
+import type { HazardFlags } from './hazards.js';
+import {
+  jobs,
+  policyName,
+  port,
+  prefixes,
+  seedNumber,
+  setting,
+  withStackOptions,
+  type StackFlags,
+} from './options.js';
 import type { ServeFlags } from './serve.js';
 
 function version(): string {
@@ -49,6 +59,23 @@ function program(): Command {
     .action(async (flags: { json?: boolean; pcap?: string; virtual?: boolean }) => {
       const { demo } = await import('./demo.js');
       await finish(demo(flags, args));
+    });
+  timewait
+    .command('hazards')
+    .description(
+      'what each profile lets through: every hazard played in the virtual internet, measured and scored',
+    )
+    .option('--profile <name...>', 'profiles, or `all`', ['all'])
+    .option('--hazard <name...>', 'only these', [])
+    .option('--set <knob=value>', 'set a knob of the host under test (repeatable)', setting, [])
+    .option('--seed <number>', 'of everything that is random', seedNumber, 1)
+    .option('--jobs <number>', 'threads, default the number of processors', jobs)
+    .option('--pcap <directory>', 'write what the host under test saw, a file for each cell')
+    .option('--list', 'list the hazards')
+    .option('--json', 'print JSON')
+    .action(async (flags: HazardFlags) => {
+      const { hazards } = await import('./hazards.js');
+      await finish(hazards(flags));
     });
   withDevice(withStackOptions(timewait.command('serve')))
     .description(

@@ -27,6 +27,20 @@ export function port(text: string): number {
   return value;
 }
 
+export function seedNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 0xffffffff)
+    throw new InvalidArgumentError('a seed is an integer from 0 to 4294967295.');
+  return value;
+}
+
+export function jobs(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 256)
+    throw new InvalidArgumentError('threads are an integer from 1 to 256.');
+  return value;
+}
+
 /** One more address with its prefix length. */
 export function prefixes(text: string, before: string[] | undefined): string[] {
   if (!text.includes('/') || parsePrefix(text) === null) {
