@@ -54,7 +54,7 @@ export class Host implements Station, Actor {
       mtu: options.mtu ?? 1500,
       now: this.localNow | 0,
     });
-    const policy = options.policy ?? 'reuse';
+    const policy = options.policy ?? 'linux';
     const refused = typeof policy === 'string' ? this.stack.setPolicy(policy) : null;
     if (refused !== null) throw new RangeError(refused);
     if (typeof policy !== 'string') this.stack.usePolicy(policy);
