@@ -34,6 +34,8 @@ export interface ConversationOptions {
   readonly start?: number;
   /** The peer puts a timestamp on everything but RST, unless options are written. */
   readonly stamped?: boolean;
+  /** The peer's address; one of our subnet unless said otherwise. */
+  readonly peer?: string;
 }
 
 const U32 = 2 ** 32;
@@ -59,7 +61,7 @@ export class Conversation {
     this.now = options.start ?? 10_000;
     this.stamped = options.stamped === true;
     this.us = parseAddress(v6 ? 'fd00::2' : '10.0.0.2')!;
-    this.peer = parseAddress(v6 ? 'fd00::1' : '10.0.0.1')!;
+    this.peer = parseAddress(options.peer ?? (v6 ? 'fd00::1' : '10.0.0.1'))!;
     this.peerIss = options.peerIss ?? U32 - 3;
     this.stack = new Stack({
       seed: new Uint8Array(32).fill(3),
