@@ -265,6 +265,7 @@ export class Core {
     const k = (name: string): number => this.knobs.get(name);
     const c = this.ctx.config;
     c.timestamps = k('net.ipv4.tcp_timestamps') !== 0;
+    c.resetTimestamps = c.timestamps && k('net.ipv4.tcp_reset_timestamps') !== 0;
     c.sack = k('net.ipv4.tcp_sack') !== 0;
     c.negotiatesHolder = this.policy.negotiatesHolder;
     c.windowScaling = k('net.ipv4.tcp_window_scaling') !== 0;

@@ -51,7 +51,7 @@ export function replyReset(core: Core, segment: Segment, reason: number): void {
     b.flags = RST | ACK;
   }
   b.wnd = 0;
-  if (segment.hasTimestamp && core.ctx.config.timestamps) {
+  if (segment.hasTimestamp && core.ctx.config.resetTimestamps) {
     b.hasTimestamp = true;
     b.tsVal = 0;
     b.tsEcr = segment.tsVal;

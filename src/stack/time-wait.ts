@@ -111,7 +111,7 @@ function entryOf(core: Core, tcb: Tcb, finWait2: boolean): RecordEntry {
 function addRecord(core: Core, entry: RecordEntry, returned = false): number {
   const { records, policy, hooks } = core;
   const context = hooks.about(null);
-  const limit = policy.capacity(context);
+  const limit = Math.min(policy.capacity(context), core.knobs.get('timewait_max_records'));
   while (records.count >= limit) {
     if (records.count === 0 || policy.onPressure(records.count, context) !== PRESSURE_EVICT_OLDEST) {
       core.count(Mib.TcpExtTCPTimeWaitOverflow);

@@ -12,6 +12,8 @@ import type { Tcb } from './tcb.js';
 /** Settings of tcp/, refreshed by the stack from its knobs. Times in ms, sizes in bytes. */
 export class TcpConfig {
   timestamps = true;
+  /** A RST in reply carries timestamps, TSval 0. */
+  resetTimestamps = true;
   sack = true;
   windowScaling = true;
   /** SYNs carry the option that gives TIME-WAIT to the active opener. */

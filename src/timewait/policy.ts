@@ -195,7 +195,7 @@ export interface Policy {
   preloadsStamp(host: HostStamp, context: PolicyContext): boolean;
   /** `count` records stand at the limit. PRESSURE_SKIP or PRESSURE_EVICT_OLDEST. */
   onPressure(count: number, context: PolicyContext): number;
-  /** Most records allowed, from the knobs; the stack's memory bound applies besides. */
+  /** Most records allowed, from the knobs; Infinity: no limit of its own. The stack's (timewait_max_records) applies besides. */
   capacity(context: PolicyContext): number;
   /**
    * The peer closed first and has acknowledged our FIN: LAST_ACK_CLOSED everywhere but in

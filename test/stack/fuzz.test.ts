@@ -41,7 +41,7 @@ class Fuzz {
   constructor(seed: number) {
     this.random = new Prng(seed);
     this.stack.setKnob('net.ipv4.tcp_max_connections', CONNECTIONS);
-    this.stack.setKnob('net.ipv4.tcp_max_tw_buckets', RECORDS);
+    this.stack.setKnob('timewait_max_records', RECORDS);
     this.stack.setKnob('net.ipv4.tcp_mem', MEMORY);
     this.listener = this.stack.listen({ port: 80, backlog: 100, reuseAddress: true }) as ListenerHandle;
     this.ends = [

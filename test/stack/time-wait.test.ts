@@ -343,8 +343,13 @@ void t.test('orphans in FIN-WAIT-2 are records on Linux: tcp_fin_timeout, then a
 });
 
 /** `count` connections from ports 5000.., each closed by us; the ports of those left. */
-function floods(policy: string, most: number, count: number): { c: Conversation; left: number[] } {
-  const c = new Conversation({ policy, knobs: { 'net.ipv4.tcp_max_tw_buckets': most } });
+function floods(
+  policy: string,
+  most: number,
+  count: number,
+  knob = 'timewait_max_records',
+): { c: Conversation; left: number[] } {
+  const c = new Conversation({ policy, knobs: { [knob]: most } });
   c.listen();
   for (let i = 0; i < count; i++) {
     c.peerPort = 5000 + i;
@@ -359,9 +364,13 @@ function floods(policy: string, most: number, count: number): { c: Conversation;
   return { c, left: rows.map((row) => row.remote!.port).sort((a, b) => a - b) };
 }
 
-void t.test('tcp_max_tw_buckets: Linux and rfc9293 skip the newest, bsd evicts the oldest', (t) => {
-  for (const policy of ['reuse', 'recycle', 'rfc9293']) {
-    const { c, left } = floods(policy, 2, 4);
+void t.test('a full table: Linux and rfc9293 skip the newest, bsd evicts the oldest', (t) => {
+  for (const [policy, knob] of [
+    ['linux', 'net.ipv4.tcp_max_tw_buckets'],
+    ['reuse', 'timewait_max_records'],
+    ['rfc9293', 'timewait_max_records'],
+  ] as const) {
+    const { c, left } = floods(policy, 2, 4, knob);
     t.same(left, [5000, 5001], policy);
     t.equal(c.stack.counters.get('TcpExtTCPTimeWaitOverflow'), 2);
     c.inject(FIN_AGAIN);
@@ -370,7 +379,8 @@ void t.test('tcp_max_tw_buckets: Linux and rfc9293 skip the newest, bsd evicts t
   const { c, left } = floods('bsd', 2, 4);
   t.same(left, [5002, 5003]);
   t.equal(c.stack.counters.get('TimewaitEvicted'), 2);
-  const none = floods('reuse', 0, 1);
+  t.equal(floods('rfc9293', 2, 4, 'net.ipv4.tcp_max_tw_buckets').left.length, 4, 'a limit of Linux only');
+  const none = floods('linux', 0, 1, 'net.ipv4.tcp_max_tw_buckets');
   t.same(none.left, []);
   t.equal(none.c.stack.counters.get('TcpExtTCPTimeWaitOverflow'), 1);
   t.end();

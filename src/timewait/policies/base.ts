@@ -73,8 +73,9 @@ export abstract class BasePolicy implements Policy {
     return false;
   }
 
-  capacity(context: PolicyContext): number {
-    return context.knob('net.ipv4.tcp_max_tw_buckets');
+  /** No limit of its own: the stack's (knob timewait_max_records) is all there is. */
+  capacity(_context: PolicyContext): number {
+    return Infinity;
   }
 
   lastAck(_facts: CloseFacts, _context: PolicyContext): number {

@@ -25,12 +25,7 @@ class Bsd extends BasePolicy {
     'FreeBSD: 60 s, a SYN above RCV.NXT reopens with a fresh ISN, a lower one is dropped silently';
   readonly source = 'FreeBSD sys/netinet/tcp_timewait.c tcp_twcheck; RFC 1122 4.2.2.13';
 
-  readonly uses = [
-    'net.inet.tcp.msl',
-    'net.inet.tcp.nolocaltimewait',
-    'net.inet.tcp.tolerate_missing_ts',
-    'net.ipv4.tcp_max_tw_buckets',
-  ];
+  readonly uses = ['net.inet.tcp.msl', 'net.inet.tcp.nolocaltimewait', 'net.inet.tcp.tolerate_missing_ts'];
 
   lifetime(record: RecordFacts, context: PolicyContext): number {
     if (record.localPeer && context.knob('net.inet.tcp.nolocaltimewait') !== 0) return 0;

@@ -23,7 +23,7 @@ const ISS_STEP = 125_000;
 const PAWS_TIMEOUT = 2_073_600_000;
 
 abstract class SolarisPolicy extends BasePolicy {
-  readonly uses = ['tcp_time_wait_interval', 'net.ipv4.tcp_max_tw_buckets'];
+  readonly uses = ['tcp_time_wait_interval'];
 
   /** Gone at once on loopback; otherwise at the collector's next turn. */
   lifetime(record: RecordFacts, context: PolicyContext): number {

@@ -37,7 +37,12 @@ export const LINUX_KNOBS = [
 /** From 6.14 on the age for reuse is a knob, too. */
 export const MODERN_KNOBS = [...LINUX_KNOBS, 'net.ipv4.tcp_tw_reuse_delay'];
 /** 64 ns ISN clock; half of an established hash of 262144 buckets. */
-export const LINUX_PRESETS = { 'net.ipv4.tcp_isn': 1, 'net.ipv4.tcp_max_tw_buckets': 131_072 };
+export const LINUX_PRESETS = {
+  'net.ipv4.tcp_isn': 1,
+  'net.ipv4.tcp_max_tw_buckets': 131_072,
+  // tcp_v4_send_reset adds no timestamps
+  'net.ipv4.tcp_reset_timestamps': 0,
+};
 const PAWS_WRAP = 2_147_483;
 
 /** tcp_paws_reject. */
@@ -85,6 +90,10 @@ export abstract class LinuxPolicy extends BasePolicy {
     return record.finWait2
       ? finWait2(record, segment, context)
       : timeWait(record, segment, context, this.rstRestarts);
+  }
+
+  override capacity(context: PolicyContext): number {
+    return context.knob('net.ipv4.tcp_max_tw_buckets');
   }
 
   /** tcp_conn_request is handed ISN = SND.NXT + 65535 + 2; 0 means "none" there, so it becomes 1. */

@@ -21,7 +21,7 @@ class Rfc9293 extends BasePolicy {
   readonly title = 'strict: 2*MSL = 240 s, a SYN never reopens';
   readonly source = 'RFC 9293 3.4.3, 3.6.1, 3.10.7.4; RFC 5961; RFC 7323';
 
-  readonly uses = ['net.ipv4.tcp_msl', 'net.ipv4.tcp_rfc1337', 'net.ipv4.tcp_max_tw_buckets'];
+  readonly uses = ['net.ipv4.tcp_msl', 'net.ipv4.tcp_rfc1337'];
 
   // MUST-13
   lifetime(_record: RecordFacts, context: PolicyContext): number {

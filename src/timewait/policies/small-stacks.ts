@@ -28,7 +28,7 @@ class Lwip extends BasePolicy {
   readonly title = 'lwIP: 120 s, RST ignored, no SYN reopens, the oldest record gives way when PCBs run out';
   readonly source =
     'lwIP src/core/tcp_in.c tcp_timewait_input, tcp.c tcp_slowtmr, tcp_alloc, tcp_kill_timewait, tcp_bind; opt.h';
-  readonly uses = ['TCP_MSL', 'MEMP_NUM_TCP_PCB', 'net.ipv4.tcp_max_tw_buckets'];
+  readonly uses = ['TCP_MSL', 'MEMP_NUM_TCP_PCB'];
   override readonly knobs = {
     MEMP_NUM_TCP_PCB: 5,
     'net.ipv4.tcp_timestamps': 0,
@@ -72,7 +72,7 @@ class Lwip extends BasePolicy {
   /** tcp_alloc: connections and TIME-WAIT come out of one pool. */
   override capacity(context: PolicyContext): number {
     const left = Math.max(0, context.knob('MEMP_NUM_TCP_PCB') - context.connections);
-    return Math.min(left, context.knob('net.ipv4.tcp_max_tw_buckets'));
+    return left;
   }
 
   override onPressure(): number {
@@ -86,7 +86,7 @@ class Gvisor extends BasePolicy {
     'gVisor: 60 s, RST ignored, a higher SYN reopens, our connect() reopens on loopback after 1 s';
   readonly source =
     'gVisor pkg/tcpip/transport/tcp/rcv.go handleTimeWaitSegment, connect.go handleTimeWaitSegments, endpoint.go registerEndpoint';
-  readonly uses = ['TCPTimeWaitTimeout', 'net.ipv4.tcp_tw_reuse', 'net.ipv4.tcp_max_tw_buckets'];
+  readonly uses = ['TCPTimeWaitTimeout', 'net.ipv4.tcp_tw_reuse'];
   override readonly knobs = {
     'net.ipv4.tcp_isn': 1,
     'net.ipv4.tcp_timestamp_offset': 2,
@@ -154,7 +154,7 @@ class Smoltcp extends BasePolicy {
     'smoltcp: 10 s, a SYN is dropped silently, whatever is outside the window restarts the timer';
   readonly source =
     'smoltcp src/socket/tcp.rs Socket::process, challenge_ack_reply, CLOSE_DELAY; iface/interface/tcp.rs';
-  readonly uses = ['CLOSE_DELAY', 'net.ipv4.tcp_invalid_ratelimit', 'net.ipv4.tcp_max_tw_buckets'];
+  readonly uses = ['CLOSE_DELAY', 'net.ipv4.tcp_invalid_ratelimit'];
   override readonly knobs = {
     'net.ipv4.tcp_timestamps': 0,
     'net.ipv4.tcp_isn': 2,
@@ -231,7 +231,7 @@ class Vpp extends BasePolicy {
     'FD.io VPP: 10 s, RST ignored, a SYN at or above RCV.NXT reopens, any other is dropped silently';
   readonly source =
     'FD.io VPP src/vnet/tcp/tcp_input.c syn_during_timewait, tcp_segment_validate, tcp46_rcv_process_inline';
-  readonly uses = ['timewait-time', 'net.ipv4.tcp_max_tw_buckets'];
+  readonly uses = ['timewait-time'];
   override readonly knobs = {
     'net.ipv4.tcp_isn': 2,
     'net.ipv4.tcp_timestamp_offset': 0,

@@ -29,7 +29,7 @@ const RST_TEST =
   'Whether a RST must be at RCV.NXT: the articles state no sequence test, so any RST ends TIME-WAIT.';
 
 abstract class WindowsPolicy extends BasePolicy {
-  override readonly uses: readonly string[] = ['TcpTimedWaitDelay', 'net.ipv4.tcp_max_tw_buckets'];
+  override readonly uses: readonly string[] = ['TcpTimedWaitDelay'];
 
   lifetime(_record: RecordFacts, context: PolicyContext): number {
     return 1000 * context.knob('TcpTimedWaitDelay');
@@ -81,15 +81,11 @@ abstract class WindowsPolicy extends BasePolicy {
 
 /** TIME-WAIT and live connections share the TCBs: above the limit the oldest TIME-WAIT is taken over (Q151418). */
 abstract class StealingWindows extends WindowsPolicy {
-  override readonly uses: readonly string[] = [
-    'TcpTimedWaitDelay',
-    'MaxFreeTcbs',
-    'net.ipv4.tcp_max_tw_buckets',
-  ];
+  override readonly uses: readonly string[] = ['TcpTimedWaitDelay', 'MaxFreeTcbs'];
 
   override capacity(context: PolicyContext): number {
     const left = Math.max(0, context.knob('MaxFreeTcbs') - context.connections);
-    return Math.min(left, context.knob('net.ipv4.tcp_max_tw_buckets'));
+    return left;
   }
 
   override onPressure(): number {
@@ -142,12 +138,7 @@ class Windows2003 extends StealingWindows {
   readonly title =
     'Windows Server 2003: TcpTimedWaitDelay 120 s, a lower SYN is dropped silently, ports 1025 to MaxUserPort 5000';
   readonly source = 'Microsoft KB261218 (Windows 2000), cc757512 (TcpTimedWaitDelay), KB923200, KB2551021';
-  override readonly uses = [
-    'TcpTimedWaitDelay',
-    'MaxFreeTcbs',
-    'StrictTimeWaitSeqCheck',
-    'net.ipv4.tcp_max_tw_buckets',
-  ];
+  override readonly uses = ['TcpTimedWaitDelay', 'MaxFreeTcbs', 'StrictTimeWaitSeqCheck'];
   override readonly knobs = {
     TcpTimedWaitDelay: 120,
     MaxFreeTcbs: 2000,
