@@ -8,10 +8,9 @@
 import type { CounterName } from '../mib.js';
 import type { ConnectOptions, ConnectionHandle, Errno, ListenOptions, ListenerHandle } from '../stack/api.js';
 import { Stack } from '../stack/stack.js';
-import type { Actor, Internet } from './internet.js';
+import type { Actor, Station, Surroundings, WireEnd } from './parts.js';
 import { SimSocket } from './socket.js';
 import type { Trace } from './trace.js';
-import type { Station, WireEnd } from './wire.js';
 
 export interface HostOptions {
   /** Textual addresses with prefix length. */
@@ -41,13 +40,13 @@ export class Host implements Station, Actor {
   private readonly handlers = new Map<ListenerHandle, AcceptHandler>();
 
   constructor(
-    private readonly internet: Internet,
+    private readonly surroundings: Surroundings,
     readonly name: string,
     options: HostOptions,
   ) {
     this.shift = options.clockShift ?? 0;
     this.rate = options.clockRate ?? 1;
-    const random = internet.stream();
+    const random = surroundings.stream();
     this.stack = new Stack({
       seed: Uint8Array.from({ length: 32 }, () => random.below(256)),
       addresses: options.addresses,
@@ -66,7 +65,7 @@ export class Host implements Station, Actor {
 
   /** Its own clock, ms, not wrapped. */
   get localNow(): number {
-    return Math.floor(this.shift + this.internet.now * this.rate);
+    return Math.floor(this.shift + this.surroundings.now * this.rate);
   }
 
   /** A counter as nstat names it. */
@@ -110,7 +109,7 @@ export class Host implements Station, Actor {
 
   arrive(_end: WireEnd, packet: Uint8Array): void {
     const reason = this.stack.receive(packet, 0, packet.length, this.localNow | 0);
-    this.trace?.packet(this.internet.now, packet, true, reason);
+    this.trace?.packet(this.surroundings.now, packet, true, reason);
     this.touch();
   }
 
@@ -121,7 +120,7 @@ export class Host implements Station, Actor {
   // ---- time -------------------------------------------------------------------
 
   get due(): number {
-    return this.dirty ? this.internet.now : this.deadline;
+    return this.dirty ? this.surroundings.now : this.deadline;
   }
 
   /** Something was done with the stack: its turn comes at once. */
@@ -140,7 +139,7 @@ export class Host implements Station, Actor {
       for (let i = 0; i < tx.count; i++) {
         const at = tx.offsetOf(i);
         const packet = tx.bytes.slice(at, at + tx.lengthOf(i));
-        this.trace?.packet(this.internet.now, packet, false, tx.reasons[tx.slotOf(i)]!);
+        this.trace?.packet(this.surroundings.now, packet, false, tx.reasons[tx.slotOf(i)]!);
         this.send(packet);
       }
       tx.clear();

@@ -6,14 +6,8 @@
  */
 import { Prng } from '../link/prng.js';
 import { Host, type HostOptions } from './host.js';
-import { Wire, type Station, type WireOptions } from './wire.js';
-
-/** Something that acts at a moment of its own. */
-export interface Actor {
-  /** ms of the virtual clock; Infinity: nothing waits. */
-  readonly due: number;
-  act(now: number): void;
-}
+import type { Actor, Station, Surroundings } from './parts.js';
+import { Wire, type WireOptions } from './wire.js';
 
 export interface InternetOptions {
   /** int32; everything that is random follows from it. */
@@ -30,7 +24,7 @@ interface Appointment {
 /** Events in one `run` after which something must be wrong: parts that answer each other for ever. */
 const MOST_EVENTS = 200_000_000;
 
-export class Internet {
+export class Internet implements Surroundings {
   /** ms; fractions come from wires with a rate. */
   now: number;
   /** Events played so far: packets delivered, timers, appointments. */

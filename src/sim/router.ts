@@ -2,7 +2,7 @@
 import { fold, sum } from '../wire/checksum.js';
 import { parsePrefix, sharesPrefix } from '../wire/address.js';
 import { IpHeader } from '../wire/ip.js';
-import type { Station, WireEnd } from './wire.js';
+import type { Station, WireEnd } from './parts.js';
 
 interface Route {
   readonly words: Int32Array;

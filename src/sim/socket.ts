@@ -8,7 +8,14 @@ import {
   type ConnectionHandle,
   type Errno,
 } from '../stack/api.js';
-import type { Host } from './host.js';
+import type { Stack } from '../stack/stack.js';
+
+/** The host as its sockets see it. */
+interface Machine {
+  readonly stack: Stack;
+  /** Something was done with the stack. */
+  touch(): void;
+}
 
 export class SimSocket {
   onConnect: (() => void) | null = null;
@@ -27,7 +34,7 @@ export class SimSocket {
   private paused = false;
 
   constructor(
-    private readonly host: Host,
+    private readonly host: Machine,
     readonly connection: ConnectionHandle,
   ) {
     connection.user = this;

@@ -8,16 +8,7 @@
 import { IpHeader } from '../wire/ip.js';
 import { Segment } from '../wire/segment.js';
 import type { Prng } from '../link/prng.js';
-import type { Actor, Internet } from './internet.js';
-
-/** What a wire can end at. */
-export interface Station {
-  readonly name: string;
-  /** A packet has come in over `end`; the bytes are the station's to keep or change. */
-  arrive(end: WireEnd, packet: Uint8Array): void;
-  /** Told once, when a wire is laid to it. */
-  plug(end: WireEnd): void;
-}
+import type { Actor, Station, Surroundings, WireEnd } from './parts.js';
 
 export interface WireOptions {
   /** ms one way; default 1. */
@@ -51,7 +42,7 @@ export interface Held {
   drop(): void;
 }
 
-export class WireEnd {
+class End implements WireEnd {
   private readonly lane: Lane;
 
   constructor(
@@ -62,7 +53,6 @@ export class WireEnd {
     this.lane = lane;
   }
 
-  /** Sends a packet to the other end; the bytes must not change any more. */
   send(packet: Uint8Array): void {
     this.wire.enter(this.lane, packet);
   }
@@ -116,22 +106,22 @@ class Lane {
 export class Wire implements Actor {
   readonly counts = { passed: 0, lost: 0, duplicated: 0, reordered: 0, overflowed: 0, held: 0 };
   private readonly lanes: readonly [Lane, Lane];
-  private readonly ends: readonly [WireEnd, WireEnd];
+  private readonly ends: readonly [End, End];
   private readonly holds: Hold[] = [];
   private readonly ip = new IpHeader();
   private readonly segment = new Segment();
   private readonly options: Required<WireOptions>;
 
   constructor(
-    private readonly internet: Internet,
+    private readonly surroundings: Surroundings,
     a: Station,
     b: Station,
     options: WireOptions,
   ) {
     const defaults = { delay: 1, jitter: 0, rate: Infinity, queue: 65_536, reorderDelay: 5 };
     this.options = { ...defaults, loss: 0, duplicate: 0, reorder: 0, ...options };
-    this.lanes = [new Lane(a, internet.stream()), new Lane(b, internet.stream())];
-    this.ends = [new WireEnd(this, a, this.lanes[0]), new WireEnd(this, b, this.lanes[1])];
+    this.lanes = [new Lane(a, surroundings.stream()), new Lane(b, surroundings.stream())];
+    this.ends = [new End(this, a, this.lanes[0]), new End(this, b, this.lanes[1])];
     a.plug(this.ends[0]);
     b.plug(this.ends[1]);
   }
@@ -186,7 +176,7 @@ export class Wire implements Actor {
       counts.overflowed++;
       return;
     }
-    const { now } = this.internet;
+    const { now } = this.surroundings;
     lane.free = Math.max(lane.free, now) + (8000 * packet.length) / options.rate;
     const at = lane.free + Math.max(0, options.delay + sway) + (late ? options.reorderDelay : 0);
     if (late) counts.reordered++;
