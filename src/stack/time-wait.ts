@@ -167,7 +167,7 @@ export function makeRoom(core: Core): void {
   if (records.count === 0) return;
   const context = core.hooks.about(null);
   const limit = policy.capacity(context);
-  while (records.count > limit && records.count > 0) {
+  while (records.count > Math.max(0, limit)) {
     if (policy.onPressure(records.count, context) !== PRESSURE_EVICT_OLDEST) return;
     core.count(Mib.TimewaitEvicted);
     dropRecord(core, records.oldest(), Reason['tw-evicted']);

@@ -82,10 +82,13 @@ function lengthOfOrphans(policy: Policy, knob: Read): number {
 
 function limits(policy: Policy, knob: Read, setByUser: ReadonlySet<string>): string[] {
   const lines: string[] = [];
-  if (policy.uses.includes('net.ipv4.tcp_max_tw_buckets') && knob('net.ipv4.tcp_max_tw_buckets') === 0) {
-    lines.push(
-      "net.ipv4.tcp_max_tw_buckets=0: no TIME-WAIT is kept, the peer's repeated FIN is reset and old duplicates meet the next connection",
-    );
+  for (const limit of ['net.ipv4.tcp_max_tw_buckets', 'timewait_max_records']) {
+    const read = limit === 'timewait_max_records' || policy.uses.includes(limit);
+    if (read && knob(limit) === 0) {
+      lines.push(
+        `${limit}=0: no TIME-WAIT is kept, the peer's repeated FIN is reset and old duplicates meet the next connection`,
+      );
+    }
   }
   const delay = policy.uses.includes('TcpTimedWaitDelay') ? knob('TcpTimedWaitDelay') : 30;
   if (delay < 30 && setByUser.has('TcpTimedWaitDelay')) {

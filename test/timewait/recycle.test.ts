@@ -1,6 +1,7 @@
 /** Linux up to 4.11 with tcp_tw_recycle: what differs from the Linux rules of linux-rules.test.ts. */
 import t from 'tap';
 import { findPolicy } from '../../src/timewait/policies/registry.js';
+import { Conversation } from '../support/conversation.js';
 import { HALF, NOW, bases, context, record, segment, show, type Surroundings } from './facts.js';
 
 const recycle = findPolicy('recycle')!;
@@ -70,5 +71,37 @@ void t.test('a SYN without timestamp: dropped by 4.9, passed by 3.13', (t) => {
   t.same(syn(-2, 0, { 'net.ipv4.tcp_tw_recycle_strict': 0 }), OLDER, 'the other test stays');
   t.same(syn(undefined, 0, {}, false), PASSES);
   t.same(syn(undefined, 0, { 'net.ipv4.tcp_tw_recycle': 0 }), PASSES);
+  t.end();
+});
+
+void t.test('our own connect() takes the stamp of a host closed within 60 s along', (t) => {
+  for (const age of [0, 60_000, 60_001]) {
+    const host = { known: true, tsRecent: 7, tsRecentAt: (NOW - age) | 0 };
+    t.equal(recycle.preloadsStamp(host, context(recycle)), age <= 60_000, `${age} ms`);
+    t.notOk(recycle.preloadsStamp(host, context(recycle, { knobs: { 'net.ipv4.tcp_tw_recycle': 0 } })));
+  }
+  t.end();
+});
+
+void t.test('that stamp is the TSecr of the SYN, whatever the ports', (t) => {
+  const reopened = (policy: string, wait: number): string => {
+    const c = new Conversation({ policy });
+    c.connect();
+    c.inject('S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 100 ecr 0>');
+    c.close();
+    c.inject('. 1:1(0) ack 2 win 65535 <TS val 100 ecr 0>');
+    c.inject('F. 1:1(0) ack 2 win 65535 <TS val 123 ecr 0>');
+    c.rest();
+    c.advance(wait);
+    c.ourIss = null;
+    const opened = c.stack.connect({ address: c.peer.toString(), port: 7, localPort: 4001 });
+    if (typeof opened === 'string') return opened;
+    c.collect();
+    return / ecr (\d+)/.exec(c.take())![1]!;
+  };
+  t.equal(reopened('linux-recycle', 10), '123');
+  t.equal(reopened('recycle', 60_000), '123');
+  t.equal(reopened('linux-recycle', 60_001), '0', 'older than a minute');
+  t.equal(reopened('linux', 10), '0', 'nobody remembers');
   t.end();
 });

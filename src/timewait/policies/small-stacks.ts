@@ -71,8 +71,7 @@ class Lwip extends BasePolicy {
 
   /** tcp_alloc: connections and TIME-WAIT come out of one pool. */
   override capacity(context: PolicyContext): number {
-    const left = Math.max(0, context.knob('MEMP_NUM_TCP_PCB') - context.connections);
-    return left;
+    return Math.max(0, context.knob('MEMP_NUM_TCP_PCB') - context.connections);
   }
 
   override onPressure(): number {
@@ -90,6 +89,7 @@ class Gvisor extends BasePolicy {
   override readonly knobs = {
     'net.ipv4.tcp_isn': 1,
     'net.ipv4.tcp_timestamp_offset': 2,
+    'net.ipv4.tcp_reset_timestamps': 0,
     'net.ipv4.ip_local_port_range.min': 16_000,
     'net.ipv4.ip_local_port_range.max': 65_535,
   };
@@ -235,6 +235,7 @@ class Vpp extends BasePolicy {
   override readonly knobs = {
     'net.ipv4.tcp_isn': 2,
     'net.ipv4.tcp_timestamp_offset': 0,
+    'net.ipv4.tcp_reset_timestamps': 0,
     'net.ipv4.tcp_fin_timeout': 30,
     'net.ipv4.ip_local_port_range.min': 1024,
     'net.ipv4.ip_local_port_range.max': 65_534,

@@ -84,8 +84,7 @@ abstract class StealingWindows extends WindowsPolicy {
   override readonly uses: readonly string[] = ['TcpTimedWaitDelay', 'MaxFreeTcbs'];
 
   override capacity(context: PolicyContext): number {
-    const left = Math.max(0, context.knob('MaxFreeTcbs') - context.connections);
-    return left;
+    return Math.max(0, context.knob('MaxFreeTcbs') - context.connections);
   }
 
   override onPressure(): number {

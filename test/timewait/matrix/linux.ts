@@ -1,5 +1,5 @@
 /** Columns of the Linux family. Sources stand in the policies. */
-import type { Column, Rows } from './runner.js';
+import type { Call, Column, Rows } from './runner.js';
 
 const rows: Rows = {
   syn: {
@@ -35,29 +35,52 @@ const rows: Rows = {
   },
 };
 
-const reuse: Column = { policy: 'reuse', length: 60_000, iss: 65_537, rows };
+const chosen = (early: Call, late: Call): Rows['connect'] => ({
+  bound: 'EADDRNOTAVAIL',
+  'bound ts': 'ok',
+  chosen: 'EADDRNOTAVAIL',
+  'chosen ts': late,
+  'chosen ts early': early,
+});
+const never = chosen('EADDRNOTAVAIL', 'EADDRNOTAVAIL');
+
+const linux: Column = { policy: 'linux', length: 60_000, iss: 65_537, rows: { ...rows, connect: never } };
+const reuse: Column = { ...linux, policy: 'reuse', rows };
+const recycle: Column = {
+  ...linux,
+  policy: 'linux-recycle',
+  // 3.5*RTO at the smallest RTO, 200 ms, and then only with timestamps
+  wait: 300,
+};
+/** RST at RCV.NXT is the only row that tcp_rfc1337 changes. */
+const rfc1337 = (column: Column, rst: Rows['rst'] = '-'): Column => ({
+  ...column,
+  variant: 'tcp_rfc1337=1',
+  knobs: { 'net.ipv4.tcp_rfc1337': 1 },
+  rows: { ...column.rows, rst },
+});
 
 export const columns: readonly Column[] = [
-  reuse,
+  linux,
+  rfc1337(linux),
+  { ...linux, variant: 'tcp_tw_reuse=0', knobs: { 'net.ipv4.tcp_tw_reuse': 0 } },
   {
-    ...reuse,
-    variant: 'tcp_rfc1337=1',
-    knobs: { 'net.ipv4.tcp_rfc1337': 1 },
-    rows: { ...rows, rst: '-' },
+    ...linux,
+    variant: 'tcp_tw_reuse=1, no delay',
+    knobs: { 'net.ipv4.tcp_tw_reuse': 1, 'net.ipv4.tcp_tw_reuse_delay': 0 },
+    rows: { ...rows, connect: chosen('ok', 'ok') },
   },
+  reuse,
+  rfc1337(reuse),
+  recycle,
+  // Before the fix of 2018 the ignored RST restarted the timer
+  rfc1337(recycle, { at: '-+', else: '-' }),
+  { ...linux, policy: 'alibaba' },
   {
-    policy: 'recycle',
-    // 3.5*RTO at the smallest RTO, 200 ms, and then only with timestamps
-    length: 60_000,
-    iss: 65_537,
-    wait: 300,
-    rows: {
-      ...rows,
-      connect: {
-        ...(rows.connect as object),
-        'chosen ts': 'EADDRNOTAVAIL',
-        'chosen ts early': 'EADDRNOTAVAIL',
-      },
-    },
+    ...linux,
+    policy: 'alibaba',
+    variant: 'tcp_tw_timeout=5',
+    knobs: { 'net.ipv4.tcp_tw_timeout': 5 },
+    length: 5000,
   },
 ];

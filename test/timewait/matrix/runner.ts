@@ -301,7 +301,9 @@ function wrongReply(c: Conversation, text: string, cell: Cell, column: Column, v
       const zero = (U32 - c.ourIss!) % U32;
       const expected =
         ack === undefined ? `R. ${zero}:${zero}(0) ack ${end % U32} win 0` : `R ${ack}:${ack}(0) win 0`;
-      return reply === expected ? '' : `${reply || 'silence'}, expected ${expected}`;
+      // With or without timestamps
+      const seen = reply.replace(/ <TS val 0 ecr \d+>$/, '');
+      return seen === expected ? '' : `${reply || 'silence'}, expected ${expected}`;
     }
     case 'NEW': {
       const accepted = /^S\. (\d+):\d+\(0\) ack (\d+) /.exec(reply);
