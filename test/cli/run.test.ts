@@ -45,6 +45,23 @@ t.test('a command that cannot be started: one line, status 1, no waiting', { ski
   }
 });
 
+t.test(
+  'settings that contradict each other are told, one line each, and the stack runs',
+  { skip },
+  async (t) => {
+    const contradicting = ['--policy', 'reuse', '--set', 'tcp_timestamps=0', '--set', 'TcpTimedWaitDelay=5'];
+    const { status, stderr } = await timewait(['run', '--json', ...contradicting, '--', 'true']);
+    t.equal(status, 0, stderr);
+    const lines = stderr.split('\n').filter((line) => line.startsWith('timewait: warning: '));
+    t.equal(lines.length, 2, stderr);
+    t.match(lines[0], /TcpTimedWaitDelay has no effect under reuse; policies that read it: .*windows-2003/);
+    t.match(lines[1], /tcp_tw_reuse=1 without net\.ipv4\.tcp_timestamps/);
+    const quiet = await timewait(['run', '--json', '--policy', 'recycle', '--', 'true']);
+    t.equal(quiet.status, 0);
+    t.notMatch(quiet.stderr, /warning/, 'nothing set by hand');
+  },
+);
+
 t.test('a capture that cannot be written: one line, status 1', { skip }, async (t) => {
   const { status, stdout, stderr } = await timewait(['run', '--pcap', '/nonexistent/x', '--', 'true']);
   t.equal(status, 1);

@@ -7,6 +7,7 @@ import t from 'tap';
 import type { ConnectionHandle, ListenerHandle } from '../../src/stack/api.js';
 import { EV_CLOSED } from '../../src/stack/api.js';
 import { Prng } from '../../src/link/prng.js';
+import { policies } from '../../src/stack/catalogue.js';
 import { Stack } from '../../src/stack/stack.js';
 import { parseAddress, type Address } from '../../src/wire/address.js';
 import { IpHeader } from '../../src/wire/ip.js';
@@ -17,7 +18,7 @@ const PACKETS = Number(process.env['TIMEWAIT_FUZZ'] ?? 300_000);
 const CONNECTIONS = 2000;
 const RECORDS = 1000;
 const MEMORY = 1 << 22;
-const POLICIES = ['rfc9293', 'bsd', 'reuse', 'recycle'];
+const POLICIES = policies.map(({ name }) => name);
 /** SYN, ACK and data more often than the rest; the last entry is anything. */
 const FLAGS = [2, 2, 0x10, 0x10, 0x10, 0x18, 0x11, 0x04, 0x14, 0x12, 0x03, 0x01, 0, 0x30, 0xff];
 
@@ -125,7 +126,7 @@ class Fuzz {
       stack.send(one, new Uint8Array(this.below(3000)));
       if (this.below(10) === 0) stack.shutdown(one);
     }
-    if (this.below(500) === 0) stack.setPolicy(POLICIES[this.below(4)]!);
+    if (this.below(500) === 0) stack.setPolicy(POLICIES[this.below(POLICIES.length)]!);
     if (this.below(200) === 0)
       stack.connect({ address: '10.0.0.1', port: 1000 + this.below(200), localPort: 80, reuseAddress: true });
   }
