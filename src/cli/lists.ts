@@ -1,5 +1,7 @@
 /** `timewait policies` and `timewait knobs`: what there is to choose, or what a running stack has chosen. */
 import { knobs, policies } from '../stack/catalogue.js';
+import { nearest } from '../stack/knobs.js';
+import { formatProfile } from '../view/profile.js';
 import { formatTable } from '../view/table.js';
 import { ask } from './control.js';
 import { UsageError } from './fail.js';
@@ -11,7 +13,8 @@ export interface ListFlags {
   set?: { name: string; value: number }[];
 }
 
-export async function listPolicies(flags: ListFlags): Promise<number> {
+export async function listPolicies(names: readonly string[], flags: ListFlags): Promise<number> {
+  if (names.length > 0) return showPolicies(names, flags);
   if (flags.use !== undefined && flags.control === undefined) {
     throw new UsageError('--use changes a running stack: say which with --control <socket>');
   }
@@ -34,6 +37,23 @@ export async function listPolicies(flags: ListFlags): Promise<number> {
     print(formatTable(columns, rows));
     if (present !== null) print('* rules now');
   }
+  return 0;
+}
+
+/** The pages of the policies named. */
+function showPolicies(names: readonly string[], flags: ListFlags): number {
+  const all = policies.flatMap(({ name, aliases }) => [name, ...aliases]);
+  const chosen = names.map((name) => {
+    const found = policies.find((policy) => policy.name === name || policy.aliases.includes(name));
+    if (found === undefined)
+      throw new UsageError(`unknown policy '${name}', nearest: ${nearest(name, all).join(', ')}`);
+    return found;
+  });
+  print(
+    flags.json === true
+      ? JSON.stringify({ policies: chosen })
+      : chosen.map((policy) => formatProfile(policy, knobs)).join('\n\n'),
+  );
   return 0;
 }
 

@@ -155,13 +155,14 @@ function inspection(timewait: Command): void {
     });
   timewait
     .command('policies')
-    .description('the TIME-WAIT policies')
+    .description('the TIME-WAIT policies; with names, all that is known of these')
+    .argument('[name...]', 'policies')
     .option('--control <socket>', 'ask a running stack which one rules')
     .option('--use <name>', 'and let this one rule from now on (with --control)', policyName)
     .option('--json', 'print JSON')
-    .action(async (flags: ListFlags) => {
+    .action(async (names: string[], flags: ListFlags) => {
       const { listPolicies } = await import('./lists.js');
-      await finish(listPolicies(flags));
+      await finish(listPolicies(names, flags));
     });
   timewait
     .command('knobs')

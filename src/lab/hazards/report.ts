@@ -22,7 +22,7 @@ export function makeReport(
 ): Report {
   return {
     seed,
-    profiles,
+    profiles: profiles.map(({ name, title }) => ({ name, title })),
     hazards,
     cells,
     scores: profiles.map(({ name }) => scoreOf(name, cells, hazards)),
