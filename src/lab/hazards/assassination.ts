@@ -205,7 +205,7 @@ export const assassination: readonly Hazard[] = [
     title: 'TIME-WAIT killed by the RST that its own ACK draws',
     axis: 'integrity',
     text: 'An old duplicate of the client reaches the record, which answers with ACK; the client knows nothing any more and answers RST at exactly RCV.NXT (RFC 1337 figure 1).',
-    claims: [10, 18],
+    claims: [18],
     play: (stage) => strike(stage, (client) => client.inject(oldDuplicate(client))),
   },
   {

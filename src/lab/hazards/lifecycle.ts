@@ -252,7 +252,7 @@ export const lifecycle: readonly Hazard[] = [
     title: 'the last ACK is lost',
     axis: 'integrity',
     text: "The ACK of the peer's FIN is lost, the FIN comes again: TIME-WAIT acknowledges it (purpose 2); a host that remembers nothing answers RST.",
-    claims: [8, 9, 11, 14],
+    claims: [8, 9, 14],
     play: lostLastAck,
   },
   {
@@ -308,7 +308,7 @@ export const lifecycle: readonly Hazard[] = [
     title: 'records held at 1,000 closings a second',
     axis: 'memory',
     text: 'Rate times length (Little): measured at a lower rate over one and a half lifetimes and scaled to 1,000 closings a second.',
-    claims: [27, 28],
+    claims: [27],
     play: steadyState,
   },
 ];
