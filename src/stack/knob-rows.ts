@@ -406,6 +406,8 @@ const aliasRows: readonly (readonly [alias: string, name: string, factor: number
   ['TcpFinWait2Delay', 'net.ipv4.tcp_fin_timeout', 1, 'Windows: s in FIN-WAIT-2 only'],
   ['net.inet.tcp.finwait2_timeout', 'net.ipv4.tcp_fin_timeout', 0.001, 'FreeBSD: ms in FIN-WAIT-2 only'],
   ['tcp_fin_wait_2_flush_interval', 'net.ipv4.tcp_fin_timeout', 0.001, 'Solaris: ms in FIN-WAIT-2 only'],
+  ['finwait2-time', 'net.ipv4.tcp_fin_timeout', 1, 'VPP: s in FIN-WAIT-2 only'],
+  ['TCP_FIN_WAIT_TIMEOUT', 'net.ipv4.tcp_fin_timeout', 0.001, 'lwIP: ms in FIN-WAIT-2 only'],
   [
     'tcp_close_wait_interval',
     'tcp_time_wait_interval',
