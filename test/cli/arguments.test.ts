@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { timewait } from './helpers.js';
 
-const commands = ['run', 'demo', 'serve', 'connect', 'ss', 'nstat', 'policies', 'knobs'];
+const commands = ['run', 'demo', 'serve', 'connect', 'ss', 'nstat', 'policies', 'knobs', 'hazards'];
 
 const wrong: readonly (readonly [line: string, ...names: RegExp[]])[] = [
   ['', /missing command/, ...commands.map((name) => new RegExp(`\\b${name}\\b`))],
@@ -42,7 +42,13 @@ const wrong: readonly (readonly [line: string, ...names: RegExp[]])[] = [
   ['nstat -q --control /nowhere', /-q/],
   ['policies --use linus', /--use/, /rfc9293, bsd/, /reuse/, /recycle/],
   ['policies --use bsd', /--use/, /--control/],
-  ['policies extra', /too many arguments for 'policies'/],
+  ['policies linus', /unknown policy 'linus'/, /nearest: .*linux/],
+  ['hazards extra', /too many arguments for 'hazards'/],
+  ['hazards --profile linus', /--profile/, /'linus'/, /linux/],
+  ['hazards --hazard gost-data', /--hazard/, /'gost-data'/, /ghost-data/],
+  ['hazards --seed x', /--seed/, /0 to 4294967295/],
+  ['hazards --jobs 0', /--jobs/, /1 to 256/],
+  ['hazards --set tcp_rfc1337=2', /--set/, /0 to 1/],
   ['knobs --set x', /--set/, /KNOB=VALUE/],
   ['knobs --set tcp_rfc1337=1', /--set/, /--control/],
 ];

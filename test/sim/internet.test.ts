@@ -4,7 +4,7 @@ import type { Errno } from '../../src/stack/api.js';
 import type { Host } from '../../src/sim/host.js';
 import { Internet } from '../../src/sim/internet.js';
 import { Router } from '../../src/sim/router.js';
-import { SimSocket } from '../../src/sim/socket.js';
+import type { SimSocket } from '../../src/sim/socket.js';
 import { Trace } from '../../src/sim/trace.js';
 import type { WireOptions } from '../../src/sim/wire.js';
 import { readPcapng } from '../../src/wire/pcapng.js';
