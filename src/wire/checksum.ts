@@ -80,3 +80,35 @@ export function pseudoHeader(
   if (version === 4) return last;
   return last + words(s0) + words(s1) + words(s2) + words(d0) + words(d1) + words(d2);
 }
+
+/**
+ * Writes a 32-bit `value` at `at` and returns the change that a checksum over data from `base`
+ * on must be told (`adjust`): in units of its 16-bit words, -2 * 65535 .. 2 * 65535. `at` may be odd.
+ */
+export function patchWord(bytes: Uint8Array, at: number, value: number, base: number): number {
+  return patchHalf(bytes, at, value >>> 16, base) + patchHalf(bytes, at + 2, value & 0xffff, base);
+}
+
+/** The same for 16 bits. */
+export function patchHalf(bytes: Uint8Array, at: number, value: number, base: number): number {
+  const high = (value >>> 8) - bytes[at]!;
+  const low = (value & 0xff) - bytes[at + 1]!;
+  bytes[at] = value >>> 8;
+  bytes[at + 1] = value;
+  // At an odd place the bytes change sides; 256 * 256 is 1 in one's complement.
+  return ((at - base) & 1) === 0 ? high * 256 + low : high + low * 256;
+}
+
+/** More than any sum of changes that fits into one packet's headers, and 0 in one's complement. */
+const LIFT = 0xffff * 1024;
+
+/**
+ * Moves the checksum field at `at` by a sum of changes (below 2^26), as RFC 1624 eqn. 3 does: a right
+ * checksum stays what a full computation gives, a wrong one stays wrong. Returns the field's own change,
+ * for a checksum that covers this one (`base`: where its data begin).
+ */
+export function adjust(bytes: Uint8Array, at: number, change: number, base = at): number {
+  if (change === 0) return 0;
+  const old = (bytes[at]! << 8) | bytes[at + 1]!;
+  return patchHalf(bytes, at, fold((~old & 0xffff) + change + LIFT), base);
+}
