@@ -6,12 +6,14 @@ import { clocks } from './clocks.js';
 import { ghosts } from './ghosts.js';
 import type { Hazard, Outcome } from './hazard.js';
 import { lifecycle } from './lifecycle.js';
+import { nats } from './nat.js';
 import { Stage, type Profile, type StageOptions } from './stage.js';
 
 export const hazards: readonly Hazard[] = [
   ...ghosts,
   ...assassination,
   ...lifecycle,
+  ...nats,
   ...clocks,
   ...capacities,
 ];
