@@ -169,6 +169,7 @@ const rows = [
   ['tw-evicted', 'TIME-WAIT cut short: the oldest record made room', 'FreeBSD <= 13 maxtcptw; lwIP'],
   ['tw-paws', 'answered ACK: older timestamp in TIME-WAIT', 'RFC 7323 5.3 R1'],
   ['tw-paws-linux', 'answered ACK, TIME-WAIT restarted: older timestamp', 'Linux tcp_timewait_state_process'],
+  ['tw-paws-silent', 'dropped silently: older timestamp in TIME-WAIT', 'OpenBSD, macOS tcp_input'],
   ['tw-missing-timestamp', 'dropped: the timestamps that were negotiated are missing', 'RFC 7323 3.2'],
   ['tw-not-acceptable', 'answered ACK: outside the window of the old connection', 'RFC 9293 3.10.7.4 first'],
   [
@@ -203,6 +204,16 @@ const rows = [
     'illumos tcp_time_wait_processing',
   ],
   [
+    'tw-syn-accepted-stamp',
+    'accepted: the timestamp is newer than the last one of the old connection',
+    'RFC 6191 2',
+  ],
+  [
+    'tw-syn-accepted-first-stamp',
+    'accepted: it offers timestamps, which the old connection did not use',
+    'RFC 6191 2',
+  ],
+  [
     'tw-syn-nobody',
     'dropped silently: the SYN could reopen, but nobody listens',
     'gVisor handleTimeWaitSegments',
@@ -221,6 +232,21 @@ const rows = [
     'tw-syn-reset',
     'answered RST, TIME-WAIT kept: SYN inside the window',
     'illumos tcp_time_wait_processing; lwIP tcp_timewait_input; RFC 1122 4.2.2.13',
+  ],
+  [
+    'tw-syn-kill',
+    'answered RST, record deleted: SYN inside the window',
+    'RFC 793 3.9 fourth; 4.4BSD tcp_input',
+  ],
+  [
+    'tw-syn-vestigial',
+    'answered RST, TIME-WAIT kept: a vestigial record is never reopened',
+    'NetBSD tcp_vtw_input',
+  ],
+  [
+    'tw-syn-older',
+    'dropped silently: SYN with a timestamp older than the last one of the old connection',
+    'RFC 6191 2',
   ],
   ['tw-syn-below', 'dropped silently: SYN with SEG.SEQ below RCV.NXT', 'VPP syn_during_timewait'],
   ['tw-syn-low', 'dropped silently: SYN with SEG.SEQ at or below RCV.NXT', 'FreeBSD tcp_twcheck'],
@@ -245,8 +271,19 @@ const rows = [
   ['tw-rst-challenge', 'answered challenge ACK: RST inside the window in TIME-WAIT', 'RFC 5961 3.2 (3)'],
   ['tw-rst-out', 'dropped: RST that is not at RCV.NXT', 'RFC 5961 3.2 (1)'],
   ['tw-fin-again', 'answered ACK, TIME-WAIT restarted: the peer repeats its FIN', 'RFC 9293 3.10.7.4 eighth'],
+  [
+    'tw-fin-again-kept',
+    'answered ACK, timer untouched: the peer repeats its FIN',
+    '4.4BSD, NetBSD, OpenBSD, macOS tcp_input',
+  ],
   ['tw-data-old', 'answered ACK: old data in TIME-WAIT', 'RFC 9293 3.10.7.4 first'],
   ['tw-data-new', "dropped: data beyond the peer's FIN", 'RFC 9293 3.10.7.4 seventh'],
+  [
+    'tw-data-reset',
+    'answered RST, record deleted: data that nobody can read any more',
+    '4.4BSD, NetBSD, OpenBSD, macOS tcp_input; RFC 1122 4.2.2.13',
+  ],
+  ['tw-data-reset-kept', 'answered RST, TIME-WAIT kept: data after the end', 'NetBSD tcp_vtw_input'],
   ['tw-ack', 'dropped: bare ACK in TIME-WAIT', 'RFC 9293 3.10.7.4 fifth'],
   ['tw-ack-restart', 'dropped, TIME-WAIT restarted: bare ACK at RCV.NXT', 'Linux tcp_timewait_state_process'],
   ['tw-segment-restart', 'answered ACK, TIME-WAIT restarted', 'Linux tcp_timewait_state_process'],
@@ -315,6 +352,7 @@ const rows = [
   ],
   ['reopen-off', 'EADDRNOTAVAIL: reuse is switched off for this tuple', 'Linux tcp_tw_reuse'],
   ['reopen-reused', 'TIME-WAIT reused by our own active open', 'Linux tcp_tw_reuse; RFC 6191'],
+  ['reopen-none', 'TIME-WAIT given up: this policy keeps none', 'policy'],
   ['reopen-socket', 'TIME-WAIT given up: the user opens the same socket again', 'smoltcp Socket::connect'],
   [
     'reopen-bound',

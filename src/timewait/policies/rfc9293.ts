@@ -16,15 +16,12 @@ import { ACK_LIMITED, ACK_RESTART, BasePolicy, CHALLENGE_ACK } from './base.js';
 /** R7323-50: 24 days, ms. */
 const PAWS_IDLE = 24 * 86_400_000;
 
-class Rfc9293 extends BasePolicy {
-  readonly name = 'rfc9293';
-  readonly title = 'strict: 2*MSL = 240 s, a SYN never reopens';
-  readonly source = 'RFC 9293 3.4.3, 3.6.1, 3.10.7.4; RFC 5961; RFC 7323';
-
-  readonly uses = ['net.ipv4.tcp_msl', 'net.ipv4.tcp_rfc1337'];
+/** What the policies named after an RFC share. */
+export abstract class Rfc9293Rules extends BasePolicy {
+  readonly uses: readonly string[] = ['net.ipv4.tcp_msl', 'net.ipv4.tcp_rfc1337'];
 
   // MUST-13
-  lifetime(_record: RecordFacts, context: PolicyContext): number {
+  lifetime(_record: RecordFacts, context: PolicyContext, _restarted: boolean): number {
     return 2 * context.knob('net.ipv4.tcp_msl');
   }
 
@@ -81,6 +78,18 @@ function acceptable(seq: number, length: number, rcvNxt: number, rcvWnd: number)
   if (length === 0) return rcvWnd === 0 ? seq === rcvNxt : inWindow(seq, rcvNxt, rcvWnd);
   if (rcvWnd === 0) return false;
   return inWindow(seq, rcvNxt, rcvWnd) || inWindow((seq + length - 1) | 0, rcvNxt, rcvWnd);
+}
+
+class Rfc9293 extends Rfc9293Rules {
+  readonly name = 'rfc9293';
+  readonly title = 'strict: 2*MSL = 240 s, a SYN never reopens';
+  readonly source = 'RFC 9293 3.4.3, 3.6.1, 3.10.7.4; RFC 5961; RFC 7323';
+}
+
+/** 3.6.1 (1): the ISN of a reopened connection lies above every number the old one used. */
+export function aboveOld(record: RecordFacts, fresh: number, context: PolicyContext): number {
+  if (greater(fresh, (record.sndNxt - 1) | 0)) return fresh;
+  return (record.sndNxt + 1 + (context.random() >>> 16)) | 0;
 }
 
 export const rfc9293 = new Rfc9293();

@@ -38,7 +38,7 @@ export interface Cell {
   readonly unverified?: boolean;
 }
 
-type Plain<T> = T | (Omit<Cell, 'code'> & { readonly code: T });
+export type Plain<T> = T | (Omit<Cell, 'code'> & { readonly code: T });
 /** One cell for every place of the row, or one for each; `else` serves those not named. */
 export type Entry<T extends string, P extends string> =
   Plain<T> | (Readonly<Partial<Record<P | 'else', Plain<T>>>> & { readonly code?: undefined });
@@ -60,8 +60,8 @@ export interface Rows {
   readonly 'syn ack'?: Syn;
   /** Pure SYN, no timestamps, and nobody listens. */
   readonly 'syn unwanted'?: Syn;
-  /** `outside`: one below RCV.NXT, one beyond the window. */
-  readonly rst: Entry<Code, 'at' | 'window' | 'outside'>;
+  /** `next`: one above RCV.NXT, as `window` when left out; `outside`: one below RCV.NXT, one beyond the window. */
+  readonly rst: Entry<Code, 'at' | 'next' | 'window' | 'outside'>;
   /** The peer's FIN again, without and with the data before it. */
   readonly fin: Entry<Code, 'alone' | 'data'>;
   /** Data below RCV.NXT, at it, ahead of it inside the window. */
@@ -177,7 +177,7 @@ function cellOf(entry: Entry<string, string>, place: string): Cell | null {
   if (typeof entry === 'string') return { code: entry as Code };
   if (entry.code !== undefined) return entry as Cell;
   const named = entry as Readonly<Record<string, string | Cell | undefined>>;
-  const cell = named[place] ?? named['else'];
+  const cell = named[place] ?? (place === 'next' ? named['window'] : undefined) ?? named['else'];
   return cell === undefined ? null : typeof cell === 'string' ? { code: cell as Code } : cell;
 }
 
@@ -196,7 +196,7 @@ const synPlaces: readonly (readonly [Place, (window: number) => number])[] = [
   ['window', () => RN + 1],
   ['window', (window) => RN + window - 1],
   ['beyond', (window) => RN + window + 1],
-  ['beyond', () => RN + 2 ** 31 - 1],
+  ['beyond', () => RN + 2 ** 31 - 2],
 ];
 
 function synProbes(row: keyof Rows, head: string, stamp: number | null, setup: Probe['setup']): Probe[] {
@@ -219,7 +219,7 @@ function plainProbes(): Probe[] {
   const shapes: readonly Shape[] = [
     ['rst', 'at', 'R', () => RN, 0, 0],
     ['rst', 'at', 'R.', () => RN, 0, SN],
-    ['rst', 'window', 'R', () => RN + 1, 0, 0],
+    ['rst', 'next', 'R', () => RN + 1, 0, 0],
     ['rst', 'window', 'R.', (window) => RN + window - 1, 0, SN],
     ['rst', 'outside', 'R', () => RN - 1, 0, 0],
     ['rst', 'outside', 'R', (window) => RN + window + 1, 0, 0],
