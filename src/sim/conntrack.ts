@@ -235,7 +235,7 @@ export function track(flow: Flow, direction: 0 | 1, packet: Packet): number {
     short = judged === PASS_UNHEARD;
     if (short) next = old;
   }
-  heed(flow, direction, packet);
+  if (kind !== K_RST) heed(flow, direction, packet);
   flow.lastKind = kind;
   flow.lastDirection = direction;
   flow.lastEnd = packet.end;

@@ -38,7 +38,10 @@ export class Nat extends Translator {
     const of = (family: 4 | 6): Address | null => addresses.find((each) => each.family === family) ?? null;
     this.outside4 = of(4);
     this.outside6 = of(6);
-    if (addresses.length !== (this.outside4 === null ? 0 : 1) + (this.outside6 === null ? 0 : 1))
+    if (
+      addresses.length === 0 ||
+      addresses.length !== (this.outside4 === null ? 0 : 1) + (this.outside6 === null ? 0 : 1)
+    )
       throw new RangeError('outside: one address of each IP version at most, and at least one');
     this.clockShifts = options.clockShifts ?? [];
   }

@@ -1,6 +1,6 @@
 import t from 'tap';
 import fc from 'fast-check';
-import { fold, pseudoHeader, sum } from '../../src/wire/checksum.js';
+import { adjust, fold, patchHalf, patchWord, pseudoHeader, sum } from '../../src/wire/checksum.js';
 import { SRC4, DST4, SRC6, DST6, be16, be32, naiveChecksum } from './packets.js';
 
 function words(bytes: readonly number[]): number[] {
@@ -100,4 +100,32 @@ t.test('fold: any carry, and zero', async (t) => {
   t.equal(fold(0xffff), 0);
   t.equal(fold(0x1_fffe), 0);
   t.equal(fold(2 ** 40 + 2 ** 20 + 5), 0xffff - (2 ** 8 + 2 ** 4 + 5));
+});
+
+t.test('moved by what changed (RFC 1624): as if computed anew, at even and odd places', async (t) => {
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ minLength: 24, maxLength: 60 }),
+      fc.nat(18),
+      fc.nat(0xffff_ffff),
+      fc.nat(0xffff),
+      (bytes, at, value, other) => {
+        const base = 3;
+        const data = Uint8Array.of(...new Array<number>(base).fill(7), 0, 0, ...bytes);
+        data.set(be16(naiveChecksum(data.subarray(base))), base);
+        const place = base + 2 + at;
+        const change = patchWord(data, place, value, base) + patchHalf(data, place + 4, other, base);
+        const before = data.slice();
+        const own = adjust(data, base, change, base);
+        const written = [...be32(value), ...be16(other)].every((byte, i) => data[place + i] === byte);
+        const expected = before.slice(base);
+        expected.set([0, 0]);
+        const right = data[base]! * 256 + data[base + 1]! === naiveChecksum(expected);
+        const moved = data[base]! * 256 + data[base + 1]! - (before[base]! * 256 + before[base + 1]!);
+        return written && right && own === moved;
+      },
+    ),
+    { numRuns: 5000 },
+  );
+  t.pass();
 });
