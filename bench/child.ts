@@ -1,0 +1,60 @@
+/** One measurement in a process of its own: what to measure comes as the argument, the result goes back by IPC. */
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { measurePorts, type PortsRun } from './ports.js';
+import { measureTable, type TableRun } from './table.js';
+import { measureAlone, measureTogether, type VerdictRun } from './verdict.js';
+
+export type Job =
+  | { readonly part: 'table'; readonly name: string; readonly records: number }
+  | { readonly part: 'alone'; readonly name: string; readonly records: number }
+  | { readonly part: 'together'; readonly records: number }
+  | { readonly part: 'ports' };
+
+export interface Results {
+  readonly table: TableRun;
+  readonly alone: VerdictRun;
+  readonly together: Record<string, VerdictRun>;
+  readonly ports: PortsRun[];
+}
+
+/** The young generation must hold what is counted as allocated; the references need the heap. */
+const FLAGS = ['--expose-gc', '--max-semi-space-size=64', '--max-old-space-size=4096'];
+
+/** In the parent: runs the job in a new process. Rejects with one line when it failed. */
+export function inChild<J extends Job>(job: J): Promise<Results[J['part']]> {
+  return new Promise((done, failed) => {
+    const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(job)], {
+      execArgv: FLAGS,
+      // benny greets on stdout
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    let result: Results[J['part']] | undefined;
+    child.on('message', (message) => {
+      result = message as Results[J['part']];
+    });
+    child.on('error', failed);
+    child.on('close', (code, signal) => {
+      if (code === 0 && result !== undefined) done(result);
+      else failed(new Error(`the process of ${JSON.stringify(job)} ended with ${signal ?? code}`));
+    });
+  });
+}
+
+async function run(job: Job): Promise<unknown> {
+  switch (job.part) {
+    case 'table':
+      return measureTable(job.name, job.records);
+    case 'alone':
+      return measureAlone(job.name, job.records);
+    case 'together':
+      return measureTogether(job.records);
+    case 'ports':
+      return measurePorts();
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  process.send!(await run(JSON.parse(process.argv[2]!) as Job));
+  process.disconnect();
+}

@@ -1,0 +1,202 @@
+/**
+ * npm run bench [-- PART... --records N --runs N --json]
+ *
+ * Each figure comes from processes of its own, `runs` of them; printed are medians.
+ */
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { policies } from '../src/timewait/policies/registry.js';
+import { UsageError, lineOf } from '../src/cli/fail.js';
+import { formatTable, type Column } from '../src/view/table.js';
+import { inChild } from './child.js';
+import { contenders } from './contenders.js';
+import { BATCH, median } from './measure.js';
+import type { PortsRun } from './ports.js';
+import type { TableRun } from './table.js';
+import type { VerdictRun } from './verdict.js';
+
+const PARTS = ['table', 'verdict', 'ports'] as const;
+const MOST_RECORDS = 8_000_000;
+
+interface Settings {
+  readonly parts: readonly string[];
+  readonly records: number;
+  readonly runs: number;
+  readonly json: boolean;
+}
+
+function settings(args: string[]): Settings {
+  let parsed;
+  try {
+    parsed = parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        records: { type: 'string', default: '1000000' },
+        runs: { type: 'string', default: '5' },
+        json: { type: 'boolean', default: false },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(lineOf(error));
+  }
+  const { positionals, values } = parsed;
+  const unknown = positionals.find((part) => !(PARTS as readonly string[]).includes(part));
+  if (unknown !== undefined) throw new UsageError(`unknown part '${unknown}'; there are ${PARTS.join(', ')}`);
+  const records = Number(values.records);
+  if (!Number.isInteger(records) || records < BATCH || records > MOST_RECORDS || records % BATCH !== 0) {
+    throw new UsageError(
+      `--records takes a multiple of ${BATCH} from ${BATCH} to ${MOST_RECORDS}, got '${values.records}'`,
+    );
+  }
+  const runs = Number(values.runs);
+  if (!Number.isInteger(runs) || runs < 1 || runs > 100)
+    throw new UsageError(`--runs takes an integer from 1 to 100, got '${values.runs}'`);
+  return { parts: positionals.length > 0 ? positionals : PARTS, records, runs, json: values.json };
+}
+
+/** Runs that belong together, one process after another; contenders take turns, so that a slow minute hits all. */
+async function inTurns<T>(
+  names: readonly string[],
+  runs: number,
+  job: (name: string) => Promise<T>,
+): Promise<Record<string, T[]>> {
+  const results: Record<string, T[]> = Object.fromEntries(names.map((name) => [name, []]));
+  for (let run = 0; run < runs; run++) {
+    for (const name of names) {
+      process.stderr.write(`bench: run ${run + 1} of ${runs}: ${name}\n`);
+      results[name]!.push(await job(name));
+    }
+  }
+  return results;
+}
+
+const right = (...titles: string[]): Column[] => titles.map((title) => ({ title, right: true }));
+const whole = (value: number): string => Math.round(value).toLocaleString('en');
+
+/** Median and the range of the runs: `512 (498..640)`. */
+function spread(values: readonly number[], digits = 0): string {
+  const text = (value: number): string => (digits === 0 ? whole(value) : value.toFixed(digits));
+  const middle = text(median(values));
+  return values.length === 1
+    ? middle
+    : `${middle} (${text(Math.min(...values))}..${text(Math.max(...values))})`;
+}
+
+function showTable(results: Record<string, TableRun[]>): string {
+  const pick = (name: string, read: (run: TableRun) => number): number => median(results[name]!.map(read));
+  const operations = ['insert', 'hit', 'miss', 'expire'] as const;
+  const rows = operations.flatMap((operation) =>
+    Object.keys(results).map((name) => {
+      const value = (read: 'mean' | 'p50' | 'p99' | 'longest'): number =>
+        pick(name, (run) => run[operation][read]);
+      const ratio = value('mean') / pick('table', (run) => run[operation].mean);
+      return [
+        operation,
+        name,
+        spread(results[name]!.map((run) => run[operation].mean)),
+        whole(value('p50')),
+        whole(value('p99')),
+        (value('longest') / 1000).toFixed(1),
+        ratio.toFixed(1),
+      ];
+    }),
+  );
+  const sizes = Object.keys(results).map((name) => [
+    name,
+    whole(pick(name, (run) => run.bytes)),
+    (pick(name, (run) => run.bytes) / pick('table', (run) => run.bytes)).toFixed(1),
+    spread(results[name]!.map((run) => run.steadyHit)),
+  ]);
+  return [
+    formatTable(
+      [
+        { title: 'operation' },
+        { title: 'held in' },
+        ...right('ns/op', 'p50', 'p99', 'longest batch ms', 'times table'),
+      ],
+      rows,
+    ),
+    formatTable(
+      [{ title: 'held in' }, ...right('bytes/record', 'times table', 'look-up by benny ns')],
+      sizes,
+    ),
+  ].join('\n\n');
+}
+
+export interface VerdictRuns {
+  readonly alone: Record<string, VerdictRun[]>;
+  readonly together: Record<string, VerdictRun>[];
+}
+
+function showVerdicts({ alone, together }: VerdictRuns): string {
+  const rows = Object.entries(alone).map(([name, runs]) => {
+    const mixed = together.map((run) => run[name]!);
+    const all = (list: readonly VerdictRun[]): number => median(list.map((run) => run.lookUp + run.cold));
+    return [
+      name,
+      spread(runs.map((run) => run.lookUp)),
+      spread(runs.map((run) => run.cold)),
+      spread(runs.map((run) => run.hot)),
+      spread(mixed.map((run) => run.hot)),
+      (all(mixed) / all(runs)).toFixed(2),
+      Math.max(...runs.map((run) => run.bytes), ...mixed.map((run) => run.bytes)).toFixed(2),
+    ];
+  });
+  return formatTable(
+    [
+      { title: 'policy' },
+      ...right('look-up ns', '+ verdict', '+ cached', '+ cached, after all', 'after all / alone', 'bytes'),
+    ],
+    rows,
+  );
+}
+
+function showPorts(runs: readonly PortsRun[][]): string {
+  const rows = runs[0]!.map(({ occupancy }, i) => [
+    `${occupancy * 100} %`,
+    spread(runs.map((run) => run[i]!.same)),
+    spread(runs.map((run) => run[i]!.other)),
+  ]);
+  return formatTable(
+    right('ports with a record', 'connects/s, same destination', 'connects/s, another destination'),
+    rows,
+  );
+}
+
+async function main(): Promise<void> {
+  const { parts, records, runs, json } = settings(process.argv.slice(2));
+  const machine = { node: process.version, cpu: cpus()[0]?.model ?? '', date: new Date().toISOString() };
+  const results: Record<string, unknown> = { machine, records, runs };
+  const texts: string[] = [
+    `${machine.cpu}, Node ${machine.node}, ${machine.date}, ${whole(records)} records`,
+  ];
+  if (parts.includes('table')) {
+    const table = await inTurns(Object.keys(contenders), runs, (name) =>
+      inChild({ part: 'table', name, records }),
+    );
+    results['table'] = table;
+    texts.push(showTable(table));
+  }
+  if (parts.includes('verdict')) {
+    const names = policies.map((policy) => policy.name);
+    const alone = await inTurns(names, runs, (name) => inChild({ part: 'alone', name, records }));
+    const { all } = await inTurns(['all'], runs, () => inChild({ part: 'together', records }));
+    const verdict: VerdictRuns = { alone, together: all! };
+    results['verdict'] = verdict;
+    texts.push(showVerdicts(verdict));
+  }
+  if (parts.includes('ports')) {
+    const { ports } = await inTurns(['ports'], runs, () => inChild({ part: 'ports' }));
+    results['ports'] = ports;
+    texts.push(showPorts(ports!));
+  }
+  console.log(json ? JSON.stringify(results, null, 2) : texts.join('\n\n'));
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(`bench: ${lineOf(error)}`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}
