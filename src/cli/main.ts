@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { UsageError, lineOf } from './fail.js';
 import type { ConnectFlags } from './connect.js';
+import type { ExplainFlags } from './explain.js';
 import type { NstatFlags, SsFlags } from './inspect.js';
 import type { ListFlags } from './lists.js';
 import type { HazardFlags } from './hazards.js';
@@ -18,6 +19,7 @@ import {
   type StackFlags,
 } from './options.js';
 import type { ServeFlags } from './serve.js';
+import { sidePattern, tuplePattern } from './tuple.js';
 
 function version(): string {
   const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
@@ -95,10 +97,27 @@ function program(): Command {
       const { connect } = await import('./connect.js');
       await finish(connect(host, peerPort, flags));
     });
+  explanation(timewait);
   inspection(timewait);
   for (const command of timewait.commands)
     command.exitOverride().configureOutput({ outputError: () => undefined });
   return timewait;
+}
+
+/** What happened on a tuple, and why. */
+function explanation(timewait: Command): void {
+  timewait
+    .command('explain')
+    .description('the decisions on one tuple, as a ladder with reasons, from a capture')
+    .argument('[file]', 'pcapng or pcap, - for standard input')
+    .option('--tuple <end-end>', 'which one: 10.0.0.2:80-10.0.0.1:4000, or less of it: a port', tuplePattern)
+    .option('--side <end>', 'the end that is ours, default as recorded', sidePattern)
+    .option('--all', 'the ladders of all tuples')
+    .option('--json', 'print JSON')
+    .action(async (file: string | undefined, flags: ExplainFlags) => {
+      const { explain } = await import('./explain.js');
+      await finish(explain(file, flags));
+    });
 }
 
 /** The device of commands that make one in the present namespace. */

@@ -4,6 +4,8 @@
  *
  *        ms  peer                                                   timewait
  *         0   |-- S 0:0(0) win 64240 <mss 1460,...> ----------------->|
+ *
+ * Where packets come from a file, their numbers stand before the arrows.
  */
 import { noColours, type Palette } from './colour.js';
 
@@ -12,10 +14,16 @@ export interface Rung {
   readonly time: number;
   /** From the left end to the right. */
   readonly rightward: boolean;
-  /** The segment in notation. */
+  /** The segment in notation; '' for something that happened without one. */
   readonly segment: string;
-  /** The engine's reason in words, '' for none. */
+  /** The engine's reason in words, '' for none; several lines for several. */
   readonly comment: string;
+  /** A line of its own before this rung. */
+  readonly heading?: string;
+  /** Number of the packet in its file. */
+  readonly frame?: number;
+  /** Colour of the comment: dim unless it is good or bad news. */
+  readonly tone?: 'good' | 'bad';
 }
 
 export interface LadderOptions {
@@ -24,6 +32,10 @@ export interface LadderOptions {
   /** Columns of the arrows. */
   readonly width?: number;
   readonly palette?: Palette;
+  /** Silence of at least so many ms is shown as a line; default: never. */
+  readonly gap?: number;
+  /** Comments are broken into lines of so many columns; default: never. */
+  readonly columns?: number;
 }
 
 export function formatLadder(rungs: readonly Rung[], options: LadderOptions): string {
@@ -31,15 +43,56 @@ export function formatLadder(rungs: readonly Rung[], options: LadderOptions): st
   const longest = Math.max(0, ...rungs.map((rung) => rung.segment.length));
   const width = Math.max(options.width ?? 0, longest + 8, options.left.length + options.right.length + 2);
   const gap = width - options.left.length - options.right.length + 2;
+  const digits = Math.max(0, ...rungs.map((rung) => String(rung.frame ?? '').length));
+  const number = (frame: number | undefined): string =>
+    digits === 0 ? '' : `${String(frame ?? '').padStart(digits + 1)}  `;
+  const margin = ' '.repeat(11 + (digits === 0 ? 0 : digits + 3));
+  const head = digits === 0 ? '' : `${'#'.padStart(digits + 1)}  `;
   const lines = [
-    `${'ms'.padStart(9)}  ${palette.strong(options.left)}${' '.repeat(gap)}${palette.strong(options.right)}`,
+    `${'ms'.padStart(9)}  ${head}${palette.strong(options.left)}${' '.repeat(gap)}${palette.strong(options.right)}`,
   ];
+  let before = 0;
   for (const rung of rungs) {
-    const stamp = rung.time.toFixed(rung.time < 100 ? 1 : 0).padStart(9);
-    const fill = '-'.repeat(width - rung.segment.length - 5);
-    const arrow = rung.rightward ? `|-- ${rung.segment} ${fill}>|` : `|<- ${rung.segment} ${fill}-|`;
-    lines.push(`${palette.dim(stamp)}  ${arrow}`);
-    if (rung.comment !== '') lines.push(`${' '.repeat(11)}${palette.dim(`|   ${rung.comment}`)}`);
+    if (options.gap !== undefined && rung.time - before >= options.gap)
+      lines.push(`${margin}${palette.dim(`:   ${formatSpan(rung.time - before)} later`)}`);
+    before = rung.time;
+    if (rung.heading !== undefined) lines.push(`${margin}${palette.strong(`= ${rung.heading}`)}`);
+    const stamp = rung.time.toFixed(Math.abs(rung.time) < 100 ? 1 : 0).padStart(9);
+    const mark = `${palette.dim(stamp)}  ${palette.dim(number(rung.frame))}`;
+    const fill = '-'.repeat(Math.max(0, width - rung.segment.length - 5));
+    if (rung.segment !== '') {
+      const arrow = rung.rightward ? `|-- ${rung.segment} ${fill}>|` : `|<- ${rung.segment} ${fill}-|`;
+      lines.push(`${mark}${arrow}`);
+    }
+    const tint = rung.tone === undefined ? palette.dim : palette[rung.tone];
+    commentLines(rung.comment, options.columns, margin.length + 4).forEach((line, i) => {
+      const start = rung.segment === '' && i === 0 ? mark : margin;
+      lines.push(`${start}${palette.dim('|   ')}${tint(line)}`);
+    });
   }
   return lines.join('\n');
+}
+
+function commentLines(comment: string, columns: number | undefined, margin: number): string[] {
+  if (comment === '') return [];
+  const most = columns === undefined ? Infinity : Math.max(20, columns - margin);
+  return comment.split('\n').flatMap((line) => {
+    const parts: string[] = [];
+    for (let rest = line; rest !== '';) {
+      const space = rest.length <= most ? rest.length : rest.lastIndexOf(' ', most);
+      const end = space > 0 ? space : Math.min(most, rest.length);
+      parts.push((parts.length > 0 ? '  ' : '') + rest.slice(0, end));
+      rest = rest.slice(end).trimStart();
+    }
+    return parts;
+  });
+}
+
+/** ms for people: `350 ms`, `1.06 s`, `4 min 0 s`, `2 h 5 min`. */
+export function formatSpan(ms: number): string {
+  if (ms < 1000) return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
+  if (ms < 59_995) return `${(ms / 1000).toFixed(2)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }

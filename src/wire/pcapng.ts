@@ -15,10 +15,14 @@ const OPT_COMMENT = 1;
 const SHB_USERAPPL = 4;
 const IF_NAME = 2;
 const IF_TSRESOL = 9;
+const IF_TSOFFSET = 14;
 const EPB_FLAGS = 2;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+
+/** No block of ours or of libpcap comes near this length: what claims more is broken, not cut. */
+const LONGEST_BLOCK = 64 * 1024 * 1024;
 
 /** Texts are cut here: an option's length is a 16-bit field. */
 const LONGEST_TEXT = 32_768;
@@ -113,7 +117,15 @@ export class PcapngWriter {
   }
 }
 
+/** What an interface description says: its link type, units of time in a second, seconds to add. */
+interface Face {
+  readonly linkType: number;
+  readonly perSecond: bigint;
+  readonly offset: number;
+}
+
 export interface CapturedPacket {
+  /** As far as they were captured; a view of the file's memory. */
   readonly bytes: Uint8Array;
   /** Link type of its interface. */
   readonly linkType: number;
@@ -124,34 +136,51 @@ export interface CapturedPacket {
   readonly comment: string;
 }
 
+/** Takes one packet: `original` bytes long on the wire, recorded in this section (0, 1, ...) of the file. */
+export type TakePacket = (packet: CapturedPacket, original: number, section: number) => void;
+
 /** Reads the packets of a pcapng file, either byte order; null when it is none or broken in the middle. */
 export function readPcapng(file: Uint8Array): CapturedPacket[] | null {
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const packets: CapturedPacket[] = [];
+  return walkPcapng(file, (packet) => packets.push(packet)) === '' ? packets : null;
+}
+
+/**
+ * Reads a pcapng file as far as it goes, either byte order. '' when it is whole; else one
+ * line that says where and why it stopped; null when it is no pcapng at all.
+ */
+export function walkPcapng(file: Uint8Array, take: TakePacket): string | null {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  if (file.length < 4 || view.getUint32(0, true) !== SECTION) return null;
   let little = true;
-  let faces: { linkType: number; perSecond: bigint }[] = [];
+  let faces: Face[] = [];
+  let section = -1;
   let at = 0;
+  const cut = (): string => `the file ends in the middle of a block, ${file.length - at} bytes into it`;
+  const broken = (): string => `what stands at byte ${at} is no pcapng block`;
   while (at < file.length) {
-    if (at + 12 > file.length) return null;
+    if (at + 12 > file.length) return cut();
     if (view.getUint32(at, true) === SECTION) {
       const magic = view.getUint32(at + 8, true);
-      if (magic !== MAGIC && magic !== 0x4d3c2b1a) return null;
+      if (magic !== MAGIC && magic !== 0x4d3c2b1a) return at === 0 ? null : broken();
       little = magic === MAGIC;
       faces = [];
-    } else if (at === 0) return null;
+      section++;
+    }
     const total = view.getUint32(at + 4, little);
-    if (total < 12 || total % 4 !== 0 || at + total > file.length) return null;
-    if (view.getUint32(at + total - 4, little) !== total) return null;
+    if (total < 12 || total % 4 !== 0) return broken();
+    if (at + total > file.length) return total > LONGEST_BLOCK ? broken() : cut();
+    if (view.getUint32(at + total - 4, little) !== total) return broken();
     const type = view.getUint32(at, little);
     if (type === INTERFACE && total >= 20) faces.push(readInterface(view, at, total, little));
     if (type === ENHANCED && total >= 32) {
       const packet = readEnhanced(file, view, at, total, little, faces);
-      if (packet === null) return null;
-      packets.push(packet);
+      if (packet === null) return broken();
+      take(packet, view.getUint32(at + 24, little), section);
     }
     at += total;
   }
-  return at === 0 ? null : packets;
+  return '';
 }
 
 /** Calls `take` for each option in [from, end); stops at anything that does not fit. */
@@ -172,20 +201,17 @@ function eachOption(
   }
 }
 
-function readInterface(
-  view: DataView,
-  at: number,
-  total: number,
-  little: boolean,
-): { linkType: number; perSecond: bigint } {
+function readInterface(view: DataView, at: number, total: number, little: boolean): Face {
   let perSecond = 1_000_000n;
+  let offset = 0;
   eachOption(view, at + 16, at + total - 4, little, (code, p, length) => {
+    if (code === IF_TSOFFSET && length === 8) offset = Number(view.getBigInt64(p, little));
     if (code !== IF_TSRESOL || length < 1) return;
     const resolution = view.getUint8(p);
     const exponent = BigInt(resolution & 0x7f);
     perSecond = (resolution & 0x80) !== 0 ? 2n ** exponent : 10n ** exponent;
   });
-  return { linkType: view.getUint16(at + 8, little), perSecond };
+  return { linkType: view.getUint16(at + 8, little), perSecond, offset };
 }
 
 function readEnhanced(
@@ -194,7 +220,7 @@ function readEnhanced(
   at: number,
   total: number,
   little: boolean,
-  faces: readonly { linkType: number; perSecond: bigint }[],
+  faces: readonly Face[],
 ): CapturedPacket | null {
   const face = faces[view.getUint32(at + 8, little)];
   const captured = view.getUint32(at + 20, little);
@@ -203,16 +229,18 @@ function readEnhanced(
   let comment = '';
   let inbound: boolean | null = null;
   eachOption(view, at + 28 + padded(captured), at + total - 4, little, (code, p, length) => {
-    if (code === OPT_COMMENT) comment = decoder.decode(file.subarray(p, p + length));
+    // A packet may have several comments: a line each.
+    if (code === OPT_COMMENT)
+      comment += `${comment === '' ? '' : '\n'}${decoder.decode(file.subarray(p, p + length))}`;
     if (code === EPB_FLAGS && length === 4) {
       const direction = view.getUint32(p, little) & 3;
       if (direction !== 0) inbound = direction === 1;
     }
   });
   return {
-    bytes: file.slice(at + 28, at + 28 + captured),
+    bytes: file.subarray(at + 28, at + 28 + captured),
     linkType: face.linkType,
-    seconds: Number(stamp / face.perSecond),
+    seconds: Number(stamp / face.perSecond) + face.offset,
     nanoseconds: Number(((stamp % face.perSecond) * 1_000_000_000n) / face.perSecond),
     inbound,
     comment,
