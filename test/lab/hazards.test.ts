@@ -36,14 +36,15 @@ void t.test('the suite agrees with the verdicts on the claims it touches', (t) =
   t.end();
 });
 
-void t.test('the founding situations at full scale', (t) => {
+/** Ports and rates are a quarter of the real ones; `scale: 1` gives the same numbers and takes half a minute. */
+void t.test('the founding situations', (t) => {
   const balancer = (profile: string): number =>
-    balancerRate(new Stage({ profile, seed: 1 }), { scale: 1 }).value!;
+    balancerRate(new Stage({ profile, seed: 1 }), { scale: 4 }).value!;
   const strict = balancer('rfc9293');
   t.ok(strict > 262 && strict < 270, `64,512 ports against strict 240 s: ${strict.toFixed(1)}/s, about 269`);
   t.ok(balancer('bsd') > 600, 'against bsd more than 600/s');
   t.ok(balancer('windows-2003') > 600, 'against windows-2003 more than 600/s');
-  const client = clientRate(new Stage({ profile: 'linux', seed: 1 }), { scale: 1 }).value!;
+  const client = clientRate(new Stage({ profile: 'linux', seed: 1 }), { scale: 8 }).value!;
   t.ok(client > 460 && client < 475, `28,232 ports at 60 s: ${client.toFixed(1)}/s, about 470`);
   t.end();
 });

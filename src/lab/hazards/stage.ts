@@ -62,9 +62,10 @@ export class Stage {
     return host;
   }
 
-  /** An ordinary machine beside it: today's Linux unless said otherwise. */
+  /** An ordinary machine beside it: today's Linux unless said otherwise. A remedy that needs both ends has both. */
   other(name: string, options: Partial<HostOptions> = {}): Host {
-    return this.net.host(name, { addresses: [`${CLIENT}/24`], policy: 'linux', ...options });
+    const policy = this.profileName.startsWith('faber-') ? this.options.profile : 'linux';
+    return this.net.host(name, { addresses: [`${CLIENT}/24`], policy, ...options });
   }
 
   run(ms: number): void {
