@@ -11,6 +11,7 @@ type Read = (name: string) => number;
 const EVERYWHERE: ReadonlySet<string> = new Set([
   'net.ipv4.tcp_fin_timeout',
   'net.ipv4.tcp_invalid_ratelimit',
+  'net.ipv4.tcp_timestamps',
 ]);
 
 /** Every knob that some policy reads, and the names of those policies. */

@@ -146,12 +146,12 @@ t.test('knobs and policies of a running stack', async (t) => {
   t.match((await timewait(['knobs', '--control', path])).stdout, /^net\.ipv4\.tcp_rfc1337 +0 +1 +0\.\.1/m);
   const used = await timewait(['policies', '--control', path, '--use', 'bsd']);
   t.equal(used.status, 0, used.stderr);
-  t.match(used.stdout, /^bsd \* /m);
-  t.equal(ours.stack.policyName, 'bsd');
+  t.match(used.stdout, /^freebsd \* /m, 'under its full name');
+  t.equal(ours.stack.policyName, 'freebsd');
   const asked = JSON.parse((await timewait(['policies', '--control', path, '--json'])).stdout) as {
     present: string;
   };
-  t.equal(asked.present, 'bsd');
+  t.equal(asked.present, 'freebsd');
 });
 
 t.test('connect: bytes both ways, half-close, status', async (t) => {

@@ -14,6 +14,7 @@ import {
   reasonOf,
   replyOf,
   type Policy,
+  type PolicyContext,
 } from '../../src/timewait/policy.js';
 import { findPolicy, policies } from '../../src/timewait/policies/registry.js';
 import { knobs } from '../../src/stack/knobs.js';
@@ -120,6 +121,11 @@ const synAck = (arriving: Shape): boolean =>
   (bits(arriving) & (SYN | ACK)) === (SYN | ACK) && (arriving.at > 0 || arriving.at === -HALF);
 const touches = (of: Facts, { at, length = 0 }: Shape): boolean =>
   (at <= of.rcvWnd && at + length >= 0) || at + length >= HALF;
+/** Text at or beyond RCV.NXT, or one octet before it when a SYN counts as one. */
+const newData = ({ at, length = 0 }: Shape): boolean => length > 0 && (at + length >= -1 || at === -HALF);
+/** Net/3: what lies in the window, its right edge included; a SYN or FIN before it is cut off first. */
+const inNet3 = (of: Facts, { at }: Shape): boolean => (at >= -2 && at <= of.rcvWnd) || at === -HALF;
+const syn = (arriving: Shape): boolean => (bits(arriving) & SYN) !== 0;
 const endings: Readonly<Record<string, (of: Facts, arriving: Shape) => boolean>> = {
   'windows-nt4': (_of, arriving) => reset(arriving),
   'windows-2003': (_of, arriving) => reset(arriving),
@@ -128,6 +134,14 @@ const endings: Readonly<Record<string, (of: Facts, arriving: Shape) => boolean>>
   illumos: (of, arriving) => (reset(arriving) && touches(of, arriving)) || synAck(arriving),
   smoltcp: (of, arriving) => reset(arriving) && touches(of, arriving),
   gvisor: (_of, arriving) => synAck(arriving),
+  'freebsd-13': (_of, arriving) => synAck(arriving),
+  'bsd-4.4': (of, arriving) =>
+    ((reset(arriving) || syn(arriving)) && inNet3(of, arriving)) || newData(arriving) || synAck(arriving),
+  netbsd: (_of, arriving) => newData(arriving) || synAck(arriving),
+  openbsd: (_of, arriving) => newData(arriving) || (reset(arriving) && arriving.at === 1),
+  macos: (_of, arriving) => newData(arriving) || synAck(arriving),
+  // There should be no record
+  none: () => true,
 };
 
 always(
@@ -151,6 +165,62 @@ always('the ACKs of two ends in TIME-WAIT do not answer each other', (policy, at
   const ts = of.hasTimestamp ? { ts: 0 } : {};
   const echo = judge(policy, at, { ...of, finWait2: false }, { flags: '.', at: 0, ack: 0, ...ts });
   return replyOf(echo) === REPLY_NONE;
+});
+
+void t.test('the hooks ask for no knob that `uses` does not name', (t) => {
+  for (const policy of policies) {
+    const asked = new Set<string>();
+    // Whatever the knobs say, so that no branch hides a question
+    for (const value of [0, 1, 2]) {
+      const around: PolicyContext = {
+        ...context(policy),
+        knob: (name: string) => {
+          asked.add(name);
+          return value;
+        },
+      };
+      for (const flags of [0, 1, 2, 3, 4, 5, 6, 7]) {
+        const row = record(
+          { rn: 0, sn: 0, ts: 5 },
+          {
+            hasTimestamp: (flags & 1) !== 0,
+            finWait2: policy.orphansAsRecords && (flags & 2) !== 0,
+            localPeer: (flags & 4) !== 0,
+            nearPeer: (flags & 2) !== 0,
+          },
+        );
+        for (const letters of ['S', 'S.', 'R', 'F.', '.', 'P.', '-'])
+          for (const at of [-1, 0, 1, RW + 1])
+            for (const ts of [undefined, -1, 0, 1]) {
+              const shape = { flags: letters, at, length: letters === 'P.' ? 10 : 0 };
+              const arriving = segment({ rn: 0, sn: 0, ts: 5 }, ts === undefined ? shape : { ...shape, ts });
+              const verdict = policy.segmentArrives(row, arriving, around);
+              policy.synArrives(arriving, { ...around, host: { known: true, tsRecent: 5, tsRecentAt: NOW } });
+              if (policy.keepsWord) policy.wordAfter(row, arriving, verdict, around);
+            }
+        policy.lifetime(row, around, false);
+        policy.lifetime(row, around, true);
+        policy.remembersHost(row, around);
+        policy.isnOnReopen(row, 0, around);
+        for (const boundPort of [false, true]) policy.mayReopen(row, { boundPort, timestamps: true }, around);
+        const request = { reuseAddress: true, reusePort: false, exclusive: false, addressOverlaps: true };
+        policy.mayBind(row, request, around);
+        if (policy.keepsWord) policy.wordOnEntry(row, around);
+      }
+      policy.capacity(around);
+      policy.onPressure(1, around);
+      policy.lastAck({ active: true, holder: 1 }, around);
+    }
+    // The rate limit is the stack's own, named because LIMITED verdicts fall under it
+    const own = new Set([...asked, 'net.ipv4.tcp_invalid_ratelimit']);
+    t.same(
+      [...asked].filter((name) => !policy.uses.includes(name)).sort(),
+      [],
+      `${policy.name}: asked, not named`,
+    );
+    t.same(policy.uses.filter((name) => !own.has(name)).sort(), [], `${policy.name}: named, never asked`);
+  }
+  t.end();
 });
 
 void t.test('RFC 9293 never accepts', (t) => {

@@ -51,6 +51,11 @@ export function pawsFails(record: RecordFacts, segment: Segment, now: number): b
   );
 }
 
+/** It begins before RCV.NXT: only then its front, a SYN included, is cut off. */
+export function isBefore(record: RecordFacts, segment: Segment): boolean {
+  return ((record.rcvNxt - segment.seq) | 0) > 0;
+}
+
 /** Answer of `newText`: nothing of the segment lies at or beyond RCV.NXT. */
 export const DUPLICATE = -1;
 

@@ -11,7 +11,16 @@ import {
   type RecordFacts,
 } from '../policy.js';
 import { ACK_ALWAYS, CHALLENGE_ACK } from './base.js';
-import { BsdPolicy, DUPLICATE, ackStep, beyond, beyondWindow, newText, pawsFails } from './bsd-rules.js';
+import {
+  BsdPolicy,
+  DUPLICATE,
+  ackStep,
+  beyond,
+  beyondWindow,
+  isBefore,
+  newText,
+  pawsFails,
+} from './bsd-rules.js';
 
 class Macos extends BsdPolicy {
   readonly name = 'macos';
@@ -53,7 +62,7 @@ class Macos extends BsdPolicy {
       ackNow = true;
     }
     // A SYN before the window has been cut off
-    if (syn && ahead >= 0) return verdict(CHALLENGE_ACK, Reason['tw-syn-in-window']);
+    if (syn && !isBefore(record, segment)) return verdict(CHALLENGE_ACK, Reason['tw-syn-in-window']);
     return ackStep(record, segment, ackNow, true, ahead === 0 ? REFRESH : 0);
   }
 }

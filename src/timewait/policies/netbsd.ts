@@ -17,6 +17,7 @@ import {
   ackStep,
   beyond,
   beyondWindow,
+  isBefore,
   newText,
   pawsFails,
   settled,
@@ -75,7 +76,7 @@ function full(record: RecordFacts, segment: Segment, context: PolicyContext): nu
   if (pawsFails(record, segment, context.now)) return verdict(ACK_ALWAYS, Reason['tw-paws']);
   const text = newText(record, segment);
   let ackNow = text === DUPLICATE;
-  if (rst && ahead < 0) {
+  if (rst && isBefore(record, segment)) {
     return ackNow ? verdict(KEEP, Reason['tw-rst-out']) : verdict(CHALLENGE_ACK, Reason['tw-rst-challenge']);
   }
   if (text > 0 && record.userClosed) {
@@ -93,7 +94,7 @@ function full(record: RecordFacts, segment: Segment, context: PolicyContext): nu
       : verdict(CHALLENGE_ACK, Reason['tw-rst-challenge']);
   }
   // A SYN before the window has been cut off
-  if ((flags & SYN) !== 0 && ahead >= 0)
+  if ((flags & SYN) !== 0 && !isBefore(record, segment))
     return verdict(ahead === 0 ? ACK_ALWAYS : CHALLENGE_ACK, Reason['tw-syn-in-window']);
   return ackStep(record, segment, ackNow, false, ahead === 0 ? REFRESH : 0);
 }
@@ -104,7 +105,7 @@ function vestigial(record: RecordFacts, segment: Segment): number {
   const ahead = (segment.seq - record.rcvNxt) | 0;
   const rst = (flags & RST) !== 0;
   const text = newText(record, segment);
-  if (rst && ahead < 0) {
+  if (rst && isBefore(record, segment)) {
     return text === DUPLICATE
       ? verdict(KEEP, Reason['tw-rst-out'])
       : verdict(CHALLENGE_ACK, Reason['tw-rst-challenge']);

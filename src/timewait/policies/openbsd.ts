@@ -18,6 +18,7 @@ import {
   ackStep,
   beyond,
   beyondWindow,
+  isBefore,
   lookUpAgain,
   newText,
   pawsFails,
@@ -71,7 +72,8 @@ class Openbsd extends BsdPolicy {
     }
     if (rst) return reset(ahead);
     // A SYN before the window has been cut off
-    if ((flags & SYN) !== 0 && ahead >= 0) return verdict(CHALLENGE_ACK, Reason['tw-syn-in-window']);
+    if ((flags & SYN) !== 0 && !isBefore(record, segment))
+      return verdict(CHALLENGE_ACK, Reason['tw-syn-in-window']);
     return ackStep(record, segment, ackNow, true, ahead <= 0 ? REFRESH : 0);
   }
 
