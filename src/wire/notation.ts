@@ -1,10 +1,11 @@
 /**
  * The segment notation of packetdrill, both ways:
  *
- *     F. 1001:1001(0) ack 1 win 100 <nop,nop,TS val 1 ecr 2>
+ *     [ect0] F. 1001:1001(0) ack 1 win 100 <nop,nop,TS val 1 ecr 2>
  *
- * Flags S F R P . U E W (. is ACK, - none), first:end(length) with end = first + length,
- * then `ack`, `win`, `urg`, and options in angle brackets.
+ * What matters of the IP header in square brackets, flags S F R P . U E W (. is ACK, - none),
+ * first:end(length) with end = first + length, then `ack`, `win`, `urg`, and options in angle
+ * brackets. `...` stands for any number, `<...>` for any options: in what is expected only.
  */
 import type { Address } from './address.js';
 import { SegmentBuilder } from './builder.js';
@@ -41,12 +42,42 @@ export type OptionText =
   | { readonly kind: 'tw-holder' }
   | { readonly kind: 'nop' }
   | { readonly kind: 'eol' }
-  | { readonly kind: 'TS'; readonly val: number; readonly ecr: number }
-  | { readonly kind: 'sack'; readonly blocks: readonly (readonly [number, number])[] };
+  | {
+      readonly kind: 'TS';
+      readonly val: number;
+      readonly ecr: number;
+      readonly anyVal?: true;
+      readonly anyEcr?: true;
+    }
+  | { readonly kind: 'sack'; readonly blocks: readonly (readonly [number, number])[] }
+  /** Fast open (RFC 7413): the cookie in hexadecimal digits, '' asks for one. */
+  | { readonly kind: 'FO'; readonly cookie: string }
+  /** RFC 2385: the digest in hexadecimal digits, null for any (sent as zeros). */
+  | { readonly kind: 'md5'; readonly digest: string | null }
+  /** An option without a name here, its octets behind kind and length in hexadecimal digits. Read only. */
+  | { readonly kind: 'other'; readonly number: number; readonly data: string };
+
+export const ECN_NAMES = ['noecn', 'ect1', 'ect0', 'ce'] as const;
+
+/** What is said of the IP header; absent parts are left alone. */
+export interface IpText {
+  /** The two ECN bits of the old TOS octet: 0 noecn, 1 ect1, 2 ect0, 3 ce; 'ect01' is either ECT. */
+  readonly ecn?: number | 'ect01';
+  /** The whole octet, ECN bits included. */
+  readonly tos?: number;
+  /** TTL or hop limit. */
+  readonly ttl?: number;
+}
 
 /** A segment as written: absent parts are undefined. Numbers are unsigned. */
 export interface SegmentText {
+  readonly ip?: IpText;
   readonly flags: number;
+  /** Written as `...`: whatever the number is. */
+  readonly anySeq?: true;
+  readonly anyAck?: true;
+  readonly anyWin?: true;
+  readonly anyOptions?: true;
   readonly seq: number;
   readonly length: number;
   readonly ack?: number;
@@ -73,7 +104,13 @@ function formatOption(option: OptionText): string {
     case 'wscale':
       return `${option.kind} ${option.value}`;
     case 'TS':
-      return `TS val ${option.val} ecr ${option.ecr}`;
+      return `TS val ${option.anyVal ? '...' : option.val} ecr ${option.anyEcr ? '...' : option.ecr}`;
+    case 'FO':
+      return option.cookie === '' ? 'FO' : `FO ${option.cookie}`;
+    case 'md5':
+      return option.digest === null ? 'md5' : `md5 ${option.digest}`;
+    case 'other':
+      return `option-${option.number}${option.data === '' ? '' : ` ${option.data}`}`;
     case 'sack':
       return `sack ${option.blocks.map(([left, right]) => `${left}:${right}`).join(' ')}`;
     default:
@@ -81,11 +118,22 @@ function formatOption(option: OptionText): string {
   }
 }
 
+function formatIp(ip: IpText): string {
+  const parts: string[] = [];
+  if (ip.ecn !== undefined) parts.push(ip.ecn === 'ect01' ? ip.ecn : ECN_NAMES[ip.ecn]!);
+  if (ip.tos !== undefined) parts.push(`tos 0x${ip.tos.toString(16).padStart(2, '0')}`);
+  if (ip.ttl !== undefined) parts.push(`ttl ${ip.ttl}`);
+  return `[${parts.join(', ')}] `;
+}
+
 export function formatNotation(s: SegmentText): string {
-  let text = `${formatFlags(s.flags)} ${s.seq}:${(s.seq + s.length) % 2 ** 32}(${s.length})`;
-  if (s.ack !== undefined) text += ` ack ${s.ack}`;
-  if (s.win !== undefined) text += ` win ${s.win}`;
+  let text = s.ip === undefined ? '' : formatIp(s.ip);
+  text += formatFlags(s.flags);
+  text += s.anySeq ? ` ...(${s.length})` : ` ${s.seq}:${(s.seq + s.length) % 2 ** 32}(${s.length})`;
+  if (s.ack !== undefined) text += ` ack ${s.anyAck ? '...' : s.ack}`;
+  if (s.win !== undefined) text += ` win ${s.anyWin ? '...' : s.win}`;
   if (s.urg !== undefined) text += ` urg ${s.urg}`;
+  if (s.anyOptions) text += ' <...>';
   if (s.options !== undefined && s.options.length > 0) text += ` <${s.options.map(formatOption).join(',')}>`;
   return text;
 }
@@ -190,40 +238,82 @@ export function parseNotation(text: string): SegmentText | NotationError {
   }
 }
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 function segmentOf(r: Reader): SegmentText {
+  const text: Mutable<SegmentText> = { flags: 0, seq: 0, length: 0 };
   r.spaces();
-  const flags = flagsOf(r);
+  if (r.take('[')) text.ip = ipOf(r);
   r.spaces();
-  const seq = r.number('a sequence number', U32);
-  if (!r.take(':')) r.fail("':'");
-  const endColumn = r.at;
-  const end = r.number('the end sequence number', U32);
-  if (!r.take('(')) r.fail("'('");
-  const length = r.number('a length', 65_535);
-  if (!r.take(')')) r.fail("')'");
-  if (end !== (seq + length) % 2 ** 32) {
-    r.at = endColumn;
-    r.fail(`end ${(seq + length) % 2 ** 32} (${seq} + ${length})`);
+  text.flags = flagsOf(r);
+  r.spaces();
+  rangeOf(r, text);
+  r.spaces();
+  if (r.word('ack')) {
+    text.ack = 0;
+    if (r.take('...')) text.anyAck = true;
+    else text.ack = r.number('an acknowledgment number', U32);
   }
   r.spaces();
-  const ack = r.word('ack') ? r.number('an acknowledgment number', U32) : undefined;
+  if (r.word('win')) {
+    text.win = 0;
+    if (r.take('...')) text.anyWin = true;
+    else text.win = r.number('a window', 65_535);
+  }
   r.spaces();
-  const win = r.word('win') ? r.number('a window', 65_535) : undefined;
+  if (r.word('urg')) text.urg = r.number('an urgent pointer', 65_535);
   r.spaces();
-  const urg = r.word('urg') ? r.number('an urgent pointer', 65_535) : undefined;
-  r.spaces();
-  const options = r.take('<') ? optionsOf(r) : undefined;
+  if (r.take('<...>')) text.anyOptions = true;
+  else if (r.take('<')) text.options = optionsOf(r);
   r.spaces();
   if (r.at < r.text.length) r.fail('the end of the segment');
-  return {
-    flags,
-    seq,
-    length,
-    ...(ack === undefined ? {} : { ack }),
-    ...(win === undefined ? {} : { win }),
-    ...(urg === undefined ? {} : { urg }),
-    ...(options === undefined ? {} : { options }),
-  };
+  return text;
+}
+
+/** FIRST:END(LENGTH), or ...(LENGTH). */
+function rangeOf(r: Reader, text: Mutable<SegmentText>): void {
+  const anywhere = r.take('...');
+  let endColumn = r.at;
+  let end = 0;
+  if (anywhere) text.anySeq = true;
+  else {
+    text.seq = r.number('a sequence number', U32);
+    if (!r.take(':')) r.fail("':'");
+    endColumn = r.at;
+    end = r.number('the end sequence number', U32);
+  }
+  if (!r.take('(')) r.fail("'('");
+  text.length = r.number('a length', 65_535);
+  if (!r.take(')')) r.fail("')'");
+  const right = (text.seq + text.length) % 2 ** 32;
+  if (!anywhere && end !== right) {
+    r.at = endColumn;
+    r.fail(`end ${right} (${text.seq} + ${text.length})`);
+  }
+}
+
+/** The part in square brackets: `[ect0]`, `[tos 0x10, ttl 64]`. */
+function ipOf(r: Reader): IpText {
+  const ip: Mutable<IpText> = {};
+  for (;;) {
+    r.spaces();
+    const ecn = ECN_NAMES.findIndex((name) => r.word(name));
+    if (ecn >= 0) ip.ecn = ecn;
+    else if (r.word('ect01')) ip.ecn = 'ect01';
+    else if (r.word('tos') || r.word('tclass')) ip.tos = octetOf(r, 'a TOS octet');
+    else if (r.word('ttl') || r.word('hlim')) ip.ttl = octetOf(r, 'a TTL');
+    else r.fail('noecn, ect0, ect1, ect01, ce, tos, tclass, ttl or hlim');
+    r.spaces();
+    if (r.take(']')) return ip;
+    if (!r.take(',')) r.fail("',' or ']'");
+  }
+}
+
+function octetOf(r: Reader, what: string): number {
+  const hex = /^0x[0-9a-fA-F]{1,2}(?![0-9a-zA-Z])/.exec(r.text.slice(r.at, r.at + 5))?.[0];
+  if (hex === undefined) return r.number(what, 255);
+  r.at += hex.length;
+  return Number(hex);
 }
 
 function flagsOf(r: Reader): number {
@@ -269,10 +359,24 @@ function optionOf(r: Reader): OptionText {
   if (r.word('eol')) return { kind: 'eol' };
   if (r.word('TS')) {
     if (!r.word('val')) r.fail("'val'");
-    const val = r.number('a timestamp', U32);
+    const anyVal = r.take('...');
+    const val = anyVal ? 0 : r.number('a timestamp', U32);
     r.spaces();
     if (!r.word('ecr')) r.fail("'ecr'");
-    return { kind: 'TS', val, ecr: r.number('a timestamp', U32) };
+    const anyEcr = r.take('...');
+    const ecr = anyEcr ? 0 : r.number('a timestamp', U32);
+    return {
+      kind: 'TS',
+      val,
+      ecr,
+      ...(anyVal ? { anyVal } : {}),
+      ...(anyEcr ? { anyEcr } : {}),
+    };
+  }
+  if (r.word('FO')) return { kind: 'FO', cookie: hexOf(r, 16) };
+  if (r.word('md5')) {
+    const digest = hexOf(r, 16);
+    return { kind: 'md5', digest: digest === '' ? null : digest };
   }
   if (r.word('sack')) {
     const blocks: [number, number][] = [];
@@ -285,7 +389,15 @@ function optionOf(r: Reader): OptionText {
     if (blocks.length === 0) r.fail('a SACK block LEFT:RIGHT');
     return { kind: 'sack', blocks };
   }
-  return r.fail('an option: mss, nop, eol, wscale, sackOK, TS, sack, tw-holder');
+  return r.fail('an option: mss, nop, eol, wscale, sackOK, TS, sack, FO, md5, tw-holder');
+}
+
+/** Octets in hexadecimal digits; '' when there are none. */
+function hexOf(r: Reader, most: number): string {
+  const digits = /^[0-9a-fA-F]*/.exec(r.text.slice(r.at))![0];
+  if (digits.length % 2 !== 0 || digits.length > 2 * most) r.fail(`at most ${most} octets in hexadecimal`);
+  r.at += digits.length;
+  return digits.toLowerCase();
 }
 
 export interface Ends {
@@ -310,6 +422,10 @@ export function buildPacket(text: SegmentText, ends: Ends, payload?: Uint8Array)
   b.seq = text.seq | 0;
   b.ack = (text.ack ?? 0) | 0;
   b.flags = text.flags;
+  b.tos = text.ip?.tos ?? 0;
+  const ecn = text.ip?.ecn;
+  if (ecn !== undefined) b.tos = (b.tos & 0xfc) | (ecn === 'ect01' ? 2 : ecn);
+  b.ttl = text.ip?.ttl ?? 64;
   b.wnd = text.win ?? 65_535;
   b.urgent = text.urg ?? 0;
   const options = (text.options ?? []).flatMap(optionBytes);
@@ -346,7 +462,80 @@ function optionBytes(option: OptionText): number[] {
       return [5, 2 + 8 * option.blocks.length, ...option.blocks.flat().flatMap(bytes32)];
     case 'TS':
       return [8, 10, ...bytes32(option.val), ...bytes32(option.ecr)];
+    case 'FO':
+      return [34, 2 + option.cookie.length / 2, ...bytesOfHex(option.cookie)];
+    case 'md5':
+      return [19, 18, ...(option.digest === null ? new Array<number>(16).fill(0) : md5Bytes(option.digest))];
+    case 'other':
+      return [option.number, 2 + option.data.length / 2, ...bytesOfHex(option.data)];
   }
+}
+
+function md5Bytes(digest: string): number[] {
+  return bytesOfHex(digest.padEnd(32, '0'));
+}
+
+function bytesOfHex(digits: string): number[] {
+  return Array.from({ length: digits.length / 2 }, (_, i) =>
+    Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16),
+  );
+}
+
+function hexOfBytes(bytes: Uint8Array): string {
+  return Array.from(bytes, (octet) => octet.toString(16).padStart(2, '0')).join('');
+}
+
+/**
+ * A segment as it stands on the wire: every option in its place, nops included, and the IP
+ * part. `segment` was loaded from a packet; SACK blocks count from `bases.ack`.
+ */
+export function describeExactly(segment: Segment, bases: Bases): SegmentText {
+  const options = segment.payloadOffset === 0 ? [] : readOptions(segment, bases);
+  return {
+    ...describeSegment(segment, bases),
+    ip: { ecn: segment.tos & 3, tos: segment.tos, ttl: segment.ttl },
+    options,
+  };
+}
+
+function readOptions(segment: Segment, bases: Bases): OptionText[] {
+  const { bytes: b, payloadOffset: end } = segment;
+  const options: OptionText[] = [];
+  let at = segment.optionsOffset;
+  while (at < end) {
+    const kind = b[at]!;
+    if (kind < 2) {
+      options.push({ kind: kind === 0 ? 'eol' : 'nop' });
+      if (kind === 0) break;
+      at++;
+      continue;
+    }
+    const length = at + 1 < end ? b[at + 1]! : 0;
+    if (length < 2 || at + length > end) break;
+    options.push(readOption(kind, b.subarray(at + 2, at + length), bases));
+    at += length;
+  }
+  return options;
+}
+
+function readOption(kind: number, data: Uint8Array, bases: Bases): OptionText {
+  const half = (i: number): number => (data[i]! << 8) | data[i + 1]!;
+  const word = (i: number): number => half(i) * 65_536 + half(i + 2);
+  const hex = hexOfBytes(data);
+  if (kind === 2 && data.length === 2) return { kind: 'mss', value: half(0) };
+  if (kind === 3 && data.length === 1) return { kind: 'wscale', value: data[0]! };
+  if (kind === 4 && data.length === 0) return { kind: 'sackOK' };
+  if (kind === 8 && data.length === 8) return { kind: 'TS', val: word(0), ecr: word(4) };
+  if (kind === 19 && data.length === 16) return { kind: 'md5', digest: hex };
+  if (kind === 34) return { kind: 'FO', cookie: hex };
+  if (kind === EXPERIMENTAL && data.length === 3 && half(0) === HOLDER_EXID && data[2] === 1)
+    return { kind: 'tw-holder' };
+  if (kind !== 5 || data.length % 8 !== 0 || data.length === 0)
+    return { kind: 'other', number: kind, data: hex };
+  const blocks: [number, number][] = [];
+  for (let i = 0; i < data.length; i += 8)
+    blocks.push([(word(i) - bases.ack) >>> 0, (word(i + 4) - bases.ack) >>> 0]);
+  return { kind: 'sack', blocks };
 }
 
 function bytes32(value: number): number[] {

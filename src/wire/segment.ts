@@ -29,6 +29,8 @@ export class Segment {
   bytes: Uint8Array = new Uint8Array(0);
   payloadOffset = 0;
   payloadLength = 0;
+  /** The options are bytes[optionsOffset .. payloadOffset). */
+  optionsOffset = 0;
 
   version = 4;
   src0 = 0;
@@ -102,6 +104,7 @@ export class Segment {
     if (header < 20 || header > length) return LOAD_BAD_LENGTH;
     // MUST-3
     if (verifyChecksum && fold(sum(b, at, length, this.pseudo(length))) !== 0) return LOAD_BAD_CHECKSUM;
+    this.optionsOffset = at + 20;
     this.payloadOffset = at + header;
     this.payloadLength = length - header;
     return header === 20 ? LOAD_OK : this.loadOptions(b, at + 20, at + header);
@@ -132,6 +135,7 @@ export class Segment {
     this.tos = ip.tos;
     this.payloadOffset = ip.payloadOffset;
     this.payloadLength = 0;
+    this.optionsOffset = ip.payloadOffset;
     this.srcPort = 0;
     this.dstPort = 0;
     this.seq = 0;

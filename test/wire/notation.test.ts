@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { parseAddress } from '../../src/wire/address.js';
 import {
   buildPacket,
+  describeExactly,
   formatFlags,
   formatNotation,
   formatSegment,
@@ -91,6 +92,11 @@ const option: fc.Arbitrary<OptionText> = fc.oneof(
   fc
     .array(fc.tuple(u32, u32), { minLength: 1, maxLength: 4 })
     .map((blocks): OptionText => ({ kind: 'sack', blocks })),
+  fc.constantFrom<OptionText>(
+    { kind: 'FO', cookie: '' },
+    { kind: 'FO', cookie: '0123456789abcdef' },
+    { kind: 'md5', digest: null },
+  ),
 );
 const sizes: Record<OptionText['kind'], number> = {
   mss: 4,
@@ -101,8 +107,12 @@ const sizes: Record<OptionText['kind'], number> = {
   eol: 1,
   TS: 10,
   sack: 2,
+  FO: 2,
+  md5: 18,
+  other: 2,
 };
-const size = (o: OptionText): number => sizes[o.kind] + (o.kind === 'sack' ? 8 * o.blocks.length : 0);
+const size = (o: OptionText): number =>
+  sizes[o.kind] + (o.kind === 'sack' ? 8 * o.blocks.length : 0) + (o.kind === 'FO' ? o.cookie.length / 2 : 0);
 const fitting = fc.array(option, { minLength: 1, maxLength: 10 }).map((options) => {
   let room = 40;
   return options.filter((o) => {
@@ -112,7 +122,16 @@ const fitting = fc.array(option, { minLength: 1, maxLength: 10 }).map((options) 
   });
 });
 const text = fc.record(
-  { flags: fc.nat(255), seq: u32, length: u16, ack: u32, win: u16, urg: u16, options: fitting },
+  {
+    ip: fc.record({ ecn: fc.nat(3), ttl: fc.nat(255) }, { noNullPrototype: true }),
+    flags: fc.nat(255),
+    seq: u32,
+    length: u16,
+    ack: u32,
+    win: u16,
+    urg: u16,
+    options: fitting,
+  },
   { requiredKeys: ['flags', 'seq', 'length'] },
 );
 
@@ -249,4 +268,26 @@ t.test('without the ACK flag no acknowledgment is shown, without URG no pointer'
   const segment = new Segment();
   segment.loadPacket(buildPacket({ flags: SYN, seq: 1, length: 0, ack: 9, urg: 9, win: 5 }, ends));
   t.equal(formatSegment(segment), 'S 1:1(0) win 5');
+});
+
+t.test('in what is expected, dots stand for anything', async (t) => {
+  const all = '[ect01, tos 0x10, ttl 64] P. ...(10) ack ... win ... <...>';
+  t.equal(formatNotation(parsed(all)), all);
+  const stamps = '. 1:1(0) ack 1 <nop,nop,TS val ... ecr 7>';
+  t.equal(formatNotation(parsed(stamps)), stamps);
+  t.same(parsed('[tclass 0x0F,hlim 1] R 5:5(0)').ip, { tos: 15, ttl: 1 });
+});
+
+t.test('a packet is described as it stands on the wire', async (t) => {
+  const text = '[ce, tos 0x03, ttl 9] SP. 1:4(3) ack 1 win 7 <mss 1460,eol>';
+  const packet = buildPacket(parsed(text), ends);
+  const segment = new Segment();
+  t.equal(segment.loadPacket(packet), LOAD_OK);
+  t.equal(formatNotation(describeExactly(segment, { seq: 0, ack: 0 })), text);
+  const options = '. 1:1(0) ack 1 win 7 <nop,FO 00ff,nop,sack 3:4 5:6>';
+  segment.loadPacket(buildPacket(parsed(options), ends));
+  t.equal(
+    formatNotation({ ...describeExactly(segment, { seq: 0, ack: 0 }), ip: { ttl: 64 } }),
+    `[ttl 64] ${options}`,
+  );
 });

@@ -1,0 +1,65 @@
+/**
+ * What happens to a script's text before it is parsed: comments and sections that are not for
+ * this run become spaces, so that every place keeps its line and column.
+ */
+import { Failure } from './reader.js';
+
+const blank = (text: string): string => text.replace(/[^\n]/g, ' ');
+
+/** `//` and block comments; not inside texts, shell lines and code. Lines of `#!` and `# ` are comments, too. */
+function withoutComments(text: string): string {
+  // One alternative for each thing that may hold what looks like a comment.
+  const pattern =
+    /"(?:[^"\\\n]|\\.)*"|`[^`]*`|%\{[\s\S]*?\}%|\/\/[^\n]*|\/\*[\s\S]*?(?:\*\/|(?![\s\S]))|^[ \t]*#(?![a-z])[^\n]*/gm;
+  return text.replace(pattern, (found) => (/^(\/[/*]|[ \t]*#)/.test(found) ? blank(found) : found));
+}
+
+interface Section {
+  /** Place of its #ifdef. */
+  readonly at: number;
+  /** The sections around it are for this run. */
+  readonly outer: boolean;
+  taken: boolean;
+  readonly holds: boolean;
+  otherwise: boolean;
+}
+
+/** `defined`: the names for which `#ifdef` holds. Throws a Failure. */
+export function preprocess(source: string, defined: ReadonlySet<string>): string {
+  const text = withoutComments(source);
+  const stack: Section[] = [];
+  let at = 0;
+  const lines = text.split('\n').map((line) => {
+    const start = at;
+    at += line.length + 1;
+    const active = stack.every((section) => section.taken);
+    const directive = /^[ \t]*#([a-z]+)(?:[ \t]+(\S+))?[ \t\r]*(.*)$/.exec(line);
+    if (directive === null) return active ? line : blank(line);
+    const [, word, name, rest] = directive;
+    const here = start + line.indexOf('#');
+    const top = stack.at(-1);
+    switch (word) {
+      case 'ifdef':
+      case 'ifndef': {
+        if (name === undefined || rest !== '') throw new Failure(`expected #${word} and one name`, here);
+        const holds = defined.has(name) === (word === 'ifdef');
+        stack.push({ at: here, outer: active, taken: active && holds, holds, otherwise: false });
+        break;
+      }
+      case 'else':
+        if (top === undefined || top.otherwise)
+          throw new Failure('expected #else behind an #ifdef, once', here);
+        top.otherwise = true;
+        top.taken = top.outer && !top.holds;
+        break;
+      case 'endif':
+        if (stack.pop() === undefined) throw new Failure('expected #endif behind an #ifdef', here);
+        break;
+      default:
+        if (active) throw new Failure(`expected #ifdef, #ifndef, #else or #endif, found '#${word}'`, here);
+    }
+    return blank(line);
+  });
+  if (stack.length > 0) throw new Failure('expected an #endif for this', stack.at(-1)!.at);
+  return lines.join('\n');
+}
