@@ -23,8 +23,7 @@ function strike(stage: Stage, attack: (client: Host, end: ReturnType<typeof endO
   if (server.stack.timeWait.count === 0) throw new Error('no record');
   const from = stage.decisions.length;
   attack(client, endOf(trace));
-  stage.runUntil(() => server.stack.timeWait.count === 0, due + 10_000);
-  const lived = stage.now - entered;
+  const lived = recordEnds(stage, server, due) - entered;
   const reason = stage.reason(/^(tw-(?!expired|enter)|listen|fw2)/, from);
   if (lived + 100 < due)
     return killed(
@@ -34,6 +33,18 @@ function strike(stage: Stage, attack: (client: Host, end: ReturnType<typeof endO
       reason,
     );
   return safe(`TIME-WAIT lived its ${due / 1000} s`, reason);
+}
+
+/** The moment from which no record is left; one that gave way to a SYN may come back (RFC 1122 4.2.2.13). */
+function recordEnds(stage: Stage, server: Host, due: number): number {
+  const gone = (): boolean => server.stack.timeWait.count === 0;
+  const latest = stage.now + 2 * due + 10_000;
+  for (;;) {
+    stage.runUntil(gone, latest - stage.now);
+    const at = stage.now;
+    stage.run(500);
+    if (gone() || at >= latest) return at;
+  }
 }
 
 /** An old duplicate of the client's SYN (the service says `bye`, so that is all the client ever sent but ACKs and FIN). */

@@ -150,7 +150,8 @@ export function clientRate(stage: Stage, options: RateOptions = {}): Outcome {
   const ports = options.ports ?? high - low + 1;
   const length = stage.timeWaitLength();
   // Enough to use up the ports within a life of TIME-WAIT, at most what counts as plenty.
-  const offered = options.offered ?? (length === 0 ? 1000 : Math.min(1000, (2 * ports * 1000) / length + 100));
+  const offered =
+    options.offered ?? (length === 0 ? 1000 : Math.min(1000, (2 * ports * 1000) / length + 100));
   const few = Math.max(1, Math.round(ports / scale));
   const subject = stage.subject({
     addresses: [`${CLIENT}/24`],
