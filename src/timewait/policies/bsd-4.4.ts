@@ -86,7 +86,7 @@ class Bsd44 extends BsdPolicy {
     if ((flags & SYN) !== 0 && old <= 0) return verdict(REPLY_RST | DELETE, Reason['tw-syn-kill']);
     if ((flags & ACK) === 0) return verdict(KEEP, Reason['tw-no-ack-flag']);
     if (greater(segment.ack, record.sndNxt)) return verdict(ACK_ALWAYS, Reason['tw-ack-unsent']);
-    return settled(segment, ackNow, ACK_ALWAYS);
+    return settled(segment, ackNow);
   }
 
   override isnOnReopen(record: RecordFacts, _fresh: number, context: PolicyContext): number {

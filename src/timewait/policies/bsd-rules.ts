@@ -101,10 +101,10 @@ export function lookUpAgain(segment: Segment, context: PolicyContext, accepted: 
 }
 
 /** The end of the walk, for what acknowledges SND.NXT or less: an ACK is sent when one became due on the way. */
-export function settled(segment: Segment, ackNow: boolean, action: number): number {
+export function settled(segment: Segment, ackNow: boolean): number {
   if (ackNow) {
     const fin = (segment.flags & FIN) !== 0;
-    return verdict(action, fin ? Reason['tw-fin-again-kept'] : duplicateReason(segment));
+    return verdict(ACK_ALWAYS, fin ? Reason['tw-fin-again-kept'] : duplicateReason(segment));
   }
   return verdict(KEEP, segment.payloadLength > 0 ? Reason['tw-data-new'] : Reason['tw-ack']);
 }
@@ -113,7 +113,10 @@ function duplicateReason(segment: Segment): number {
   return segment.payloadLength > 0 ? Reason['tw-data-old'] : Reason['tw-not-acceptable'];
 }
 
-/** Steps after the RST and SYN checks. `challenge`: an ACK of what was never sent is answered under a rate limit. */
+/**
+ * Steps after the RST and SYN checks. `challenge`: an ACK of what was never sent is answered
+ * under a rate limit. `refresh`: REFRESH where the segment's timestamp is taken.
+ */
 export function ackStep(
   record: RecordFacts,
   segment: Segment,
@@ -122,10 +125,10 @@ export function ackStep(
   refresh: number,
 ): number {
   if ((segment.flags & ACK) === 0) {
-    if (ackNow) return settled(segment, true, ACK_ALWAYS);
+    if (ackNow) return settled(segment, true);
     return verdict(KEEP, Reason['tw-no-ack-flag']);
   }
   if (greater(segment.ack, record.sndNxt))
     return verdict(challenge ? CHALLENGE_ACK : ACK_ALWAYS, Reason['tw-ack-unsent']);
-  return settled(segment, ackNow, ACK_ALWAYS) | refresh;
+  return settled(segment, ackNow) | (segment.hasTimestamp ? refresh : 0);
 }

@@ -127,7 +127,7 @@ function vestigial(record: RecordFacts, segment: Segment): number {
       : verdict(CHALLENGE_ACK, Reason['tw-rst-challenge']);
   }
   if ((flags & ACK) === 0) {
-    return text === DUPLICATE ? settled(segment, true, ACK_ALWAYS) : verdict(KEEP, Reason['tw-no-ack-flag']);
+    return text === DUPLICATE ? settled(segment, true) : verdict(KEEP, Reason['tw-no-ack-flag']);
   }
   return verdict(ACK_RESTART, (flags & FIN) !== 0 ? Reason['tw-fin-again'] : Reason['tw-segment-restart']);
 }
