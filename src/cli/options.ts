@@ -2,6 +2,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { parseFaults, type FaultOptions } from '../link/faults.js';
 import { parseKnobSetting, policies } from '../stack/catalogue.js';
+import { nearest } from '../stack/knobs.js';
 import { parsePrefix } from '../wire/address.js';
 
 export interface ServiceOptions {
@@ -51,7 +52,11 @@ export function prefixes(text: string, before: string[] | undefined): string[] {
 
 export function policyName(text: string): string {
   const names = policies.flatMap(({ name, aliases }) => [name, ...aliases]);
-  if (!names.includes(text)) throw new InvalidArgumentError(`policies are ${names.join(', ')}.`);
+  if (!names.includes(text)) {
+    throw new InvalidArgumentError(
+      `unknown policy, nearest: ${nearest(text, names).join(', ')}; \`timewait policies\` lists them.`,
+    );
+  }
   return text;
 }
 
