@@ -167,7 +167,7 @@ function sweep(stage: Stage, options: Play): Outcome {
     const each = stage.again();
     const seen = play(each, seconds, options);
     stage.adopt(each);
-    const reason = stage.reason(/^(tw-(syn|rst)|recycle|listen)/);
+    const reason = stage.reason(/^(tw-(syn|rst)|recycle|listen)/) || stage.reason(/^tw-(expired|none|evicted)/);
     if (seen.ghosts > 0)
       return corrupts(
         seen.ghosts,
@@ -263,7 +263,11 @@ function outlives(stage: Stage, timestamps: boolean): Outcome {
   const seen = play(stage, seconds, { timestamps, refusalPasses: true });
   const age = Math.round(seconds);
   if (seen.ghosts > 0)
-    return corrupts(seen.ghosts, `a segment ${age} s old was delivered: ${seen.ghosts} bytes`);
+    return corrupts(
+      seen.ghosts,
+      `a segment ${age} s old was delivered: ${seen.ghosts} bytes`,
+      stage.reason(/^tw-(expired|none|rst|syn)/),
+    );
   const reason = stage.reason(/^(paws|recycle|tw-)/);
   return safe(
     seen.accepted
