@@ -23,7 +23,7 @@ const ISS_RANDOM = 0x3ffff;
 
 class Bsd44 extends BsdPolicy {
   readonly name = 'bsd-4.4';
-  override readonly aliases = ['4.4bsd', 'net/3'];
+  override readonly aliases = ['4.4bsd'];
   readonly title =
     '4.4BSD: 60 s, a SYN beyond the window reopens with ISS SND.NXT + 122K and more, RST kills';
   readonly source =
