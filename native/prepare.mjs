@@ -28,7 +28,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const SOURCES = ['addon.c', 'checksum.c', 'tun.c'];
+const SOURCES = ['addon.c', 'checksum.c', 'syscall.c', 'tun.c'];
 const ADDON = 'native/build/Release/timewait_native.node';
 const FLAGS = '-std=c11 -O2 -fPIC -shared -fvisibility=hidden -Wall -Wextra'.split(' ');
 const DEFINES = ['-DNAPI_VERSION=8', '-D_GNU_SOURCE', '-DBUILDING_NODE_EXTENSION'];

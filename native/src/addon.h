@@ -36,6 +36,9 @@ void throw_errno(napi_env env, int error, const char *syscall, const char *subje
 /* Defines the class TunQueue on `exports`. */
 napi_status define_tun_queue(napi_env env, napi_value exports);
 
+/* Defines syscall, syscallAsync and address on `exports` (syscall.c). */
+bool add_syscalls(napi_env env, napi_value exports);
+
 /* checksum(bytes, offset, length, initial) */
 napi_value checksum_entry(napi_env env, napi_callback_info info);
 

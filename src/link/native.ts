@@ -67,6 +67,16 @@ export interface NativeAddon {
    * Throws Error with code (EPERM, EBUSY, ENOENT ...), errno and syscall.
    */
   TunQueue: new (name: string, vnetHeader: number, multiQueue: boolean) => TunQueue;
+  /**
+   * A system call of sockets by name ('socket', 'sendmsg', 'ppoll', ... as the kernel has
+   * them: `accept` is accept4): its result, or -errno. An array stands for its address.
+   * For calls that cannot block. Throws RangeError for any other name.
+   */
+  syscall(name: string, ...args: readonly (number | Uint8Array)[]): number;
+  /** The same on a thread of its own, for calls that may block. */
+  syscallAsync(name: string, ...args: readonly (number | Uint8Array)[]): Promise<number>;
+  /** Where an array's memory is, for structures that hold pointers (iovec, msghdr). The caller keeps it alive. */
+  address(bytes: Uint8Array): bigint;
 }
 
 /** What is missing, and what to do about it: one line each. */
