@@ -1,6 +1,7 @@
 /** What programs import from `timewait`. */
 export { createNetwork, Network } from './net/network.js';
-export type { NetworkOptions, NewStackOptions, TimeWait } from './net/network.js';
+export type { NetworkOptions, NewStackOptions } from './net/network.js';
+export type { TimeWait } from './net/time-wait.js';
 export { Socket } from './net/socket.js';
 export type { AddressInfo, ConnectOptions, SocketOptions } from './net/socket-options.js';
 export { Server } from './net/server.js';
@@ -22,7 +23,7 @@ export { FaultsLink } from './link/faults.js';
 export type { FaultOptions, HoldHandle, HoldPredicate } from './link/faults.js';
 export { MemoryLink, memoryLink } from './link/memory.js';
 export type { MemoryLinkOptions } from './link/memory.js';
-export { reasonText } from './reasons.js';
+export { OWN_REASONS, reasonText } from './reasons.js';
 export type { ReasonId, ReasonText } from './reasons.js';
 export { TunLink, tunAvailable } from './link/tun.js';
 export type { TunOptions } from './link/tun.js';
@@ -30,5 +31,41 @@ export { CaptureLink } from './link/capture.js';
 export { FileSink, MemorySink } from './link/sink.js';
 export type { PacketSink } from './link/sink.js';
 export { parseFaults } from './link/faults.js';
+export {
+  HOLDER_CLOSER,
+  HOLDER_PEER,
+  HOLDER_US,
+  LAST_ACK_CLOSED,
+  LAST_ACK_TAKE_OVER,
+  LAST_ACK_TIME_WAIT,
+  PRESSURE_EVICT_OLDEST,
+  PRESSURE_SKIP,
+  act,
+  definePolicy,
+  guardPolicy,
+  policyNamed,
+  reason,
+  withRules,
+} from './stack/policies.js';
+export type {
+  BindRequest,
+  CloseFacts,
+  GuardOptions,
+  Guarded,
+  HookName,
+  HostStamp,
+  LentRules,
+  Policy,
+  PolicyContext,
+  PolicyDefinition,
+  PolicyFailure,
+  ReasonGiven,
+  RecordFacts,
+  ReopenRequest,
+  RuleName,
+  SegmentFacts,
+} from './stack/policies.js';
+/** Arithmetic of sequence numbers and timestamps, which are never compared with <. */
+export * as serial from './seqnum.js';
 export { knobs, policies } from './stack/catalogue.js';
 export type { Knob, PolicyRow } from './stack/catalogue.js';

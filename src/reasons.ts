@@ -4,7 +4,8 @@
  * comment in pcapng, in the ladder, in counters and in JSON.
  *
  * One row per reason: [id, what happened and why, where the rule stands].
- * Ids are stable names; numbers are positions in this list and private to a run.
+ * Ids are stable names; numbers are positions in this list and private to a run. A
+ * program may add rows for the rules of its own policies: `addReason`.
  */
 const rows = [
   ['plain', 'processed on the ordinary path', 'RFC 9293 3.10'],
@@ -361,14 +362,21 @@ const rows = [
   ],
 ] as const;
 
-export type ReasonId = (typeof rows)[number][0];
+export type BuiltInReasonId = (typeof rows)[number][0];
+/** Of the table above, or one that a program added. `string & {}` keeps the known ones in completions. */
+export type ReasonId = BuiltInReasonId | (string & {});
 
 /** Numbers of the reasons, for the hot path: `Reason['tw-syn-low']`. */
 export const Reason = Object.fromEntries(rows.map(([id], index) => [id, index])) as {
-  readonly [Id in ReasonId]: number;
+  readonly [Id in BuiltInReasonId]: number;
 };
 
+/** Rows of the table; those that a program adds come behind them. */
 export const reasonCount = rows.length;
+/** Reasons a program may add for the rules of its own policies. */
+export const OWN_REASONS = 64;
+/** All numbers are below this, those still to be added included: the size of a column of counts. */
+export const reasonLimit = reasonCount + OWN_REASONS;
 
 export interface ReasonText {
   readonly id: ReasonId;
@@ -378,11 +386,55 @@ export interface ReasonText {
   readonly source: string;
 }
 
-/** The texts of a reason number. Unknown numbers are a programmer's mistake. */
+const texts: ReasonText[] = rows.map(([id, text, source]) => ({ id, text, source }));
+const numbers = new Map<string, number>(texts.map(({ id }, index) => [id, index]));
+
+/**
+ * Adds a reason and returns its number. `id` is of lower-case words joined by '-'. The same row
+ * again is the same number. Throws a RangeError: the id means something else already, a text
+ * that is not one line, or OWN_REASONS rows were added.
+ */
+export function addReason(id: string, text: string, source: string): number {
+  if (typeof id !== 'string' || !/^(?=.{1,40}$)[a-z0-9]+(-[a-z0-9]+)*$/.test(id)) {
+    throw new RangeError(`reason '${id}': an id is of lower-case words joined by '-', at most 40 characters`);
+  }
+  for (const [what, line] of [
+    ['text', text],
+    ['source', source],
+  ] as const) {
+    if (typeof line !== 'string' || !/^[^\p{C}]{1,200}$/u.test(line))
+      throw new RangeError(`reason '${id}': its ${what} must be one line of 1 to 200 characters`);
+  }
+  const known = numbers.get(id);
+  if (known !== undefined) {
+    const row = texts[known]!;
+    if (row.text === text && row.source === source) return known;
+    throw new RangeError(`reason '${id}' exists: '${row.text}' [${row.source}]`);
+  }
+  if (texts.length >= reasonLimit)
+    throw new RangeError(`reason '${id}': ${OWN_REASONS} reasons were added, no more fit`);
+  numbers.set(id, texts.length);
+  return texts.push({ id, text, source }) - 1;
+}
+
+/** Number of a reason; null when no row has this id. */
+export function findReason(id: string): number | null {
+  return numbers.get(id) ?? null;
+}
+
+/** Is this the number of a row? */
+export function isReason(reason: number): boolean {
+  return texts[reason] !== undefined;
+}
+
+/** All ids, in the order of their numbers. */
+export function reasonIds(): ReasonId[] {
+  return texts.map(({ id }) => id);
+}
+
+/** The texts of a reason number; for a number that no row has, a text that says so. */
 export function reasonText(reason: number): ReasonText {
-  const row = rows[reason];
-  if (row === undefined) throw new RangeError(`no reason has the number ${reason}`);
-  return { id: row[0], text: row[1], source: row[2] };
+  return texts[reason] ?? { id: 'unknown', text: `no reason has the number ${reason}`, source: 'reasons.ts' };
 }
 
 /** The reason as a packet's comment in captures and ladders: `id: text [source]`; '' for the plain path. */

@@ -30,7 +30,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   cli: ['wire', 'time', 'link', 'stack', 'net', 'sim', 'lab', 'conform', 'view'],
 };
 /** Files of src/ itself: these import nothing and are for everybody; others there gather what the package exports. */
-const roots = new Set(['seqnum', 'mib', 'reasons']);
+const roots = new Set(['seqnum', 'mib', 'reasons', 'nearest']);
 
 /** Packages, each with the files that may use it. What is not here is for the command line alone. */
 const packages: readonly (readonly [name: string, users: RegExp])[] = [

@@ -12,7 +12,7 @@ import {
   reenter,
 } from '../lab/namespace.js';
 import type { Network } from '../net/network.js';
-import { reasonCount, reasonText } from '../reasons.js';
+import { reasonText } from '../reasons.js';
 import { formatSummary, type RunSummary } from '../view/summary.js';
 import { RunError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
@@ -110,7 +110,7 @@ export function summarize(
 /** Reasons that were given, the most frequent first; the plain path is none. */
 export function decisionsOf(counts: Float64Array): RunSummary['decisions'] {
   const rows = [];
-  for (let reason = 1; reason < reasonCount; reason++) {
+  for (let reason = 1; reason < counts.length; reason++) {
     const count = counts[reason]!;
     if (count === 0) continue;
     const { id, text, source } = reasonText(reason);

@@ -3,7 +3,7 @@
  * world, with what happened as data.
  */
 import type { PacketSink } from '../link/sink.js';
-import { reasonText, type ReasonId } from '../reasons.js';
+import { findReason, reasonText, type ReasonId } from '../reasons.js';
 import { parseAddress, type Address } from '../wire/address.js';
 import { buildPacket } from '../wire/notation.js';
 import { SYN } from '../wire/segment.js';
@@ -115,14 +115,10 @@ function result(policy: string, situation: string, parts: ResultParts): SceneRes
     delay: attempts.at(-1)?.delay ?? 0,
     timeWaitLeft: left,
     reason,
-    text: reason === '' ? '' : reasonText(reasonNumber(reason)).text,
+    text: reason === '' ? '' : reasonText(findReason(reason)!).text,
     lived: parts.lived ?? null,
     attempts,
   };
-}
-
-function reasonNumber(id: ReasonId): number {
-  for (let i = 0; ; i++) if (reasonText(i).id === id) return i;
 }
 
 async function inWorld<T>(

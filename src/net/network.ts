@@ -11,6 +11,7 @@ import { EventEmitter } from 'node:events';
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import type { Link } from '../link/link.js';
 import type { Decision, SocketRow, StackApi, StackOptions, StateChange } from '../stack/api.js';
+import { guardPolicy, type Guarded, type Policy, type PolicyFailure } from '../stack/policies.js';
 import { Stack } from '../stack/stack.js';
 import type { Clock } from '../time/clock.js';
 import type { ConnectTarget } from './arguments.js';
@@ -21,6 +22,7 @@ import { Server } from './server.js';
 import type { ServerOptions } from './server.js';
 import { Socket } from './socket.js';
 import type { AcceptedOptions, ConnectOptions, SocketOptions } from './socket-options.js';
+import { TimeWait } from './time-wait.js';
 
 /** Options of a stack that the network makes: all but the addresses have a default. */
 export type NewStackOptions = Pick<StackOptions, 'addresses'> & Partial<StackOptions>;
@@ -33,8 +35,10 @@ export interface NetworkOptions {
   clock?: Clock;
   /** No timers: the owner calls `network.driver.turn(now)`, see VirtualTime. */
   manual?: boolean;
-  /** TIME-WAIT policy by name; default that of the stack. */
-  policy?: string;
+  /** TIME-WAIT policy: a name, or one of your own (guarded); default that of the stack. */
+  policy?: string | Policy;
+  /** ms that one call of a hook of your own may take; default 5. */
+  hookLimit?: number;
   /** Knobs by name. */
   knobs?: Readonly<Record<string, number>>;
 }
@@ -45,17 +49,10 @@ export type ServerClass = new (
   onConnection?: (socket: Socket) => void,
 ) => Server;
 
-/** TIME-WAIT of one stack. */
-export interface TimeWait {
-  /** The records, at most `limit`. */
-  list(limit?: number): SocketRow[];
-  /** Name of the policy that rules; setting an unknown one throws a RangeError naming the nearest. */
-  policy: string;
-}
-
 export interface Network {
   on(event: 'decision', listener: (decision: Decision) => void): this;
   on(event: 'state', listener: (change: StateChange) => void): this;
+  on(event: 'policyError', listener: (failure: PolicyFailure) => void): this;
   on(event: 'error', listener: (error: Error) => void): this;
   on(event: 'close', listener: () => void): this;
   on(event: string | symbol, listener: (...args: unknown[]) => void): this;
@@ -63,7 +60,9 @@ export interface Network {
 
 /**
  * Events: 'state' (StateChange) and 'decision' (Decision), logged from the first
- * listener on; 'error' when the link failed (all sockets were destroyed with it);
+ * listener on; 'policyError' (PolicyFailure) when a hook of your own failed and rfc9293
+ * answered instead, the first time of each kind and hook (a process warning when nobody
+ * listens); 'error' when the link failed (all sockets were destroyed with it);
  * 'close'.
  */
 export class Network extends EventEmitter {
@@ -97,7 +96,7 @@ export class Network extends EventEmitter {
     this.on('newListener', (event: unknown) => {
       if (event === 'state' || event === 'decision') driver.tracer.start();
     });
-    this.timeWait = timeWaitOf(this.stack);
+    this.timeWait = new TimeWait(this.stack, (policy) => this.guard(policy, options.hookLimit));
 
     class BoundSocket extends Socket {
       constructor(socketOptions: SocketOptions | AcceptedOptions = {}) {
@@ -123,6 +122,15 @@ export class Network extends EventEmitter {
 
     if (options.policy !== undefined) this.timeWait.policy = options.policy;
     for (const [name, value] of Object.entries(options.knobs ?? {})) this.setKnob(name, value);
+  }
+
+  /** Hooks of the user's own run inside the engine: what they did wrong is told afterwards. */
+  private guard(policy: Policy, limit = 5): Guarded {
+    const report = (failure: PolicyFailure): void =>
+      process.nextTick(() => {
+        if (!this.emit('policyError', failure)) process.emitWarning(failure.message, 'PolicyWarning');
+      });
+    return guardPolicy(policy, { report, limit, stopwatch: () => performance.now() });
   }
 
   /** connect(options[, listener]), connect(port[, host][, listener]). Bound: can be passed on as a function. */
@@ -178,27 +186,6 @@ export function createNetwork(options: NetworkOptions): Network {
 
 function newStack(options: NewStackOptions, link: Link, clock: Clock): Stack {
   return new Stack({ seed: randomBytes(32), mtu: link.mtu, now: clock.now(), ...options });
-}
-
-function timeWaitOf(stack: StackApi): TimeWait {
-  return {
-    list(limit = 100_000) {
-      const counts = stack.stateCounts();
-      const others = Object.entries(counts).reduce(
-        (sum, [state, count]) => (state === 'TIME-WAIT' ? sum : sum + count),
-        0,
-      );
-      const rows = stack.sockets(others + limit).filter((row) => row.state === 'TIME-WAIT');
-      return rows.slice(0, limit);
-    },
-    get policy() {
-      return stack.policyName;
-    },
-    set policy(name: string) {
-      const message = stack.setPolicy(name);
-      if (message !== null) throw new RangeError(message);
-    },
-  };
 }
 
 /** `Socket(options)` means `new Socket(options)`, as in node:net. */

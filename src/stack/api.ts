@@ -13,6 +13,7 @@
 import type { PacketRing } from '../wire/ring.js';
 import type { Counters } from '../mib.js';
 import type { ReasonId } from '../reasons.js';
+import type { Policy } from '../timewait/policy.js';
 
 /** Why a user call was refused, as the errno names users know. */
 export type Errno =
@@ -227,6 +228,12 @@ export interface StackApi {
   knob(name: string): number;
   /** Selects the TIME-WAIT policy now; null, or the message naming the nearest known names. */
   setPolicy(name: string): string | null;
+  /**
+   * A policy of the user's own, or one already found; as it is, without a guard (`guardPolicy`).
+   * Records that exist keep their timers and meet the new rules. Throws a RangeError for a
+   * preset that is no knob, or out of its range.
+   */
+  usePolicy(policy: Policy): void;
 
   /** Decisions and state changes are logged (bounded, oldest lost first) while tracing is on. */
   trace(on: boolean): void;

@@ -7,7 +7,7 @@
  * PATH_LIMIT.
  */
 import { Counters } from '../mib.js';
-import { reasonCount } from '../reasons.js';
+import { reasonLimit } from '../reasons.js';
 import { TcpContext } from '../tcp/context.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
@@ -49,7 +49,7 @@ export interface LocalAddress {
 
 export class Core {
   readonly counters = new Counters();
-  readonly reasonCounts = new Float64Array(reasonCount);
+  readonly reasonCounts = new Float64Array(reasonLimit);
   readonly knobs = new Knobs();
   readonly random: KeyedRandom;
   readonly isnHash: SipHash;

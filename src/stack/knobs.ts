@@ -2,8 +2,10 @@
  * The settings of one stack, and how people write them. What there is to set stands in
  * knob-rows.ts.
  */
+import { nearest } from '../nearest.js';
 import { knobAliases, knobs, type Knob } from './knob-rows.js';
 
+export { nearest } from '../nearest.js';
 export { knobAliases, knobs, type Knob, type KnobAlias } from './knob-rows.js';
 
 const byName = new Map(knobs.map((knob) => [knob.name, knob]));
@@ -88,6 +90,14 @@ function outOfRange(knob: Knob, value: number): string | null {
     : `'${knob.name}' must be an integer from ${knob.min} to ${knob.max}${unit}, got ${value}`;
 }
 
+/** Under the knob's own name and in its unit; or the message: unknown, or out of range. */
+function assignment(name: string, value: number): { name: string; value: number } | string {
+  const known = resolve(name);
+  if (known === null) return unknown(name);
+  const inUnit = scaled(value, known.factor);
+  return outOfRange(known.knob, inUnit) ?? { name: known.knob.name, value: inUnit };
+}
+
 /** Values of one stack: defaults, under them what the policy presets, over both what the user set. */
 export class Knobs {
   private readonly values = new Map<string, number>();
@@ -106,14 +116,10 @@ export class Knobs {
 
   /** null, or the message: unknown name with the nearest ones, or the range. */
   set(name: string, value: number): string | null {
-    const known = resolve(name);
-    if (known === null) return unknown(name);
-    const { knob } = known;
-    const inUnit = scaled(value, known.factor);
-    const message = outOfRange(knob, inUnit);
-    if (message !== null) return message;
-    this.values.set(knob.name, inUnit);
-    this.byUser.add(knob.name);
+    const meant = assignment(name, value);
+    if (typeof meant === 'string') return meant;
+    this.values.set(meant.name, meant.value);
+    this.byUser.add(meant.name);
     return null;
   }
 
@@ -122,40 +128,19 @@ export class Knobs {
     return this.byUser;
   }
 
-  /** A policy's own defaults; what the user set stays, what an earlier policy set is undone. */
+  /**
+   * A policy's own defaults; what the user set stays, what an earlier policy set is undone.
+   * An unknown name or a value out of range is a RangeError, and nothing changes.
+   */
   preset(values: Readonly<Record<string, number>>): void {
+    const presets = new Map<string, number>();
+    for (const [name, value] of Object.entries(values)) {
+      const meant = assignment(name, value);
+      if (typeof meant === 'string') throw new RangeError(meant);
+      presets.set(meant.name, meant.value);
+    }
     for (const knob of knobs) {
-      if (!this.byUser.has(knob.name)) this.values.set(knob.name, values[knob.name] ?? knob.default);
+      if (!this.byUser.has(knob.name)) this.values.set(knob.name, presets.get(knob.name) ?? knob.default);
     }
   }
-}
-
-/** The names closest to `name` by edit distance: at most three. */
-export function nearest(name: string, names: readonly string[]): string[] {
-  return names
-    .map((candidate) => ({
-      candidate,
-      // Names are often said without their prefix: 'tcp_tw_reuse'
-      distance:
-        Math.min(
-          editDistance(name, candidate),
-          editDistance(name, candidate.slice(candidate.lastIndexOf('.') + 1)),
-        ) - (candidate.includes(name) ? name.length : 0),
-    }))
-    .sort((a, b) => a.distance - b.distance)
-    .slice(0, 3)
-    .map(({ candidate }) => candidate);
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substituted, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

@@ -463,10 +463,9 @@ export class Stack implements StackApi {
     return warnings(policy, (name) => knobs.get(name), knobs.setByUser);
   }
 
-  /** A policy of the user's own, or one already found. Records that exist keep their timers and meet the new rules. */
   usePolicy(policy: Policy): void {
-    this.core.policy = policy;
     this.core.knobs.preset(policy.knobs);
+    this.core.policy = policy;
     this.core.refresh();
   }
 

@@ -51,6 +51,45 @@ export function reasonOf(v: number): number {
   return v >>> REASON_SHIFT;
 }
 
+/** A received segment as hooks see it; valid only during the call. */
+export type SegmentFacts = Readonly<
+  Pick<
+    Segment,
+    | 'version'
+    | 'src0'
+    | 'src1'
+    | 'src2'
+    | 'src3'
+    | 'dst0'
+    | 'dst1'
+    | 'dst2'
+    | 'dst3'
+    | 'srcPort'
+    | 'dstPort'
+    | 'ttl'
+    | 'tos'
+    | 'seq'
+    | 'ack'
+    | 'flags'
+    | 'hasSyn'
+    | 'hasFin'
+    | 'hasRst'
+    | 'hasAck'
+    | 'wnd'
+    | 'urgent'
+    | 'payloadLength'
+    | 'length'
+    | 'end'
+    | 'mss'
+    | 'windowScale'
+    | 'sackPermitted'
+    | 'holder'
+    | 'hasTimestamp'
+    | 'tsVal'
+    | 'tsEcr'
+  >
+>;
+
 /** What a record remembers; a cursor over the table's columns, valid only during the call. */
 export interface RecordFacts {
   /** SND.NXT (own FIN counted), RCV.NXT (peer's FIN counted): int32. */
@@ -179,11 +218,11 @@ export interface Policy {
   /** Does the entry of this record update the per-host timestamp cache? */
   remembersHost(record: RecordFacts, context: PolicyContext): boolean;
   /** A segment for the record's tuple. Checked in the order of the system it reproduces. */
-  segmentArrives(record: RecordFacts, segment: Segment, context: PolicyContext): number;
+  segmentArrives(record: RecordFacts, segment: SegmentFacts, context: PolicyContext): number;
   /** ISS when `segmentArrives` or `mayReopen` accepted. `fresh` is the RFC 6528 value. */
   isnOnReopen(record: RecordFacts, fresh: number, context: PolicyContext): number;
   /** A SYN for a listener with no record on its tuple: verdict KEEP accepts, any other drops it with its reason. */
-  synArrives(segment: Segment, context: PolicyContext): number;
+  synArrives(segment: SegmentFacts, context: PolicyContext): number;
   /**
    * Active open onto the record's tuple: ACCEPT or KEEP (= refuse) with its reason.
    * `reopen-in-use` makes a refused bound port EADDRINUSE, any other EADDRNOTAVAIL.
@@ -215,5 +254,5 @@ export interface Policy {
   /** The record's word when it is entered; int32. */
   wordOnEntry(record: RecordFacts, context: PolicyContext): number;
   /** The record's word after a segment that left it in place; int32. */
-  wordAfter(record: RecordFacts, segment: Segment, verdict: number, context: PolicyContext): number;
+  wordAfter(record: RecordFacts, segment: SegmentFacts, verdict: number, context: PolicyContext): number;
 }

@@ -70,6 +70,22 @@ export class Segment {
   sackCount = 0;
   readonly sack = new Int32Array(8);
 
+  get hasSyn(): boolean {
+    return (this.flags & SYN) !== 0;
+  }
+
+  get hasFin(): boolean {
+    return (this.flags & FIN) !== 0;
+  }
+
+  get hasRst(): boolean {
+    return (this.flags & RST) !== 0;
+  }
+
+  get hasAck(): boolean {
+    return (this.flags & ACK) !== 0;
+  }
+
   /** SEG.LEN: payload plus one for SYN and one for FIN. */
   get length(): number {
     return this.payloadLength + ((this.flags >> 1) & 1) + (this.flags & 1);

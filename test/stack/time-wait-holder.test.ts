@@ -5,7 +5,7 @@
 import t from 'tap';
 import type { ConnectionHandle, ListenerHandle } from '../../src/stack/api.js';
 import type { Stack } from '../../src/stack/stack.js';
-import { Reason, type ReasonId } from '../../src/reasons.js';
+import { Reason } from '../../src/reasons.js';
 import { Conversation } from '../support/conversation.js';
 import { VirtualPair, cleanWire, type WireFaults } from '../support/pair.js';
 
@@ -71,7 +71,7 @@ function closed(
   return { pair, held: held.join(' ') };
 }
 
-const gave = (stack: Stack, id: ReasonId): number => stack.reasonCounts[Reason[id]]!;
+const gave = (stack: Stack, id: keyof typeof Reason): number => stack.reasonCounts[Reason[id]]!;
 
 /** client's policy, server's policy, who closes first, who holds TIME-WAIT. */
 const rows: readonly (readonly [string, string, Closer, string])[] = [

@@ -1,7 +1,7 @@
 /** The matrix for people: as text on a terminal, as a page for docs/. */
 import { formatTable } from '../../view/table.js';
 import { noColours, type Palette } from '../../view/colour.js';
-import { reasonText, type ReasonId, Reason } from '../../reasons.js';
+import { findReason, reasonText, type ReasonId } from '../../reasons.js';
 import { cellText, number, type Axis, type Hazard } from './hazard.js';
 import { axes, scoreOf, scoreText, type Score } from './score.js';
 import type { Cell } from './suite.js';
@@ -202,7 +202,7 @@ function profileSection(report: Report, name: string, title: string): string {
     return [hazard.name, cellText(cell), cell.reason === '' ? '' : `\`${cell.reason}\``, cell.note];
   });
   const sources = [...reasons].sort().map((id) => {
-    const { text, source } = reasonText(Reason[id]);
+    const { text, source } = reasonText(findReason(id)!);
     return `- \`${id}\`: ${text} (${source})`;
   });
   const command = `\`timewait hazards --profile ${name} --seed ${report.seed} --pcap DIR\``;

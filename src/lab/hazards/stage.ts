@@ -2,7 +2,7 @@
  * What a hazard plays on: a virtual internet with one seed, the host under test (it has
  * the profile), and ordinary others. It writes down what the host under test decided.
  */
-import { Reason, type ReasonId } from '../../reasons.js';
+import { findReason, type ReasonId } from '../../reasons.js';
 import { Internet } from '../../sim/internet.js';
 import type { Host, HostOptions } from '../../sim/host.js';
 import type { SimSocket } from '../../sim/socket.js';
@@ -91,7 +91,7 @@ export class Stage {
 
   /** How often the hosts under test gave a reason, traced or not. */
   counted(id: ReasonId): number {
-    const index = Reason[id];
+    const index = findReason(id)!;
     return this.watched.reduce((sum, host) => sum + host.stack.reasonCounts[index]!, 0);
   }
 
