@@ -105,7 +105,8 @@ export class Core {
     this.ctx.now = now;
     this.records = new TimeWaitTable(now);
     this.record = this.records.cursor();
-    this.hosts = new HostCache();
+    const hostHash = new SipHash(deriveKey(seed, 5), 1, 3);
+    this.hosts = new HostCache((w0, w1, w2, w3) => hostHash.hashTuple(w0, w1, w2, w3, 0, 0, 0, 0, 0, 0, 0));
     this.flows = new FlowTable(deriveKey(seed, 4), this);
     this.hooks = new HookContext(this);
   }

@@ -3,7 +3,7 @@ import { SipHash } from './siphash.js';
 
 export class KeyedRandom {
   private readonly hash: SipHash;
-  private readonly counter = new Uint8Array(8);
+  private readonly counter = new DataView(new ArrayBuffer(8));
   private count = 0;
 
   /** `seed`: 32 bytes; the first 16 key the generator. */
@@ -14,8 +14,8 @@ export class KeyedRandom {
   /** A random int32. */
   next(): number {
     this.count++;
-    new DataView(this.counter.buffer).setFloat64(0, this.count);
-    this.hash.hashBytes(this.counter);
+    this.counter.setFloat64(0, this.count);
+    this.hash.hashWords(this.counter.getInt32(0, true), this.counter.getInt32(4, true));
     return this.hash.lo;
   }
 

@@ -78,6 +78,13 @@ export class SipHash {
     this.finish(last.getInt32(0, true), last.getInt32(4, true));
   }
 
+  /** SipHash of eight bytes, given as two little-endian words; the result is in `lo` and `hi`. */
+  hashWords(lo: number, hi: number): void {
+    this.start();
+    this.block(lo, hi);
+    this.finish(0, 8 << 24);
+  }
+
   private start(): void {
     this.v0l = this.k0l ^ 0x70736575;
     this.v0h = this.k0h ^ 0x736f6d65;

@@ -166,3 +166,22 @@ void t.test('a short key is refused', (t) => {
   t.throws(() => new SipHash(new Uint8Array(15)), { name: 'RangeError', message: /16 bytes, got 15/ });
   t.end();
 });
+
+void t.test('eight bytes as two words: the same hash as of the bytes', (t) => {
+  const sip = new SipHash(Uint8Array.from({ length: 16 }, (_, i) => i));
+  const view = new DataView(new ArrayBuffer(8));
+  for (const [lo, hi] of [
+    [0, 0],
+    [1, -1],
+    [0x01020304, -0x0a0b0c0d],
+    [-0x80000000, 0x7fffffff],
+  ] as const) {
+    view.setInt32(0, lo, true);
+    view.setInt32(4, hi, true);
+    sip.hashBytes(new Uint8Array(view.buffer));
+    const wanted = [sip.lo, sip.hi];
+    sip.hashWords(lo, hi);
+    t.same([sip.lo, sip.hi], wanted);
+  }
+  t.end();
+});

@@ -78,6 +78,8 @@ void t.test('4096 hosts; the one stored longest ago gives way', (t) => {
 });
 
 void t.test('agrees with a plain list, oldest first', (t) => {
+  const limit = 5;
+  const hash = (_w0: number, _w1: number, _w2: number, w3: number): number => w3 & 1;
   interface Line {
     readonly n: number;
     readonly stamp: number;
@@ -86,19 +88,24 @@ void t.test('agrees with a plain list, oldest first', (t) => {
   const step = fc.record({ n: fc.nat(6), stamp: fc.integer({ min: 0, max: 50 }), wait: fc.nat(40_000) });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const cache = new HostCache();
+      // Two hashes for seven hosts: chains are found, left and walked, too.
+      const cache = new HostCache(hash);
       let list: Line[] = [];
       let now = 0x7fff0000;
       for (const { n, stamp, wait } of steps) {
         now += wait;
-        cache.remember(...host(n), stamp, now | 0, now | 0);
+        cache.remember(...host(n), stamp, now | 0, now | 0, limit);
         const old = list.find((line) => line.n === n);
         if (old === undefined || stamp >= old.stamp || now - old.at > 60_000) {
-          list = [...list.filter((line) => line !== old), { n, stamp, at: now }];
+          list = [...list.filter((line) => line !== old), { n, stamp, at: now }].slice(-limit);
         }
         for (const line of list) {
           const got = cache.lookup(...host(line.n));
           if (!got.known || got.tsRecent !== line.stamp || got.tsRecentAt !== (line.at | 0)) return false;
+        }
+        for (let other = 0; other <= 6; other++) {
+          const held = list.some((line) => line.n === other);
+          if (cache.lookup(...host(other)).known !== held) return false;
         }
       }
       return cache.size === list.length;
