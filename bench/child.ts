@@ -1,6 +1,7 @@
 /** One measurement in a process of its own: what to measure comes as the argument, the result goes back by IPC. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { measureAllocation, type Allocations } from './allocation.js';
 import { measurePorts, type PortsRun } from './ports.js';
 import { measureTable, type TableRun } from './table.js';
 import { measureAlone, measureTogether, type VerdictRun } from './verdict.js';
@@ -9,17 +10,19 @@ export type Job =
   | { readonly part: 'table'; readonly name: string; readonly records: number }
   | { readonly part: 'alone'; readonly name: string; readonly records: number }
   | { readonly part: 'together'; readonly records: number }
+  | { readonly part: 'allocation' }
   | { readonly part: 'ports' };
 
 export interface Results {
   readonly table: TableRun;
   readonly alone: VerdictRun;
   readonly together: Record<string, VerdictRun>;
+  readonly allocation: Record<string, Allocations>;
   readonly ports: PortsRun[];
 }
 
-/** The young generation must hold what is counted as allocated; the references need the heap. */
-const FLAGS = ['--expose-gc', '--max-semi-space-size=64', '--max-old-space-size=4096'];
+/** The references need the heap. */
+const FLAGS = ['--expose-gc', '--max-old-space-size=4096'];
 
 /** In the parent: runs the job in a new process. Rejects with one line when it failed. */
 export function inChild<J extends Job>(job: J): Promise<Results[J['part']]> {
@@ -49,6 +52,8 @@ async function run(job: Job): Promise<unknown> {
       return measureAlone(job.name, job.records);
     case 'together':
       return measureTogether(job.records);
+    case 'allocation':
+      return measureAllocation();
     case 'ports':
       return measurePorts();
   }

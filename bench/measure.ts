@@ -1,4 +1,5 @@
 /** Clocks, percentiles and heap sizes of the benchmarks. Processes run with --expose-gc. */
+import { GCProfiler } from 'node:v8';
 import { add, configure, suite } from 'benny';
 
 /** Operations per timed batch. */
@@ -58,19 +59,26 @@ export function bytesInUse(): number {
 }
 
 /**
- * Bytes that one operation leaves on the heap: growth over `operations` of them, with a
- * collection before and none between. The young generation must be large enough to hold
- * what is counted (--max-semi-space-size), else a scavenge hides it.
+ * Bytes that one operation allocates on the heap, over `operations` of them: what the heap
+ * has grown by, and what collections took from it meanwhile. Growth alone would show nothing
+ * of short-lived objects, as the young generation begins small and is swept often.
  */
 export function allocated(operations: number, run: (operations: number) => void): number {
-  // Twice before: the loop is compiled, feedback is complete.
-  run(operations);
-  run(operations);
+  // Before: the loop gets compiled, its feedback complete.
+  for (let i = 0; i < 5; i++) run(operations / 10);
   collect();
+  const profiler = new GCProfiler();
   const before = process.memoryUsage().heapUsed;
+  profiler.start();
   run(operations);
-  const after = process.memoryUsage().heapUsed;
-  return (after - before) / operations;
+  const growth = process.memoryUsage().heapUsed - before;
+  const taken = profiler
+    .stop()
+    .statistics.map(
+      ({ beforeGC, afterGC }) => beforeGC.heapStatistics.usedHeapSize - afterGC.heapStatistics.usedHeapSize,
+    )
+    .reduce((sum, bytes) => sum + bytes, 0);
+  return (growth + taken) / operations;
 }
 
 /** ns per operation of each case by benny: a case is a function that does `operations` operations. */
