@@ -167,7 +167,8 @@ function sweep(stage: Stage, options: Play): Outcome {
     const each = stage.again();
     const seen = play(each, seconds, options);
     stage.adopt(each);
-    const reason = stage.reason(/^(tw-(syn|rst)|recycle|listen)/) || stage.reason(/^tw-(expired|none|evicted)/);
+    const reason =
+      stage.reason(/^(tw-(syn|rst)|recycle|listen)/) || stage.reason(/^tw-(expired|none|evicted)/);
     if (seen.ghosts > 0)
       return corrupts(
         seen.ghosts,
