@@ -7,6 +7,7 @@ import type { ConnectFlags } from './connect.js';
 import type { ExplainFlags } from './explain.js';
 import type { NstatFlags, SsFlags } from './inspect.js';
 import type { ListFlags } from './lists.js';
+import type { PktFlags } from './pkt.js';
 import type { HazardFlags } from './hazards.js';
 import {
   jobs,
@@ -98,9 +99,10 @@ function program(): Command {
       await finish(connect(host, peerPort, flags));
     });
   explanation(timewait);
+  packetScripts(timewait);
   inspection(timewait);
-  for (const command of timewait.commands)
-    command.exitOverride().configureOutput({ outputError: () => undefined });
+  for (const command of [...timewait.commands, ...timewait.commands.flatMap((each) => each.commands)])
+    command.exitOverride().configureOutput({ outputError: () => undefined, writeErr: () => undefined });
   return timewait;
 }
 
@@ -134,6 +136,30 @@ function withDevice(command: Command): Command {
       "address of the kernel's side (repeatable, default 10.77.0.1/24 fd77::1/64)",
       prefixes,
     );
+}
+
+/** `timewait pkt run`. */
+function packetScripts(timewait: Command): void {
+  const pkt = timewait.command('pkt').description('packet scripts: a conversation line by line, checked');
+  pkt
+    .command('run')
+    .description("play scripts in packetdrill's notation; exit status 0 when all pass, 1 when one fails")
+    .argument('<path...>', 'scripts, or directories of *.pkt')
+    .addOption(new Option('--target <name>', 'what they are played on').choices(['stack']).default('stack'))
+    .option('--profile <name>', 'TIME-WAIT policy; `#ifdef` knows its name', policyName, 'linux')
+    .option('--define <name...>', 'more names for `#ifdef`', [])
+    .addOption(
+      new Option('--ip-version <number>', 'IP version, whatever the scripts say').choices(['4', '6']),
+    )
+    .option('--set <knob=value>', 'set a knob (repeatable), see `timewait knobs`', setting, [])
+    .option('--jobs <number>', 'threads, default the number of processors', jobs)
+    .option('--pcap <directory>', 'write a pcapng file for each script')
+    .option('--allow-shell', 'run shell lines that are no settings')
+    .option('--json', 'print JSON')
+    .action(async (paths: string[], flags: PktFlags) => {
+      const { pktRun } = await import('./pkt.js');
+      await finish(pktRun(paths, flags));
+    });
 }
 
 /** Commands that look into a running stack, and the lists. */
@@ -200,13 +226,18 @@ function usageLine(error: CommanderError, timewait: Command): string {
   const line = lineOf(error)
     .replace(/^error: /, '')
     .replace(/\.$/, '');
-  const command = timewait.commands.find((each) => each.name() === args[0]) ?? timewait;
-  const named = command === timewait ? 'timewait' : `timewait ${command.name()}`;
+  const group = timewait.commands.find((each) => each.name() === args[0]) ?? timewait;
+  const command =
+    group === timewait ? group : (group.commands.find((each) => each.name() === args[1]) ?? group);
+  const path = [...new Set([timewait, group, command])].map((each) => each.name());
+  const named = path.join(' ');
   switch (error.code) {
     case 'commander.unknownCommand':
-      return `${line}; commands are ${timewait.commands.map((each) => each.name()).join(', ')}`;
+      return `${line}; commands ${group === timewait ? '' : `of ${named} `}are ${group.commands.map((each) => each.name()).join(', ')}`;
     case 'commander.unknownOption':
       return `${line}; options of ${named} are ${command.options.map((each) => each.long ?? each.flags).join(', ')}`;
+    case 'commander.help':
+      return `missing command, one of: ${group.commands.map((each) => each.name()).join(', ')}`;
     case 'commander.missingArgument':
     case 'commander.excessArguments':
       return `${line}; usage: ${named} ${command.usage()}`;

@@ -1,5 +1,5 @@
 /** Arguments of calls: a small grammar of numbers, names, texts, `[...]`, `{...}` and `...`. */
-import { constants } from './constants.js';
+import { constants, errnos } from './constants.js';
 import type { Reader } from './reader.js';
 import type { Value } from './script.js';
 
@@ -123,7 +123,7 @@ function numberOf(r: Reader): number {
   if (digits !== null) return /^0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
   const name = r.match(NAME);
   if (name === null) return r.fail('a value: a number, a name, "text", [list], {struct} or ...', start);
-  const value = constants.get(name);
+  const value = constants.get(name) ?? errnos[name];
   return value ?? r.fail(`a constant this runner knows`, start);
 }
 

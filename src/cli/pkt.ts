@@ -1,0 +1,98 @@
+/** `timewait pkt run`: scripts in, what failed and why out. */
+import { readdirSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { paletteFor, type Palette } from '../view/colour.js';
+import { formatLadder } from '../view/ladder.js';
+import { UsageError } from './fail.js';
+import { playFiles, type FileResult } from './pkt-play.js';
+
+export interface PktFlags {
+  target: string;
+  profile: string;
+  define: string[];
+  ipVersion?: string;
+  set: { name: string; value: number }[];
+  jobs?: number;
+  pcap?: string;
+  allowShell?: boolean;
+  json?: boolean;
+}
+
+/** Scripts below which more than one thread does not pay. */
+const WORTH_THREADS = 64;
+
+export async function pktRun(paths: readonly string[], flags: PktFlags): Promise<number> {
+  const files = scriptsIn(paths);
+  const started = performance.now();
+  const jobs = flags.jobs ?? (files.length < WORTH_THREADS ? 1 : availableParallelism());
+  const settings = {
+    profile: flags.profile,
+    define: flags.define,
+    version: flags.ipVersion === undefined ? null : flags.ipVersion === '6' ? (6 as const) : (4 as const),
+    knobs: flags.set,
+    allowShell: flags.allowShell === true,
+    pcap: flags.pcap ?? '',
+  };
+  const results = await playFiles(files, settings, jobs);
+  const seconds = (performance.now() - started) / 1000;
+  const failed = results.filter(({ failure }) => failure !== null);
+  if (flags.json === true) {
+    const all = {
+      target: flags.target,
+      profile: settings.profile,
+      passed: results.length - failed.length,
+      failed: failed.length,
+    };
+    process.stdout.write(`${JSON.stringify({ ...all, scripts: results.map(jsonOf) }, null, 2)}\n`);
+  } else
+    process.stdout.write(report(results, seconds, paletteFor(process.stdout.isTTY === true, process.env)));
+  return failed.length === 0 ? 0 : 1;
+}
+
+/** Files as given, and all *.pkt below the directories. */
+function scriptsIn(paths: readonly string[]): string[] {
+  const files = paths.flatMap((path) => {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) throw new UsageError(`no such file or directory: '${path}'`);
+    if (!found.isDirectory()) return [path];
+    const inside = readdirSync(path, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.pkt'))
+      .sort()
+      .map((name) => join(path, name));
+    if (inside.length === 0) throw new UsageError(`no *.pkt files below '${path}'`);
+    return inside;
+  });
+  return [...new Set(files)];
+}
+
+function jsonOf({ file, failure, segments, notes }: FileResult): unknown {
+  if (failure === null) return { file, passed: true, notes };
+  const { line, column, source, message, expected, got, difference, unusable } = failure;
+  const where = { line, column, source, message, expected, got, differenceUs: difference, unusable };
+  return { file, passed: false, notes, failure: where, segments };
+}
+
+function report(results: readonly FileResult[], seconds: number, palette: Palette): string {
+  let text = '';
+  for (const result of results) if (result.failure !== null) text += failureText(result, palette);
+  const notes = new Map<string, number>();
+  for (const note of results.flatMap((result) => result.notes)) notes.set(note, (notes.get(note) ?? 0) + 1);
+  for (const [note, times] of notes) text += `note: ${note}${times > 1 ? ` (${times} times)` : ''}\n`;
+  const passed = results.filter(({ failure }) => failure === null).length;
+  const rate = seconds > 0 ? `, ${Math.round(results.length / seconds)} scripts/s` : '';
+  return `${text}${passed} of ${results.length} scripts passed in ${seconds.toFixed(2)} s${rate}\n`;
+}
+
+function failureText({ file, failure, segments }: FileResult, palette: Palette): string {
+  const { line, column, source, message, expected, got } = failure!;
+  const lines = [`${palette.strong(`${file}:${line}:${column}`)}: ${message}`];
+  if (source !== '') lines.push(`  script    ${source}`);
+  if (expected !== '') lines.push(`  expected  ${expected}`);
+  if (got !== '') lines.push(`  got       ${got}`);
+  const { difference } = failure!;
+  if (difference !== null)
+    lines.push(`  time      ${Math.abs(difference) / 1000} ms ${difference > 0 ? 'late' : 'early'}`);
+  if (segments.length > 0) lines.push(formatLadder(segments, { left: 'script', right: 'stack', palette }));
+  return `${lines.join('\n')}\n\n`;
+}

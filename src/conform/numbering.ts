@@ -1,0 +1,110 @@
+/**
+ * Between the numbers of a script and those on the wire: sequence numbers count from 0 both
+ * ways, timestamps of the other end are known by the value that the script gave them.
+ */
+import { SYN, type Segment } from '../wire/segment.js';
+import { describeExactly, type OptionText, type SegmentText } from '../wire/notation.js';
+import { RST } from '../wire/segment.js';
+
+const U32 = 2 ** 32;
+const wrap = (value: number): number => ((value % U32) + U32) % U32;
+
+/** Timestamps remembered; the oldest are forgotten. */
+const MOST_STAMPS = 4096;
+
+export class Numbering {
+  /** Our peer's numbers are the script's plus this. */
+  readonly theirs: number;
+  /** Numbers of the end under test are the script's plus this; null until its SYN was seen. */
+  private ours: number | null = null;
+  /** A SYN from either side may have begun the count anew. */
+  private reopened = false;
+  /** Timestamps on the wire by the script's. */
+  private readonly stamps = new Map<number, number>();
+  private stampBase: number | null = null;
+
+  constructor(peerIss = 0) {
+    this.theirs = peerIss;
+  }
+
+  /** A SYN arrived, or connect() was called: the next SYN of the end under test may have a new ISN. */
+  reopen(): void {
+    this.reopened = true;
+  }
+
+  /** What goes to the end under test. */
+  toWire(text: SegmentText): SegmentText {
+    if ((text.flags & SYN) !== 0) this.reopen();
+    const ours = this.ours ?? 0;
+    return {
+      ...text,
+      seq: wrap(text.seq + this.theirs),
+      ...(text.ack === undefined ? {} : { ack: wrap(text.ack + ours) }),
+      ...(text.options === undefined
+        ? {}
+        : { options: text.options.map((option) => this.optionToWire(option, ours)) }),
+    };
+  }
+
+  private optionToWire(option: OptionText, ours: number): OptionText {
+    if (option.kind === 'sack')
+      return {
+        kind: 'sack',
+        blocks: option.blocks.map(([left, right]) => [wrap(left + ours), wrap(right + ours)]),
+      };
+    if (option.kind !== 'TS') return option;
+    const known = this.stamps.get(option.ecr);
+    if (known !== undefined) return { ...option, ecr: known };
+    return option.ecr === 0 || this.stampBase === null
+      ? option
+      : { ...option, ecr: wrap(option.ecr + this.stampBase) };
+  }
+
+  /** A sequence number of the end under test, on the wire. */
+  ourWire(seq: number): number {
+    return wrap(seq + (this.ours ?? 0));
+  }
+
+  /**
+   * What the end under test sent, in the script's numbers. `expected` (null for nothing) says
+   * how a first SYN is numbered.
+   */
+  fromWire(segment: Segment, expected: SegmentText | null): SegmentText {
+    const seq = segment.seq >>> 0;
+    if ((segment.flags & SYN) !== 0) {
+      const wanted = expected === null || expected.anySeq ? 0 : expected.seq;
+      const first = this.ours === null;
+      // `S 0:0(0)` of a new incarnation: its ISN is not foretold. Any other number is compared.
+      if (first || (this.reopened && wanted === 0)) {
+        if (!first && this.ours !== seq) this.stampBase = null;
+        this.ours = wrap(seq - wanted);
+        this.reopened = false;
+      }
+    }
+    const text = describeExactly(segment, { seq: this.ours ?? 0, ack: this.theirs });
+    const options = text.options!.map((option) =>
+      option.kind === 'TS' && this.stampBase !== null
+        ? { ...option, val: wrap(option.val - this.stampBase) }
+        : option,
+    );
+    // A RST without a connection behind it has number 0 on the wire, whatever was counted before.
+    const bare = (segment.flags & RST) !== 0 && seq === 0;
+    return { ...text, options, ...(bare ? { seq: 0 } : {}) };
+  }
+
+  /** `script` is what the script calls the timestamp that `segment` carries. */
+  learn(segment: Segment, script: number): void {
+    if (!segment.hasTimestamp) return;
+    const wire = segment.tsVal >>> 0;
+    // The zero of a RST is no reading of a clock.
+    if ((segment.flags & RST) !== 0 && wire === 0) return;
+    this.stampBase ??= wrap(wire - script);
+    if (this.stamps.size >= MOST_STAMPS) this.stamps.delete(this.stamps.keys().next().value!);
+    this.stamps.set(script, wire);
+  }
+
+  /** Is the clock of the end under test known? */
+  get stamped(): boolean {
+    return this.stampBase !== null;
+  }
+}

@@ -1,0 +1,500 @@
+/** The system calls of scripts on sockets of our stack: results and errno as Linux gives them. */
+import type { StackApi } from '../stack/api.js';
+import { errnos } from './constants.js';
+import type { Value } from './script.js';
+import { getOption, setOption } from './stack-options.js';
+import { POLLERR, POLLHUP, StackSocket } from './stack-socket.js';
+import type { CallRequest, CallResult, TargetSetup } from './target.js';
+import { number } from './values.js';
+
+const MSG_PEEK = 2;
+const MSG_DONTWAIT = 0x40;
+const MSG_WAITALL = 0x100;
+const MSG_ERRQUEUE = 0x2000;
+const O_NONBLOCK = 0o4000;
+const O_RDWR = 2;
+const EPOLLET = 2 ** 31;
+const EPOLLONESHOT = 2 ** 30;
+
+/** A call that blocks: asked again after everything that happens, until it answers. */
+export interface Blocked {
+  /** The result, or null: goes on waiting. */
+  retry(): CallResult | null;
+  /** When the wait is over whatever happens, microseconds of the script; Infinity for never. */
+  readonly deadline: number;
+  expired(): CallResult;
+}
+
+export type Outcome = CallResult | Blocked;
+
+export function isBlocked(outcome: Outcome): outcome is Blocked {
+  return 'retry' in outcome;
+}
+
+const NOTHING: ReadonlyMap<number, Value> = new Map();
+export const done = (value: number, outputs = NOTHING): CallResult => ({ value, errno: '', outputs });
+export const failed = (errno: string): CallResult => ({ value: -1, errno, outputs: NOTHING });
+
+interface Watch {
+  events: number;
+  readonly data: Value;
+  seen: number;
+}
+
+class Epoll {
+  readonly watched = new Map<number, Watch>();
+}
+
+type Handler = (args: readonly Value[]) => Outcome;
+
+function int(value: Value | undefined, otherwise = 0): number {
+  return value?.kind === 'number' ? value.value : otherwise;
+}
+
+function field(value: Value | undefined, name: string): Value | undefined {
+  return value?.kind === 'record' ? value.fields.get(name) : undefined;
+}
+
+/** All descriptors of one script. */
+export class StackCalls {
+  private readonly files = new Map<number, StackSocket | Epoll>();
+  private readonly handlers: Readonly<Record<string, Handler>> = {
+    socket: (args) => this.socket(args),
+    bind: (args) => this.withSocket(args, (socket) => this.bind(socket, args[1])),
+    listen: (args) => this.withSocket(args, (socket) => this.listen(socket, int(args[1]))),
+    accept: (args) => this.withSocket(args, (socket) => this.accept(socket, 0)),
+    accept4: (args) => this.withSocket(args, (socket) => this.accept(socket, int(args[3]))),
+    connect: (args) => this.withSocket(args, (socket) => this.connect(socket, args[1])),
+    read: (args) => this.receive(args, args[1], int(args[2]), 0),
+    recv: (args) => this.receive(args, args[1], int(args[2]), int(args[3])),
+    recvfrom: (args) => this.receive(args, args[1], int(args[2]), int(args[3])),
+    readv: (args) => this.receive(args, args[1], vectorLength(args[1]), 0),
+    recvmsg: (args) =>
+      this.receive(args, field(args[1], 'msg_iov'), vectorLength(field(args[1], 'msg_iov')), int(args[2])),
+    write: (args) => this.transmit(args, args[1], int(args[2]), 0),
+    send: (args) => this.transmit(args, args[1], int(args[2]), int(args[3])),
+    sendto: (args) => this.transmit(args, args[1], int(args[2]), int(args[3])),
+    writev: (args) => this.transmit(args, args[1], vectorLength(args[1]), 0),
+    sendmsg: (args) =>
+      this.transmit(args, field(args[1], 'msg_iov'), vectorLength(field(args[1], 'msg_iov')), int(args[2])),
+    fcntl: (args) => this.withSocket(args, (socket) => fcntl(socket, int(args[1]), int(args[2]))),
+    ioctl: (args) => this.withSocket(args, (socket) => ioctl(socket, int(args[1]), args[2])),
+    shutdown: (args) => this.withSocket(args, (socket) => shutdown(socket, int(args[1]))),
+    close: (args) => this.close(int(args[0])),
+    getsockopt: (args) =>
+      this.withSocket(args, (socket) => getOption(socket, int(args[1]), int(args[2]), args[3])),
+    setsockopt: (args) =>
+      this.withSocket(args, (socket) => setOption(socket, int(args[1]), int(args[2]), args[3], this.notes)),
+    poll: (args) => this.poll(args[0], int(args[2])),
+    epoll_create: () => this.install(new Epoll()),
+    epoll_create1: () => this.install(new Epoll()),
+    epoll_ctl: (args) => this.epollCtl(args),
+    epoll_wait: (args) => this.epollWait(args),
+  };
+
+  constructor(
+    private readonly stack: StackApi,
+    private readonly setup: TargetSetup,
+    private readonly now: () => number,
+    private readonly notes: Set<string>,
+  ) {}
+
+  call({ name, args }: CallRequest): Outcome {
+    const handler = Object.hasOwn(this.handlers, name) ? this.handlers[name]! : null;
+    if (handler === null) {
+      this.notes.add(`${name}() is not made on the stack: ENOSYS`);
+      return failed('ENOSYS');
+    }
+    return handler(args);
+  }
+
+  socketOf(fd: number): StackSocket | null {
+    const file = this.files.get(fd);
+    return file instanceof StackSocket ? file : null;
+  }
+
+  /** The lowest free descriptor, from 3 on. */
+  private install(file: StackSocket | Epoll): CallResult {
+    let fd = 3;
+    while (this.files.has(fd)) fd++;
+    this.files.set(fd, file);
+    return done(fd);
+  }
+
+  private withSocket(args: readonly Value[], action: (socket: StackSocket) => Outcome): Outcome {
+    const file = this.files.get(int(args[0], -1));
+    if (file === undefined) return failed('EBADF');
+    return file instanceof StackSocket ? action(file) : failed('ENOTSOCK');
+  }
+
+  /** Now, or once it answers something else than EAGAIN. */
+  private orWait(blocks: boolean, attempt: () => CallResult, timeout = Infinity): Outcome {
+    const first = attempt();
+    if (!blocks || first.errno !== 'EAGAIN') return first;
+    return {
+      deadline: this.now() + timeout,
+      retry: () => {
+        const result = attempt();
+        return result.errno === 'EAGAIN' ? null : result;
+      },
+      expired: () => failed('EAGAIN'),
+    };
+  }
+
+  private socket(args: readonly Value[]): CallResult {
+    const domain = int(args[0], this.setup.local.family === 4 ? 2 : 10);
+    if (domain !== 2 && domain !== 10) return failed('EAFNOSUPPORT');
+    const type = int(args[1], 1);
+    if ((type & 0xf) !== 1 || (int(args[2]) !== 0 && int(args[2], 6) !== 6)) return failed('EPROTONOSUPPORT');
+    const socket = new StackSocket(this.stack, domain === 2 ? 4 : 6);
+    socket.nonblocking = (type & O_NONBLOCK) !== 0;
+    return this.install(socket);
+  }
+
+  /** The stack binds when it listens or connects; whether it may is asked now. */
+  private bind(socket: StackSocket, to: Value | undefined): CallResult {
+    if (socket.bound !== null || socket.phase !== 'idle') return failed('EINVAL');
+    const { address, port } = this.endpoint(to, undefined, this.setup.bindPort);
+    const probe = this.stack.listen({
+      port,
+      ...this.listenOptions(socket, address),
+    });
+    if (typeof probe === 'string') return failed(probe);
+    socket.bound = { address, port: probe.local.port };
+    this.stack.closeListener(probe);
+    return done(0);
+  }
+
+  private listenOptions(socket: StackSocket, address: string | undefined): Record<string, unknown> {
+    return {
+      ...(address === undefined ? (socket.family === 4 ? { address: '0.0.0.0' } : {}) : { address }),
+      reuseAddress: (socket.options.get('1:2') ?? 0) !== 0,
+      reusePort: (socket.options.get('1:15') ?? 0) !== 0,
+      v6Only: (socket.options.get('41:26') ?? 0) !== 0,
+    };
+  }
+
+  /** `...` means the script's own address and port. */
+  private endpoint(
+    value: Value | undefined,
+    address: string | undefined,
+    port: number,
+  ): { address: string | undefined; port: number } {
+    const own = field(value, 'sin_addr') ?? field(value, 'sin6_addr');
+    return {
+      address: own?.kind === 'text' ? own.value : address,
+      port: int(field(value, 'sin_port') ?? field(value, 'sin6_port'), port),
+    };
+  }
+
+  private listen(socket: StackSocket, backlog: number): CallResult {
+    if (socket.phase === 'listening') return done(0);
+    if (socket.phase !== 'idle') return failed('EINVAL');
+    const listener = this.stack.listen({
+      port: socket.bound?.port ?? 0,
+      backlog,
+      ...this.listenOptions(socket, socket.bound?.address),
+    });
+    if (typeof listener === 'string') return failed(listener);
+    listener.user = socket;
+    socket.listener = listener;
+    socket.backlog = backlog;
+    socket.phase = 'listening';
+    return done(0);
+  }
+
+  private accept(socket: StackSocket, flags: number): Outcome {
+    if (socket.phase !== 'listening') return failed('EINVAL');
+    return this.orWait(!socket.nonblocking, () => {
+      const connection = this.stack.accept(socket.listener!);
+      if (connection === null) return failed('EAGAIN');
+      const accepted = new StackSocket(this.stack, socket.family);
+      accepted.inherit(socket);
+      accepted.nonblocking = (flags & O_NONBLOCK) !== 0;
+      accepted.told = true;
+      accepted.adopt(connection, 'connected');
+      return this.install(accepted);
+    });
+  }
+
+  private connect(socket: StackSocket, to: Value | undefined): Outcome {
+    if (socket.phase === 'listening') return failed('EISCONN');
+    if (socket.phase === 'connecting') {
+      if (socket.nonblocking) return failed('EALREADY');
+      return this.connected(socket);
+    }
+    if (socket.phase !== 'idle') {
+      if (socket.error !== '') return failed(socket.takeError());
+      if (socket.told || socket.phase === 'closed') return failed(socket.told ? 'EISCONN' : 'ECONNABORTED');
+      socket.told = true;
+      return done(0);
+    }
+    const { address, port } = this.endpoint(to, this.setup.remote.toString(), this.setup.connectPort);
+    const opened = this.stack.connect({
+      address: address!,
+      port,
+      reuseAddress: (socket.options.get('1:2') ?? 0) !== 0,
+      ...(socket.bound?.address === undefined ? {} : { localAddress: socket.bound.address }),
+      ...(socket.bound === null ? {} : { localPort: socket.bound.port }),
+    });
+    if (typeof opened === 'string') return failed(opened);
+    socket.adopt(opened, 'connecting');
+    return socket.nonblocking ? failed('EINPROGRESS') : this.connected(socket);
+  }
+
+  private connected(socket: StackSocket): Outcome {
+    return this.orWait(true, () => {
+      if (socket.error !== '') return failed(socket.takeError());
+      if (socket.phase === 'connecting') return failed('EAGAIN');
+      socket.told = true;
+      return done(0);
+    });
+  }
+
+  private receive(args: readonly Value[], into: Value | undefined, length: number, flags: number): Outcome {
+    return this.withSocket(args, (socket) => {
+      // A number where a buffer belongs is a bad pointer.
+      if (into?.kind === 'number' && length > 0) return failed('EFAULT');
+      if ((flags & MSG_ERRQUEUE) !== 0) return failed('EAGAIN');
+      const blocks = !socket.nonblocking && (flags & MSG_DONTWAIT) === 0;
+      const least = (flags & MSG_WAITALL) !== 0 ? length : Math.min(length, socket.options.get('1:18') ?? 1);
+      return this.orWait(blocks, () =>
+        receiveNow(socket, into, length, (flags & MSG_PEEK) !== 0, blocks ? least : 1),
+      );
+    });
+  }
+
+  private transmit(args: readonly Value[], from: Value | undefined, length: number, flags: number): Outcome {
+    return this.withSocket(args, (socket) => {
+      if (from?.kind === 'number' && length > 0) return failed('EFAULT');
+      const blocks = !socket.nonblocking && (flags & MSG_DONTWAIT) === 0;
+      const bytes = bytesOf(from, length);
+      let taken = 0;
+      return this.orWait(blocks, () => {
+        const refused = writeError(socket, taken);
+        if (refused !== null) return refused;
+        if (socket.phase === 'connecting') return failed('EAGAIN');
+        while (taken < length && socket.room > 0) {
+          const end = Math.min(length, taken + socket.room);
+          const sent = this.stack.send(socket.connection!, bytes.subarray(taken, end));
+          if (typeof sent === 'string') return taken > 0 ? done(taken) : failed(sent);
+          taken = end;
+        }
+        if (taken === length || (!blocks && taken > 0)) return done(taken);
+        return failed('EAGAIN');
+      });
+    });
+  }
+
+  private close(fd: number): Outcome {
+    const file = this.files.get(fd);
+    if (file === undefined) return failed('EBADF');
+    this.files.delete(fd);
+    if (file instanceof Epoll) return done(0);
+    for (const other of this.files.values()) if (other instanceof Epoll) other.watched.delete(fd);
+    const { linger, connection } = file;
+    if (
+      connection === null ||
+      linger === null ||
+      linger === 0 ||
+      file.nonblocking ||
+      file.phase !== 'connected'
+    ) {
+      file.close();
+      return done(0);
+    }
+    // SO_LINGER with a time: until everything sent and our FIN are acknowledged
+    if (file.readable > 0) {
+      file.close();
+      return done(0);
+    }
+    this.stack.shutdown(connection);
+    const ended = (): CallResult => {
+      file.close();
+      return done(0);
+    };
+    const waits = (): boolean => ['FIN-WAIT-1', 'CLOSING', 'LAST-ACK'].includes(connection.stateName);
+    return {
+      deadline: this.now() + 1e6 * linger,
+      retry: () => (waits() ? null : ended()),
+      expired: ended,
+    };
+  }
+
+  private poll(list: Value | undefined, timeout: number): Outcome {
+    if (list?.kind !== 'list') return failed('EFAULT');
+    const attempt = (): CallResult => {
+      let ready = 0;
+      const items = list.items.map((item): Value => {
+        const socket = this.socketOf(int(field(item, 'fd'), -1));
+        const mask =
+          socket === null ? 32 : socket.pollMask & (int(field(item, 'events')) | POLLERR | POLLHUP);
+        if (mask !== 0) ready++;
+        return { kind: 'record', fields: new Map([['revents', number(mask)]]) };
+      });
+      return done(ready, new Map([[0, { kind: 'list', items }]]));
+    };
+    return this.untilReady(attempt, timeout);
+  }
+
+  /** poll() and epoll_wait(): a time-out in ms, 0 does not wait, below 0 waits for ever. */
+  private untilReady(attempt: () => CallResult, timeout: number): Outcome {
+    const first = attempt();
+    if (first.value !== 0 || timeout === 0) return first;
+    return {
+      deadline: timeout < 0 ? Infinity : this.now() + 1000 * timeout,
+      retry: () => {
+        const result = attempt();
+        return result.value === 0 ? null : result;
+      },
+      expired: attempt,
+    };
+  }
+
+  private epollCtl(args: readonly Value[]): CallResult {
+    const epoll = this.files.get(int(args[0], -1));
+    const fd = int(args[2], -1);
+    const socket = this.socketOf(fd);
+    if (epoll === undefined || socket === null) return failed('EBADF');
+    if (!(epoll instanceof Epoll)) return failed('EINVAL');
+    const [add, remove] = [1, 2];
+    const operation = int(args[1]);
+    if (operation === add && epoll.watched.has(fd)) return failed('EEXIST');
+    if (operation !== add && !epoll.watched.has(fd)) return failed('ENOENT');
+    if (operation === remove) epoll.watched.delete(fd);
+    else {
+      const data = field(args[3], 'fd') ?? field(args[3], 'ptr') ?? field(args[3], 'u32') ?? number(fd);
+      epoll.watched.set(fd, { events: int(field(args[3], 'events')), data, seen: -1 });
+    }
+    return done(0);
+  }
+
+  private epollWait(args: readonly Value[]): Outcome {
+    const epoll = this.files.get(int(args[0], -1));
+    if (epoll === undefined) return failed('EBADF');
+    if (!(epoll instanceof Epoll)) return failed('EINVAL');
+    const most = int(args[2], 1);
+    if (most <= 0) return failed('EINVAL');
+    const attempt = (): CallResult => {
+      const items: Value[] = [];
+      for (const [fd, watch] of epoll.watched) {
+        if (items.length === most) break;
+        const socket = this.socketOf(fd)!;
+        const mask = socket.pollMask & ((watch.events % 2 ** 16) | POLLERR | POLLHUP);
+        const edge = watch.events >= EPOLLET;
+        if (mask === 0 || watch.events === 0 || (edge && watch.seen === socket.news)) continue;
+        watch.seen = socket.news;
+        if ((watch.events & EPOLLONESHOT) !== 0) watch.events = 0;
+        const fields: [string, Value][] = [
+          ['events', number(mask)],
+          ['fd', watch.data],
+        ];
+        items.push({ kind: 'record', fields: new Map(fields) });
+      }
+      const out: Value = args[1]?.kind === 'list' ? { kind: 'list', items } : (items[0] ?? { kind: 'any' });
+      return done(items.length, items.length === 0 ? NOTHING : new Map([[1, out]]));
+    };
+    return this.untilReady(attempt, int(args[3]));
+  }
+}
+
+/** Data, then errors, then the end of the stream: the order of tcp_recvmsg. */
+function receiveNow(
+  socket: StackSocket,
+  into: Value | undefined,
+  length: number,
+  peek: boolean,
+  least: number,
+): CallResult {
+  if (socket.phase === 'idle' || socket.phase === 'listening') return failed('ENOTCONN');
+  const { readable } = socket;
+  const ended = socket.connection!.peerClosed || socket.phase === 'closed' || socket.readShut;
+  if (readable > 0 && (readable >= least || ended)) {
+    if (peek) return done(Math.min(readable, length));
+    const bytes = socket.read(length)!;
+    if (into?.kind !== 'text') return done(bytes.length);
+    const value = String.fromCharCode(...bytes);
+    return done(bytes.length, new Map<number, Value>([[1, { kind: 'text', value }]]));
+  }
+  if (readable === 0 && socket.error !== '') return failed(socket.takeError());
+  if (ended || length === 0) return done(0);
+  return failed('EAGAIN');
+}
+
+function writeError(socket: StackSocket, taken: number): CallResult | null {
+  if (socket.error !== '') return taken > 0 ? done(taken) : failed(socket.takeError());
+  const dead = socket.phase === 'idle' || socket.phase === 'listening' || socket.phase === 'closed';
+  if (dead || socket.writeShut) return taken > 0 ? done(taken) : failed('EPIPE');
+  return null;
+}
+
+function fcntl(socket: StackSocket, command: number, flags: number): CallResult {
+  const [getFlags, setFlags] = [3, 4];
+  if (command === getFlags) return done(O_RDWR | (socket.nonblocking ? O_NONBLOCK : 0));
+  if (command === setFlags) socket.nonblocking = (flags & O_NONBLOCK) !== 0;
+  return done(0);
+}
+
+function ioctl(socket: StackSocket, request: number, into: Value | undefined): CallResult {
+  const wrote = (value: number): CallResult => {
+    const out: Value = into?.kind === 'list' ? { kind: 'list', items: [number(value)] } : number(value);
+    return done(0, new Map([[2, out]]));
+  };
+  switch (request) {
+    case 0x541b:
+      return socket.phase === 'listening' ? failed('EINVAL') : wrote(socket.readable);
+    case 0x5411:
+      return socket.phase === 'listening' ? failed('EINVAL') : wrote(socket.connection?.queued ?? 0);
+    case 0x5421:
+      socket.nonblocking = int(into?.kind === 'list' ? into.items[0] : into) !== 0;
+      return done(0);
+    default:
+      return failed('ENOTTY');
+  }
+}
+
+function shutdown(socket: StackSocket, how: number): CallResult {
+  const [readSide, writeSide, both] = [0, 1, 2];
+  if (how !== readSide && how !== writeSide && how !== both) return failed('EINVAL');
+  if (socket.connection === null || socket.phase === 'closed') return failed('ENOTCONN');
+  if (how !== writeSide) socket.readShut = true;
+  if (how !== readSide) {
+    socket.writeShut = true;
+    socket.stack.shutdown(socket.connection);
+  }
+  socket.news++;
+  return done(0);
+}
+
+/** Bytes of an array of {base, length}. */
+function vectorLength(vector: Value | undefined): number {
+  if (vector?.kind !== 'list') return 0;
+  return vector.items.reduce((sum, item) => sum + int(field(item, '1') ?? field(item, 'iov_len')), 0);
+}
+
+/** What is written: a text as far as it goes, zeros behind. */
+function bytesOf(from: Value | undefined, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  const texts =
+    from?.kind === 'list'
+      ? from.items.map(
+          (item) =>
+            [
+              field(item, '0') ?? field(item, 'iov_base'),
+              vectorLength({ kind: 'list', items: [item] }),
+            ] as const,
+        )
+      : [[from, length] as const];
+  let at = 0;
+  for (const [text, room] of texts) {
+    if (text?.kind === 'text')
+      for (let i = 0; i < Math.min(room, text.value.length); i++) bytes[at + i] = text.value.charCodeAt(i);
+    at += room;
+  }
+  return bytes;
+}
+
+/** The number of an errno, as SO_ERROR gives it. */
+export function errnoNumber(name: string): number {
+  return name === '' ? 0 : (errnos[name] ?? 0);
+}

@@ -1,0 +1,127 @@
+/** getsockopt() and setsockopt() on sockets of our stack. Keys are `level:name` in Linux's numbers. */
+import { errnos } from './constants.js';
+import type { Value } from './script.js';
+import type { StackSocket } from './stack-socket.js';
+import type { CallResult } from './target.js';
+import { infoRecord, listenerInfo, stateNumbers, tcpInfoFields } from './tcp-info.js';
+import { number } from './values.js';
+
+const SO_ERROR = '1:4';
+const SO_LINGER = '1:13';
+const SO_ACCEPTCONN = '1:30';
+const SO_TYPE = '1:3';
+const TCP_INFO = '6:11';
+const TCP_MAXSEG = '6:2';
+const TCP_CONGESTION = '6:13';
+
+/** Values before anybody sets one, where not 0. */
+const defaults: Readonly<Record<string, number>> = {
+  [SO_TYPE]: 1,
+  '1:7': 16_384,
+  '1:8': 131_072,
+  '1:18': 1,
+  '6:4': 7200,
+  '6:5': 75,
+  '6:6': 9,
+  '6:25': 4_294_967_295,
+};
+
+/** What the stack carries out, or what needs no carrying out; anything else is kept, and noted. */
+const honoured = new Set([
+  '1:2',
+  '1:7',
+  '1:9',
+  '1:13',
+  '1:15',
+  '1:18',
+  '6:1',
+  '6:4',
+  '6:18',
+  '0:1',
+  '41:26',
+  '41:67',
+]);
+
+const known = (key: string): boolean => /^(0|1|6|41):\d+$/.test(key);
+const result = (value: number, errno = '', outputs: [number, Value][] = []): CallResult => ({
+  value,
+  errno,
+  outputs: new Map(outputs),
+});
+
+/** TCP_INFO of any socket. */
+export function infoOf(socket: StackSocket): Map<string, number> {
+  if (socket.listener !== null) return listenerInfo(socket.listener.waiting, socket.backlog);
+  if (socket.connection === null) return new Map([['tcpi_state', stateNumbers['CLOSED']!]]);
+  return tcpInfoFields(socket.stack.tcpInfo(socket.connection));
+}
+
+export function getOption(
+  socket: StackSocket,
+  level: number,
+  name: number,
+  into: Value | undefined,
+): CallResult {
+  const key = `${level}:${name}`;
+  if (!known(key)) return result(-1, 'EOPNOTSUPP');
+  const wrote = (value: Value): CallResult => result(0, '', [[3, value]]);
+  const listed = (value: number): CallResult =>
+    wrote(into?.kind === 'list' ? { kind: 'list', items: [number(value)] } : number(value));
+  switch (key) {
+    case SO_ERROR: {
+      const error = socket.takeError();
+      return listed(error === '' ? 0 : (errnos[error] ?? 0));
+    }
+    case SO_LINGER: {
+      const fields: [string, Value][] = [
+        ['onoff', number(socket.linger === null ? 0 : 1)],
+        ['linger', number(socket.linger ?? 0)],
+      ];
+      return wrote({ kind: 'record', fields: new Map(fields) });
+    }
+    case SO_ACCEPTCONN:
+      return listed(socket.phase === 'listening' ? 1 : 0);
+    case TCP_INFO:
+      return wrote(infoRecord(infoOf(socket)));
+    case TCP_MAXSEG:
+      return listed(socket.connection === null ? 536 : socket.stack.tcpInfo(socket.connection).sndMss);
+    case TCP_CONGESTION: {
+      const value =
+        socket.connection === null ? 'newreno' : socket.stack.tcpInfo(socket.connection).congestion;
+      return wrote({ kind: 'text', value });
+    }
+    default:
+      return listed(socket.options.get(key) ?? defaults[key] ?? 0);
+  }
+}
+
+export function setOption(
+  socket: StackSocket,
+  level: number,
+  name: number,
+  from: Value | undefined,
+  notes: Set<string>,
+): CallResult {
+  const key = `${level}:${name}`;
+  if (!known(key)) return result(-1, 'EOPNOTSUPP');
+  if (key === SO_LINGER) {
+    if (from?.kind !== 'record') return result(-1, 'EFAULT');
+    const [on, time] = ['onoff', 'linger'].map(
+      (each, i) => from.fields.get(each) ?? from.fields.get(String(i)),
+    );
+    socket.linger =
+      on?.kind === 'number' && on.value !== 0 ? (time?.kind === 'number' ? time.value : 0) : null;
+    return result(0);
+  }
+  if (key === TCP_INFO) return result(-1, 'ENOPROTOOPT');
+  if (key === TCP_CONGESTION) {
+    notes.add('TCP_CONGESTION has no effect on the stack');
+    return result(0);
+  }
+  const value = from?.kind === 'list' ? from.items[0] : from;
+  if (value?.kind !== 'number') return result(-1, 'EFAULT');
+  if (!honoured.has(key)) notes.add(`socket option ${name} of level ${level} has no effect on the stack`);
+  socket.options.set(key, value.value);
+  socket.applyOptions();
+  return result(0);
+}

@@ -1,0 +1,154 @@
+/**
+ * A socket as programs know it, over a listener or connection of our stack: what is readable,
+ * writable or wrong, and the errors in the order in which Linux reports them.
+ */
+import type { ConnectionHandle, ListenerHandle, StackApi } from '../stack/api.js';
+import { EV_CLOSED, EV_CONNECTED } from '../stack/api.js';
+
+export const POLLIN = 1;
+export const POLLOUT = 4;
+export const POLLERR = 8;
+export const POLLHUP = 16;
+export const POLLRDHUP = 0x2000;
+
+/** Where a socket is in its life. `connecting` until the handshake is over. */
+export type Phase = 'idle' | 'listening' | 'connecting' | 'connected' | 'closed';
+
+export class StackSocket {
+  phase: Phase = 'idle';
+  nonblocking = false;
+  listener: ListenerHandle | null = null;
+  connection: ConnectionHandle | null = null;
+  backlog = 0;
+  /** bind()'s choice; null: none yet. */
+  bound: { address: string | undefined; port: number } | null = null;
+  /** Error that the next call gets, '' for none. */
+  error = '';
+  /** connect() was told that the handshake is over. */
+  told = false;
+  readShut = false;
+  writeShut = false;
+  /** SO_LINGER: null off, else seconds. */
+  linger: number | null = null;
+  /** Options as set, by `level:name`. */
+  readonly options = new Map<string, number>();
+  /** Counts news: an edge-triggered epoll reports when it has changed. */
+  news = 0;
+
+  constructor(
+    readonly stack: StackApi,
+    readonly family: 4 | 6,
+  ) {}
+
+  /** The stack's news of this socket. */
+  take(events: number): void {
+    if (events === 0) return;
+    this.news++;
+    if ((events & EV_CONNECTED) !== 0 && this.phase === 'connecting') this.phase = 'connected';
+    if ((events & EV_CLOSED) !== 0) {
+      this.error = this.connection?.error ?? this.error;
+      this.phase = 'closed';
+    }
+  }
+
+  adopt(connection: ConnectionHandle, phase: Phase): void {
+    this.connection = connection;
+    this.phase = phase;
+    connection.user = this;
+    this.take(connection.takeEvents());
+    this.applyOptions();
+  }
+
+  /** The pending error, which is reported once. */
+  takeError(): string {
+    const { error } = this;
+    this.error = '';
+    return error;
+  }
+
+  get readable(): number {
+    return this.connection?.readable ?? 0;
+  }
+
+  /** read() returns at once, if only with 0 or an error. */
+  get readReady(): boolean {
+    if (this.phase === 'listening') return this.listener!.waiting > 0;
+    if (this.error !== '' || this.readShut) return true;
+    if (this.phase === 'connecting') return false;
+    return this.readable > 0 || this.connection?.peerClosed === true || this.phase === 'closed';
+  }
+
+  /** Bytes that may still be written: SO_SNDBUF, when it was set, and the stack's own limit. */
+  get room(): number {
+    const { connection } = this;
+    if (connection === null || !connection.writable) return 0;
+    const limit = this.options.get('1:7');
+    return limit === undefined ? Infinity : Math.max(0, limit - connection.queued);
+  }
+
+  get pollMask(): number {
+    if (this.phase === 'idle') return POLLOUT | POLLHUP;
+    if (this.phase === 'listening') return this.readReady ? POLLIN : 0;
+    let mask = 0;
+    const peerDone = this.connection?.peerClosed === true || this.phase === 'closed' || this.readShut;
+    if (this.error !== '') mask |= POLLERR;
+    if (this.phase === 'closed' || (peerDone && this.writeShut)) mask |= POLLHUP;
+    if (peerDone) mask |= POLLIN | POLLRDHUP;
+    if (this.phase === 'connecting') return this.error === '' ? 0 : mask;
+    if (this.readable > 0) mask |= POLLIN;
+    if (this.room > 0 || this.phase === 'closed' || this.writeShut) mask |= POLLOUT;
+    return mask;
+  }
+
+  /** Up to `length` bytes, null when none wait. */
+  read(length: number): Uint8Array | null {
+    const pieces: Uint8Array[] = [];
+    let missing = Math.min(length, this.readable);
+    while (missing > 0) {
+      const piece = this.stack.read(this.connection!, missing);
+      if (piece === null) break;
+      pieces.push(piece);
+      missing -= piece.length;
+    }
+    if (pieces.length === 0) return null;
+    const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+    let at = 0;
+    for (const piece of pieces) {
+      all.set(piece, at);
+      at += piece.length;
+    }
+    return all;
+  }
+
+  /** Options that the stack carries out, on the connection once there is one. */
+  applyOptions(): void {
+    const { connection, stack, options } = this;
+    if (connection === null || this.phase === 'closed') return;
+    const set = (key: string, apply: (value: number) => void): void => {
+      const value = options.get(key);
+      if (value !== undefined) apply(value);
+    };
+    set('6:1', (value) => stack.setOption(connection, 'noDelay', value));
+    set('6:18', (value) => stack.setOption(connection, 'userTimeout', value));
+    set(this.family === 4 ? '0:1' : '41:67', (value) => stack.setOption(connection, 'tos', value));
+    set('1:9', (value) => {
+      const idle = options.get('6:4') ?? stack.knob('net.ipv4.tcp_keepalive_time');
+      stack.setOption(connection, 'keepAlive', value === 0 ? 0 : 1000 * idle);
+    });
+  }
+
+  /** Options go from the listener to what it accepts. */
+  inherit(from: StackSocket): void {
+    for (const [key, value] of from.options) this.options.set(key, value);
+    this.linger = from.linger;
+  }
+
+  /** The descriptor goes: FIN, or RST when SO_LINGER says 0. */
+  close(): void {
+    if (this.listener !== null) this.stack.closeListener(this.listener);
+    if (this.connection === null) return;
+    if (this.linger === 0) this.stack.abort(this.connection);
+    else this.stack.close(this.connection);
+    this.connection.user = null;
+  }
+}
