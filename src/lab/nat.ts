@@ -1,156 +1,76 @@
 /**
- * A NAT in front of our stack, as a link that wraps a link: clients behind it come to
- * us under one public IPv4 address. Ports are kept. The clock of a client can be put
- * back: what another machine, switched on later, would show in its timestamps; a real
- * NAT rewrites addresses and never timestamps.
+ * NATs in front of our stack, as links over the simulator's core (sim/nat.ts).
+ *
+ * `NatLink` wraps one link: those behind it are told apart by their addresses, everybody
+ * else passes as he is. The clock of a client can be put back: what another machine,
+ * switched on later, would show in its timestamps.
+ *
+ * `NatSwitch` merges several links, one machine behind each, which may all have the same
+ * address; what it cannot translate is dropped, as by a router.
  */
 import type { Link } from '../link/link.js';
+import { Nat } from '../sim/nat.js';
+import type { Clock } from '../time/clock.js';
 import type { Address } from '../wire/address.js';
-import { fold, pseudoHeader, sum } from '../wire/checksum.js';
 import { IpHeader } from '../wire/ip.js';
-import type { PacketRing } from '../wire/ring.js';
+import { PacketRing } from '../wire/ring.js';
 
 export interface NatClient {
+  /** IPv4. */
   readonly address: Address;
   /** Added to the client's timestamps on the way in, taken off their echo on the way out; ms. */
   readonly clockShift: number;
 }
 
-const TCP = 6;
-
-function half(b: Uint8Array, at: number): number {
-  return (b[at]! << 8) | b[at + 1]!;
-}
-
-function word(b: Uint8Array, at: number): number {
-  return (half(b, at) << 16) | half(b, at + 2);
-}
-
-function putWord(b: Uint8Array, at: number, value: number): void {
-  b[at] = value >>> 24;
-  b[at + 1] = value >>> 16;
-  b[at + 2] = value >>> 8;
-  b[at + 3] = value;
-}
-
 export class NatLink implements Link {
   readonly name: string;
   readonly mtu: number;
+  readonly nat: Nat;
   private readonly ip = new IpHeader();
-  private readonly publicWord: number;
-  /** Who holds which port: at most 65,536 entries. */
-  private readonly ports = new Map<number, NatClient>();
 
   constructor(
     private readonly inner: Link,
     publicAddress: Address,
     private readonly clients: readonly NatClient[],
+    private readonly clock: Clock,
   ) {
     this.name = inner.name;
     this.mtu = inner.mtu;
-    this.publicWord = publicAddress.words[3]!;
+    this.nat = new Nat({
+      outside: publicAddress,
+      choice: 'preserve',
+      clockShifts: clients.map(({ clockShift }) => clockShift),
+      seed: 1,
+      now: clock.now(),
+    });
   }
 
   receive(ring: PacketRing): number {
     const first = ring.count;
     const got = this.inner.receive(ring);
-    for (let i = first; i < ring.count; i++) this.inward(ring.bytes, ring.offsetOf(i), ring.lengthOf(i));
+    const now = this.clock.now();
+    for (let i = first; i < ring.count; i++) {
+      const at = ring.offsetOf(i);
+      const length = ring.lengthOf(i);
+      const client = this.clientOf(ring.bytes, at, length);
+      if (client >= 0) this.nat.outbound(client, ring.bytes, at, length, now);
+    }
     return got;
   }
 
-  /** A whole TCP segment over IPv4, the header at least; anything else passes as it is. */
-  private isTcp(bytes: Uint8Array, offset: number, length: number): boolean {
+  /** Whose packet this is; -1 for others. */
+  private clientOf(bytes: Uint8Array, offset: number, length: number): number {
     const { ip } = this;
-    return (
-      ip.load(bytes, offset, length) === 0 &&
-      ip.version === 4 &&
-      ip.protocol === TCP &&
-      !ip.fragment &&
-      ip.payloadLength >= 20
-    );
+    if (ip.load(bytes, offset, length) !== 0 || ip.version !== 4) return -1;
+    return this.clients.findIndex(({ address }) => address.words[3] === ip.src3);
   }
 
-  /** From a client: its source becomes the public address. */
-  private inward(bytes: Uint8Array, offset: number, length: number): void {
-    const { ip } = this;
-    if (!this.isTcp(bytes, offset, length)) return;
-    const client = this.clients.find(({ address }) => address.words[3] === ip.src3);
-    if (client === undefined) return;
-    this.ports.set(half(bytes, ip.payloadOffset), client);
-    putWord(bytes, offset + 12, this.publicWord);
-    this.shift(bytes, 4, client.clockShift);
-    this.checksums(bytes, offset);
-  }
-
+  /** Translating twice (a busy link asks again) changes nothing: then the destination is no longer ours. */
   transmit(ring: PacketRing): number {
-    for (let i = 0; i < ring.count; i++) this.outward(ring.bytes, ring.offsetOf(i), ring.lengthOf(i));
+    const now = this.clock.now();
+    for (let i = 0; i < ring.count; i++)
+      this.nat.inbound(ring.bytes, ring.offsetOf(i), ring.lengthOf(i), now);
     return this.inner.transmit(ring);
-  }
-
-  /** To a client: the public destination becomes its own. Translating twice changes nothing. */
-  private outward(bytes: Uint8Array, offset: number, length: number): void {
-    const { ip } = this;
-    if (!this.isTcp(bytes, offset, length)) return;
-    if (ip.dst3 !== this.publicWord) return;
-    const client = this.ports.get(half(bytes, ip.payloadOffset + 2));
-    if (client === undefined) return;
-    putWord(bytes, offset + 16, client.address.words[3]!);
-    this.shift(bytes, 8, -client.clockShift);
-    this.checksums(bytes, offset);
-  }
-
-  /** Moves TSval (`field` 4) or TSecr (`field` 8) of the packet loaded last. */
-  private shift(bytes: Uint8Array, field: 4 | 8, by: number): void {
-    if (by === 0) return;
-    const start = this.ip.payloadOffset;
-    const end = start + Math.min(this.ip.payloadLength, (bytes[start + 12]! >> 4) * 4);
-    for (let at = start + 20; at < end;) {
-      const kind = bytes[at]!;
-      if (kind === 0) return;
-      if (kind === 1) {
-        at++;
-        continue;
-      }
-      const size = bytes[at + 1] ?? 0;
-      if (size < 2 || at + size > end) return;
-      if (kind === 8 && size === 10) {
-        const place = at + (field === 4 ? 2 : 6);
-        const value = word(bytes, place);
-        // An echo of 0 is no echo.
-        if (field === 4 || value !== 0) putWord(bytes, place, (value + by) | 0);
-        return;
-      }
-      at += size;
-    }
-  }
-
-  private checksums(bytes: Uint8Array, offset: number): void {
-    const { ip } = this;
-    const header = ip.headerLength;
-    bytes[offset + 10] = 0;
-    bytes[offset + 11] = 0;
-    const outer = fold(sum(bytes, offset, header, 0));
-    bytes[offset + 10] = outer >> 8;
-    bytes[offset + 11] = outer;
-    const at = ip.payloadOffset;
-    bytes[at + 16] = 0;
-    bytes[at + 17] = 0;
-    const pseudo = pseudoHeader(
-      4,
-      0,
-      0,
-      0,
-      word(bytes, offset + 12),
-      0,
-      0,
-      0,
-      word(bytes, offset + 16),
-      TCP,
-      ip.payloadLength,
-    );
-    const check = fold(sum(bytes, at, ip.payloadLength, pseudo));
-    bytes[at + 16] = check >> 8;
-    bytes[at + 17] = check;
   }
 
   settle(ring: PacketRing): void {
@@ -175,5 +95,139 @@ export class NatLink implements Link {
 
   close(): void {
     this.inner.close();
+  }
+}
+
+/** Sees the packet of an inside before it is translated; false loses it. */
+export type Gate = (inside: number, bytes: Uint8Array, offset: number, length: number) => boolean;
+
+export interface NatSwitchOptions {
+  /** One machine each; the NAT knows them by their place. */
+  readonly insides: readonly Link[];
+  readonly nat: Nat;
+  readonly clock: Clock;
+}
+
+/** Packets that wait per inside and direction, a power of two. */
+const WAITING = 128;
+/** ms until a busy inside is tried again. */
+const BUSY_RETRY = 1;
+
+export class NatSwitch implements Link {
+  readonly name: string;
+  /** The smallest of the insides'. */
+  readonly mtu: number;
+  readonly nat: Nat;
+  gate: Gate | null = null;
+  private readonly insides: readonly Link[];
+  private readonly clock: Clock;
+  /** Per inside: on their way to us, on their way to it. */
+  private readonly arriving: readonly PacketRing[];
+  private readonly leaving: readonly PacketRing[];
+  /** Who is asked first; everybody in turn. */
+  private turn = 0;
+
+  /** Throws RangeError without insides. */
+  constructor({ insides, nat, clock }: NatSwitchOptions) {
+    if (insides.length === 0) throw new RangeError('insides: at least one link');
+    this.insides = insides;
+    this.nat = nat;
+    this.clock = clock;
+    this.name = insides.map(({ name }) => name).join('+');
+    this.mtu = Math.min(...insides.map(({ mtu }) => mtu));
+    const largest = Math.max(...insides.map(({ mtu }) => mtu));
+    this.arriving = insides.map(() => new PacketRing(WAITING, largest));
+    this.leaving = insides.map(() => new PacketRing(WAITING, largest));
+  }
+
+  receive(ring: PacketRing): number {
+    this.flush();
+    const now = this.clock.now();
+    const before = ring.count;
+    const { length } = this.insides;
+    for (let n = 0; n < length; n++) this.receiveFrom((this.turn + n) % length, ring, now);
+    this.turn = (this.turn + 1) % length;
+    return ring.count - before;
+  }
+
+  private receiveFrom(inside: number, ring: PacketRing, now: number): void {
+    const from = this.arriving[inside]!;
+    this.insides[inside]!.receive(from);
+    while (from.count > 0 && ring.free > 0) {
+      const { bytes } = from;
+      const at = from.offsetOf(0);
+      const length = from.lengthOf(0);
+      const passes =
+        length <= ring.slotSize &&
+        this.gate?.(inside, bytes, at, length) !== false &&
+        this.nat.outbound(inside, bytes, at, length, now);
+      if (passes) {
+        ring.bytes.set(bytes.subarray(at, at + length), ring.tailOffset());
+        ring.push(length, 0);
+      }
+      from.drop(1);
+    }
+  }
+
+  transmit(ring: PacketRing): number {
+    const now = this.clock.now();
+    let sent = 0;
+    while (sent < ring.count && this.roomForAll()) {
+      const at = ring.offsetOf(sent);
+      const length = ring.lengthOf(sent);
+      const inside = this.nat.inbound(ring.bytes, at, length, now);
+      const to = this.leaving[inside];
+      if (to !== undefined && length <= to.slotSize) {
+        to.bytes.set(ring.bytes.subarray(at, at + length), to.tailOffset());
+        to.push(length, 0);
+      }
+      sent++;
+    }
+    ring.drop(sent);
+    this.flush();
+    return sent;
+  }
+
+  /** Nobody knows whom the next packet is for before it is translated, and that is done once. */
+  private roomForAll(): boolean {
+    if (this.leaving.every(({ free }) => free > 0)) return true;
+    this.flush();
+    return this.leaving.every(({ free }) => free > 0);
+  }
+
+  private flush(): void {
+    this.leaving.forEach((ring, inside) => {
+      if (ring.count > 0) this.insides[inside]!.transmit(ring);
+    });
+  }
+
+  settle(): void {
+    // The insides never see our stack's ring.
+  }
+
+  nextDeadline(now: number): number {
+    if (this.arriving.some(({ count }) => count > 0)) return 0;
+    let next = this.leaving.some(({ count }) => count > 0) ? BUSY_RETRY : -1;
+    for (const inside of this.insides) {
+      const due = inside.nextDeadline?.(now) ?? -1;
+      if (due >= 0 && (next < 0 || due < next)) next = due;
+    }
+    return next;
+  }
+
+  onReadable(listener: (() => void) | null): void {
+    for (const inside of this.insides) inside.onReadable(listener);
+  }
+
+  ref(): void {
+    for (const inside of this.insides) inside.ref();
+  }
+
+  unref(): void {
+    for (const inside of this.insides) inside.unref();
+  }
+
+  close(): void {
+    for (const inside of this.insides) inside.close();
   }
 }

@@ -201,7 +201,7 @@ function wrap(device: Link, clock: Clock, options: WorldOptions): { link: Link; 
     options.nat === true
       ? NAT_CLIENTS.map((text, i) => ({ address: address(text), clockShift: i * CLOCK_SHIFT }))
       : [];
-  const translated = behind.length > 0 ? new NatLink(device, address(NAT_PUBLIC), behind) : device;
+  const translated = behind.length > 0 ? new NatLink(device, address(NAT_PUBLIC), behind, clock) : device;
   const injector = new InjectLink(translated);
   return {
     link: options.sink === undefined ? injector : new CaptureLink(injector, keepOpen(options.sink), clock),

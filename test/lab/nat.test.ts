@@ -3,6 +3,7 @@ import t from 'tap';
 import fc from 'fast-check';
 import { NatLink } from '../../src/lab/nat.js';
 import { memoryLink } from '../../src/link/memory.js';
+import { ManualClock } from '../../src/time/clock.js';
 import { formatNotation, type OptionText, type SegmentText } from '../../src/wire/notation.js';
 import { received, send } from '../link/packets.js';
 import { address, packet, read } from './packets.js';
@@ -19,7 +20,7 @@ function nat(): { outside: ReturnType<typeof memoryLink>[0]; server: NatLink } {
     { address: address(FAST), clockShift: 0 },
     { address: address(SLOW), clockShift: -MINUTE },
   ];
-  return { outside, server: new NatLink(inner, address(PUBLIC), clients) };
+  return { outside, server: new NatLink(inner, address(PUBLIC), clients, new ManualClock()) };
 }
 
 t.test('a client comes in under the public address, its port kept', async (t) => {
