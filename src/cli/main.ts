@@ -145,7 +145,9 @@ function packetScripts(timewait: Command): void {
     .command('run')
     .description("play scripts in packetdrill's notation; exit status 0 when all pass, 1 when one fails")
     .argument('<path...>', 'scripts, or directories of *.pkt')
-    .addOption(new Option('--target <name>', 'what they are played on').choices(['stack']).default('stack'))
+    .addOption(
+      new Option('--target <name>', 'what they are played on').choices(['stack', 'kernel']).default('stack'),
+    )
     .option('--profile <name>', 'TIME-WAIT policy; `#ifdef` knows its name', policyName, 'linux')
     .option('--define <name...>', 'more names for `#ifdef`', [])
     .addOption(
@@ -158,7 +160,7 @@ function packetScripts(timewait: Command): void {
     .option('--json', 'print JSON')
     .action(async (paths: string[], flags: PktFlags) => {
       const { pktRun } = await import('./pkt.js');
-      await finish(pktRun(paths, flags));
+      await finish(pktRun(paths, flags, args));
     });
 }
 

@@ -6,6 +6,7 @@ import { Worker, isMainThread, parentPort, workerData } from 'node:worker_thread
 import { definedNames } from '../conform/profile.js';
 import { runScript, type RunResult } from '../conform/runner.js';
 import { StackTarget } from '../conform/stack-target.js';
+import type { Target, TargetSetup } from '../conform/target.js';
 import { PcapngWriter } from '../wire/pcapng.js';
 import { lineOf } from './fail.js';
 
@@ -26,7 +27,17 @@ export interface FileResult extends RunResult {
 /** Files that a thread takes at a time: few enough to share well, many enough to talk little. */
 const PORTION = 16;
 
-export async function playFile(file: string, settings: PlaySettings): Promise<FileResult> {
+/** Another target than the stack: how one is had for a script, and its peers. */
+export interface OtherTarget {
+  readonly open: (setup: TargetSetup) => Target;
+  readonly remotes: () => Readonly<Record<4 | 6, string>>;
+}
+
+export async function playFile(
+  file: string,
+  settings: PlaySettings,
+  other: OtherTarget | null = null,
+): Promise<FileResult> {
   let source: string;
   try {
     source = readFileSync(file, 'utf8');
@@ -48,6 +59,7 @@ export async function playFile(file: string, settings: PlaySettings): Promise<Fi
     {
       defined: definedNames(profile, settings.define),
       ...(version === null ? {} : { version }),
+      ...(other === null ? {} : { remotes: other.remotes() }),
       ...(settings.allowShell ? { shell } : {}),
       ...(writer === null
         ? {}
@@ -66,7 +78,7 @@ export async function playFile(file: string, settings: PlaySettings): Promise<Fi
               ),
           }),
     },
-    (setup) => new StackTarget(setup, { profile, knobs }),
+    other?.open ?? ((setup) => new StackTarget(setup, { profile, knobs })),
   );
   if (writer !== null) {
     mkdirSync(settings.pcap, { recursive: true });

@@ -4,8 +4,10 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { paletteFor, type Palette } from '../view/colour.js';
 import { formatLadder } from '../view/ladder.js';
-import { UsageError } from './fail.js';
-import { playFiles, type FileResult } from './pkt-play.js';
+import { RunError, UsageError } from './fail.js';
+import { KernelDevice, KernelTarget } from '../conform/kernel-target.js';
+import { endOnSignals, environmentLack, insideNamespace, reenter, sysctl } from '../lab/namespace.js';
+import { playFile, playFiles, type FileResult, type OtherTarget, type PlaySettings } from './pkt-play.js';
 
 export interface PktFlags {
   target: string;
@@ -22,8 +24,17 @@ export interface PktFlags {
 /** Scripts below which more than one thread does not pay. */
 const WORTH_THREADS = 64;
 
-export async function pktRun(paths: readonly string[], flags: PktFlags): Promise<number> {
+export async function pktRun(
+  paths: readonly string[],
+  flags: PktFlags,
+  args: readonly string[],
+): Promise<number> {
   const files = scriptsIn(paths);
+  if (flags.target === 'kernel' && !insideNamespace()) {
+    const lack = environmentLack();
+    if (lack !== null) throw new RunError(`${lack.reason}: ${lack.cure}`);
+    return reenter(args);
+  }
   const started = performance.now();
   const jobs = flags.jobs ?? (files.length < WORTH_THREADS ? 1 : availableParallelism());
   const settings = {
@@ -34,7 +45,8 @@ export async function pktRun(paths: readonly string[], flags: PktFlags): Promise
     allowShell: flags.allowShell === true,
     pcap: flags.pcap ?? '',
   };
-  const results = await playFiles(files, settings, jobs);
+  const results =
+    flags.target === 'kernel' ? await playOnKernel(files, settings) : await playFiles(files, settings, jobs);
   const seconds = (performance.now() - started) / 1000;
   const failed = results.filter(({ failure }) => failure !== null);
   if (flags.json === true) {
@@ -48,6 +60,32 @@ export async function pktRun(paths: readonly string[], flags: PktFlags): Promise
   } else
     process.stdout.write(report(results, seconds, paletteFor(process.stdout.isTTY === true, process.env)));
   return failed.length === 0 ? 0 : 1;
+}
+
+/** One after the other: real time, real calls, a peer of its own for each script. */
+async function playOnKernel(files: readonly string[], settings: PlaySettings): Promise<FileResult[]> {
+  endOnSignals();
+  for (const { name, value } of settings.knobs) sysctl(name, value);
+  const device = new KernelDevice();
+  let peers = 0;
+  const other: OtherTarget = {
+    open: (setup) => new KernelTarget(device, setup),
+    remotes: () => {
+      const n = ++peers;
+      const low = n % 65_000;
+      return {
+        4: `198.18.${low >> 8}.${low & 255}`,
+        6: `2001:db8:0:${(n >> 16).toString(16)}::${low.toString(16)}`,
+      };
+    },
+  };
+  try {
+    const results: FileResult[] = [];
+    for (const file of files) results.push(await playFile(file, settings, other));
+    return results;
+  } finally {
+    device.close();
+  }
 }
 
 /** Files as given, and all *.pkt below the directories. */

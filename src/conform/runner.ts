@@ -57,6 +57,8 @@ export interface RunOptions {
   readonly defined?: ReadonlySet<string>;
   /** Instead of what the script says. */
   readonly version?: 4 | 6;
+  /** The peer's addresses, unless the script has its own: a kernel remembers the peers of earlier scripts. */
+  readonly remotes?: Readonly<Record<4 | 6, string>>;
   /** Runs a shell line that is not understood; without it such a line fails. */
   readonly shell?: (command: string) => Later<{ status: number; output: string }>;
   /** Told of each packet, for a capture. Microseconds since the start of the script. */
@@ -79,7 +81,7 @@ export async function runScript(
 ): Promise<RunResult> {
   const script = parseScript(source, options.defined);
   if ('error' in script) return unusable(script.line, script.column, script.error);
-  const setup = setupOf(script, options.version);
+  const setup = setupOf(script, options.version, options.remotes);
   if (typeof setup === 'string') return unusable(1, 1, setup);
   const target = open(setup.target);
   try {
@@ -196,7 +198,8 @@ class Run {
       this.stop('this time lies before the event before it');
     if (at === null) this.stop("'*' is for expected segments only");
     if (window.from > this.target.now()) await this.target.advance(window.from);
-    this.base = window.from;
+    // In real time the next event counts from when this one happens, late as it may be
+    this.base = this.target.tolerance === null ? this.target.now() : window.from;
     if (last) await this.nothingElse();
     switch (event.kind) {
       case 'segment':
@@ -342,8 +345,9 @@ class Run {
   private async makeCall(event: CallEvent): Promise<void> {
     await this.finishCall();
     if (event.name === 'connect') this.numbering.reopen();
-    const made = await this.target.call({ name: event.name, args: this.mapped(event) });
     const { time } = event;
+    const request = { name: event.name, args: this.mapped(event), blocks: time.spans };
+    const made = await this.target.call(request);
     const started = this.base;
     // `+0...0.2`: the end counts from where the start does.
     const end = time.spans

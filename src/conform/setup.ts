@@ -49,8 +49,12 @@ const IGNORED = new Set([
   'mss',
 ]);
 
-/** `version` instead of the script's. The message when an option is wrong. */
-export function setupOf(script: Script, version?: 4 | 6): ScriptSetup | string {
+/** `version` instead of the script's, `remotes` by version instead of the usual one. The message when an option is wrong. */
+export function setupOf(
+  script: Script,
+  version?: 4 | 6,
+  remotes?: Readonly<Record<4 | 6, string>>,
+): ScriptSetup | string {
   const { options } = script;
   const notes: string[] = [];
   const numbers = new Map<string, number>();
@@ -71,7 +75,7 @@ export function setupOf(script: Script, version?: 4 | 6): ScriptSetup | string {
     return `--ip_version is ipv4, ipv6 or ipv4-mapped-ipv6, got '${written}'`;
   const family = version ?? (written === 'ipv6' ? 6 : 4);
   const local = addressOf(options.get('local_ip'), family, ENDS[family].local);
-  const remote = addressOf(options.get('remote_ip'), family, ENDS[family].remote);
+  const remote = addressOf(options.get('remote_ip'), family, remotes?.[family] ?? ENDS[family].remote);
   if (local === null || remote === null)
     return `--local_ip and --remote_ip are IPv${family} addresses here, got '${options.get('local_ip') ?? ''}' and '${options.get('remote_ip') ?? ''}'`;
   return {

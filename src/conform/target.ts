@@ -24,6 +24,8 @@ export interface CallRequest {
   readonly name: string;
   /** Descriptors are the target's own. */
   readonly args: readonly Value[];
+  /** The script expects it to take time. */
+  readonly blocks: boolean;
 }
 
 export interface CallResult {

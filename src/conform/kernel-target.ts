@@ -1,0 +1,207 @@
+/**
+ * The running kernel as the target of scripts: real system calls, real time, packets through a
+ * TUN device in the present network namespace, which must be a private one.
+ *
+ * A script has the device, the sysctls it writes (put back at its end) and ports of its own.
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { native } from '../link/native.js';
+import { TunLink } from '../link/tun.js';
+import type { Address } from '../wire/address.js';
+import { PacketRing } from '../wire/ring.js';
+import { KernelCalls } from './kernel-calls.js';
+import type { CallRequest, CallResult, MadeCall, SentPacket, Target, TargetSetup } from './target.js';
+
+/** A call that is to block has this long to start, one that is not this long to return, ms: machines are busy. */
+const START = 1;
+const PROMPT = 1000;
+/** A wait shorter than this is spun, ms: timers of the event loop are not exact. */
+const SPIN = 2;
+
+class Call implements MadeCall {
+  result: CallResult | null = null;
+  endedAt = 0;
+}
+
+/** The device and its addresses: one for all scripts of a run, since making one costs more than a script. */
+export class KernelDevice {
+  readonly link: TunLink;
+  private readonly known = new Set<string>();
+
+  constructor() {
+    this.link = TunLink.open({ name: 'pkt%d' });
+    ip('link', 'set', 'dev', 'lo', 'up');
+    ip('link', 'set', 'dev', this.link.name, 'up');
+  }
+
+  /** The kernel has `local`; packets to `remote` leave by the device. */
+  configure({ local, remote, prefix, mtu }: TargetSetup): void {
+    const key = `${local.toString()} ${remote.toString()} ${mtu}`;
+    if (this.known.has(key)) return;
+    this.known.add(key);
+    const { name } = this.link;
+    ip('link', 'set', 'dev', name, 'mtu', String(Math.max(mtu, local.family === 6 ? 1280 : 68)));
+    const nodad = local.family === 6 ? ['nodad'] : [];
+    ip('address', 'replace', `${local.toString()}/${prefix}`, 'dev', name, ...nodad);
+    ip(`-${local.family}`, 'route', 'replace', `${remote.toString()}${hostBits(remote)}`, 'dev', name);
+  }
+
+  close(): void {
+    this.link.close();
+  }
+}
+
+function hostBits(address: Address): string {
+  return address.family === 4 ? '/32' : '/128';
+}
+
+function ip(...args: string[]): void {
+  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+export class KernelTarget implements Target {
+  readonly name = 'kernel';
+  readonly resolution = 1;
+  readonly tolerance = null;
+  private readonly said = new Set<string>();
+  private readonly calls: KernelCalls;
+  private readonly ring = new PacketRing(256, 2048);
+  private readonly out = new PacketRing(2, 65_536);
+  private readonly packets: SentPacket[] = [];
+  private readonly settings = new Map<string, string>();
+  private readonly start: number;
+  private wake: (() => void) | null = null;
+
+  /** Throws Error when the native addon is missing; KernelDevice has said so before. */
+  constructor(
+    private readonly device: KernelDevice,
+    setup: TargetSetup,
+  ) {
+    const loaded = native();
+    if (!loaded.ok) throw new Error(`${loaded.reason}: ${loaded.cure}`);
+    device.configure(setup);
+    this.calls = new KernelCalls(loaded.addon, setup, this.said);
+    this.drain();
+    this.packets.length = 0;
+    device.link.onReadable(() => {
+      this.drain();
+      this.wake?.();
+    });
+    this.start = performance.now();
+  }
+
+  get notes(): string[] {
+    return [...this.said];
+  }
+
+  now(): number {
+    return Math.round((performance.now() - this.start) * 1000);
+  }
+
+  async advance(time: number): Promise<void> {
+    await this.waitUntil(time, () => false);
+  }
+
+  inject(packet: Uint8Array): string {
+    const { out } = this;
+    out.bytes.set(packet, out.tailOffset());
+    out.push(packet.length, 0);
+    this.device.link.transmit(out);
+    out.clear();
+    this.drain();
+    return '';
+  }
+
+  async sent(latest: number): Promise<SentPacket | null> {
+    this.drain();
+    if (this.packets.length === 0) await this.waitUntil(latest, () => this.packets.length > 0);
+    return this.packets.shift() ?? null;
+  }
+
+  async call(request: CallRequest): Promise<MadeCall> {
+    const made = new Call();
+    void this.calls.call(request).then((result) => {
+      made.result = result;
+      made.endedAt = this.now();
+      this.wake?.();
+    });
+    const patience = request.blocks ? START : PROMPT;
+    await this.waitUntil(this.now() + 1000 * patience, () => made.result !== null);
+    return made;
+  }
+
+  async finish(call: MadeCall, latest: number): Promise<void> {
+    await this.waitUntil(latest, () => call.result !== null);
+  }
+
+  info(fd: number): ReadonlyMap<string, number> | null {
+    return this.calls.info(fd);
+  }
+
+  setting(name: string, value: string): string | null {
+    const path = `/proc/sys/${name.replace(/\./g, '/')}`;
+    try {
+      const before = readFileSync(path, 'utf8');
+      writeFileSync(path, value);
+      if (!this.settings.has(path)) this.settings.set(path, before);
+      return null;
+    } catch (error) {
+      return `${name}: ${(error as NodeJS.ErrnoException).code ?? 'not written'} in this namespace`;
+    }
+  }
+
+  /** Descriptors are closed, sysctls put back, and what the kernel still says is lost. */
+  async close(): Promise<void> {
+    this.calls.closeAll();
+    for (const [path, value] of this.settings) writeFileSync(path, value);
+    await new Promise((resolve) => setImmediate(resolve));
+    this.drain();
+    this.device.link.onReadable(null);
+  }
+
+  /** Everything the device has, stamped with the time at which it was found. */
+  private drain(): void {
+    const { ring } = this;
+    while (this.device.link.receive(ring) > 0) {
+      const time = this.now();
+      for (let i = 0; i < ring.count; i++) {
+        const at = ring.offsetOf(i);
+        const bytes = ring.bytes.slice(at, at + ring.lengthOf(i));
+        if (!isNoise(bytes)) this.packets.push({ bytes, time, reason: '' });
+      }
+      ring.clear();
+    }
+  }
+
+  /** Until `done` holds, or the time has come. Short waits spin, so that events happen when they should. */
+  private async waitUntil(time: number, done: () => boolean): Promise<void> {
+    for (;;) {
+      this.drain();
+      if (done()) return;
+      const left = (time - this.now()) / 1000;
+      if (left <= 0) return;
+      if (left <= SPIN) await new Promise((resolve) => setImmediate(resolve));
+      else await this.sleep(left - SPIN);
+    }
+  }
+
+  /** `ms`, or until something happens. */
+  private sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.wake?.(), ms);
+      this.wake = () => {
+        clearTimeout(timer);
+        this.wake = null;
+        resolve();
+      };
+    });
+  }
+}
+
+/** What an interface says by itself: router solicitations, multicast reports. */
+function isNoise(packet: Uint8Array): boolean {
+  if (packet[0]! >> 4 !== 6) return packet[9] === 2;
+  const next = packet[6]!;
+  return next === 0 || (next === 58 && packet[40]! >= 130 && packet[40]! <= 143);
+}

@@ -1,0 +1,78 @@
+/** Packet scripts on the running kernel: real system calls, real time, a TUN device in a private namespace. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { lack, timewait } from './cli.js';
+
+/** Machines that run tests are busy: what matters here is what is said, not when. */
+const SLACK = '--tolerance_usecs=200000\n';
+
+const SERVER = `
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++.01 < S 0:0(0) win 32792 <mss 1000,sackOK,nop,nop,nop,wscale 7>
++0 > S. 0:0(0) ack 1 <...>
++.01 < . 1:1(0) ack 1 win 257
++0 accept(3, ..., ...) = 4
++0 %{ assert tcpi_state == 1, tcpi_state }%
++0 write(4, ..., 1000) = 1000
++0 > P. 1:1001(1000) ack 1
++.01 < . 1:1(0) ack 1001 win 257
++0...0.05 read(4, ..., 100) = 5
++.05 < P. 1:6(5) ack 1001 win 257
++0 > . 1001:1001(0) ack 6
++0 fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 read(4, ..., 100) = -1 EAGAIN (Resource temporarily unavailable)
++0 close(4) = 0
++0 > F. 1001:1001(0) ack 6
++.01 < F. 6:6(0) ack 1002 win 257
++0 > . 1002:1002(0) ack 7
+`;
+
+/** The RFC 1337 knob through a setting of the script: a RST at RCV.NXT is ignored, and a repeated FIN still answered. */
+const PROTECTED = `
+0 \`sysctl -q net.ipv4.tcp_rfc1337=1\`
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++.01 < S 0:0(0) win 32792 <mss 1000>
++0 > S. 0:0(0) ack 1 <...>
++.01 < . 1:1(0) ack 1 win 257
++0 accept(3, ..., ...) = 4
++0 close(4) = 0
++0 > F. 1:1(0) ack 1
++.01 < F. 1:1(0) ack 2 win 257
++0 > . 2:2(0) ack 2
++.01 < R 2:2(0) win 0
++.01 < F. 1:1(0) ack 2 win 257
++0 > . 2:2(0) ack 2
+`;
+
+void t.test(
+  'scripts hold on the kernel, and a wrong one fails with both sides shown',
+  { skip: lack() },
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const write = (name: string, text: string): string => {
+      const path = join(folder, name);
+      writeFileSync(path, SLACK + text);
+      return path;
+    };
+    const good = [write('server.pkt', SERVER), write('again.pkt', SERVER), write('protected.pkt', PROTECTED)];
+    for (const version of ['4', '6']) {
+      const ran = await timewait(['pkt', 'run', '--target', 'kernel', '--ip-version', version, ...good]);
+      t.equal(ran.status, 0, `IPv${version}: ${ran.stdout}${ran.stderr}`);
+      t.match(ran.stdout, /3 of 3 scripts passed/);
+    }
+    const wrong = write('wrong.pkt', PROTECTED.replace('tcp_rfc1337=1', 'tcp_rfc1337=0'));
+    const ran = await timewait(['pkt', 'run', '--target', 'kernel', wrong]);
+    t.equal(ran.status, 1);
+    t.match(ran.stdout, /expected {2}\. 2:2\(0\) ack 2/);
+    t.match(ran.stdout, /got {7}R 2:2\(0\)/, 'without it the record was assassinated');
+  },
+);
