@@ -141,8 +141,8 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   // R5961-1, MUST-66: a RST counts by its sequence number alone, whatever text it carries
   let length = (flags & RST) !== 0 ? 0 : segment.length;
   if ((flags & SYN) !== 0 && (flags & RST) === 0) {
-    // The peer repeats the SYN that made this connection.
-    if (tcb.state === S.SYN_RECEIVED && seq === tcb.irs) {
+    // The peer repeats the SYN that made this connection; a SYN,ACK only where both ends opened.
+    if (tcb.state === S.SYN_RECEIVED && seq === tcb.irs && ((flags & ACK) === 0 || tcb.active)) {
       if ((flags & ACK) === 0) return repeatedSyn(tcb);
       // R9293-70: crossing SYN,ACKs of a simultaneous open: the ACK counts, the SYN is old
       seq = (seq + 1) | 0;

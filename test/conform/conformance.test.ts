@@ -1,0 +1,57 @@
+/**
+ * The table of test/conformance on our stack: every state, segment and edge under three profiles,
+ * with and without timestamps, on both IP versions.
+ */
+import t from 'tap';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { allScripts, edges, events, profiles, states } from '../conformance/generate.js';
+import { verdict } from './run.js';
+
+/** The folder of the scripts, wherever the compiled test lies. */
+function folder(): string {
+  for (let dir = dirname(fileURLToPath(import.meta.url)); dir !== dirname(dir); dir = dirname(dir)) {
+    const found = join(dir, 'test', 'conformance');
+    if (existsSync(join(found, 'rcv-syn-listen-inside.pkt'))) return found;
+  }
+  throw new Error('test/conformance not found above the test');
+}
+
+const scripts = allScripts();
+
+t.test('the files are what generate.ts writes', async (t) => {
+  t.equal(scripts.length, states.length * Object.keys(events).length * edges.length);
+  const there = readdirSync(folder())
+    .filter((name) => name.startsWith('rcv-'))
+    .sort();
+  t.same(there, scripts.map(([name]) => name).sort());
+  const stale = scripts.filter(([name, text]) => readFileSync(join(folder(), name), 'utf8') !== text);
+  t.same(
+    stale.map(([name]) => name),
+    [],
+    'run: node dist/test/conformance/generate.js test/conformance',
+  );
+});
+
+for (const profile of profiles) {
+  for (const version of [4, 6] as const) {
+    for (const define of [[], ['timestamps']]) {
+      const name = `${profile}, IPv${version}${define.length > 0 ? ', timestamps' : ''}`;
+      t.test(name, async (t) => {
+        const failed: string[] = [];
+        for (const [script, text] of scripts) {
+          const wrong = await verdict(text, { profile, version, define });
+          if (wrong !== '') failed.push(`${script}:${wrong}`);
+        }
+        t.same(failed, [], `${scripts.length} scripts`);
+      });
+    }
+  }
+}
+
+t.test('profiles differ: a script of one fails under another', async (t) => {
+  const text = scripts.find(([name]) => name === 'rcv-syn-time-wait-inside.pkt')![1];
+  const asLinux = text.replace('#ifdef rfc9293', '#ifdef never').replaceAll('#ifdef linux', '#ifndef never');
+  t.match(await verdict(asLinux, { profile: 'rfc9293' }), /S\. 65539:65539\(0\) ack 11003/);
+});
