@@ -77,9 +77,7 @@ function measure(policy: Policy): Allocations {
       aim(segment, i % FEW);
       shape(segment, i % FEW, i % SHAPE_COUNT);
       const index = loaded.find() & ~RECORD;
-      const fate = fateOf(
-        core.policy.segmentArrives(core.record.at(index), segment, core.hooks.about(segment)),
-      );
+      const fate = fateOf(core.judge(core.record.at(index), segment));
       // Those that cost the record are judged only.
       if (fate === KEEP || fate === RESTART) recordArrives(core, index, segment);
       replies += core.tx.count;

@@ -142,6 +142,22 @@ export interface VerdictRuns {
   readonly together: Record<string, VerdictRun>[];
 }
 
+/** In every run: each policy in its own process, then the process of all. */
+async function measureVerdicts(
+  names: readonly string[],
+  records: number,
+  runs: number,
+): Promise<VerdictRuns> {
+  const together: Record<string, VerdictRun>[] = [];
+  const last = names[names.length - 1];
+  const alone = await inTurns(names, runs, async (name) => {
+    const run = await inChild({ part: 'alone', name, records });
+    if (name === last) together.push(await inChild({ part: 'together', records }));
+    return run;
+  });
+  return { alone, together };
+}
+
 function showVerdicts({ alone, together }: VerdictRuns): string {
   const rows = Object.entries(alone).map(([name, runs]) => {
     const mixed = together.map((run) => run[name]!);
@@ -194,9 +210,7 @@ async function main(): Promise<void> {
     texts.push(showTable(table));
   }
   if (parts.includes('verdict')) {
-    const alone = await inTurns(names, runs, (name) => inChild({ part: 'alone', name, records }));
-    const { all } = await inTurns(['all'], runs, () => inChild({ part: 'together', records }));
-    const verdict: VerdictRuns = { alone, together: all! };
+    const verdict = await measureVerdicts(names, records, runs);
     results['verdict'] = verdict;
     texts.push(showVerdicts(verdict));
   }

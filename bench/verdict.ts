@@ -130,7 +130,7 @@ export class Loaded {
       aim(segment, n);
       shape(segment, n, k);
       const record = core.record.at(this.find() & ~RECORD);
-      sum = (sum + core.policy.segmentArrives(record, segment, core.hooks.about(segment))) | 0;
+      sum = (sum + core.judge(record, segment)) | 0;
       if (++at === among) at = 0;
       if (++k === SHAPE_COUNT) k = 0;
     }

@@ -203,7 +203,7 @@ export function recordArrives(core: Core, index: number, segment: Segment): numb
   const record = core.record.at(index);
   const state = record.finWait2 ? S.FIN_WAIT_2 : S.TIME_WAIT;
   const context = core.hooks.about(segment);
-  const verdict = core.policy.segmentArrives(record, segment, context);
+  const verdict = core.judge(record, segment);
   let reason = reasonOf(verdict);
   if (reason === Reason['tw-paws'] || reason === Reason['tw-paws-linux']) core.count(Mib.TcpExtPAWSTimewait);
   if (fateOf(verdict) === ACCEPT) return core.decide(reopen(core, index, segment, verdict), state, segment);
