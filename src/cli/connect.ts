@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import type { Socket as UnixSocket } from 'node:net';
 import type { Network } from '../net/network.js';
 import type { Socket } from '../net/socket.js';
+import { choosePolicy } from './choose-policy.js';
 import { ask, converse, type Outcome } from './control.js';
 import { RunError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
@@ -32,8 +33,9 @@ export async function connect(host: string, port: number, flags: ConnectFlags): 
 }
 
 async function onOwnStack(host: string, port: number, flags: ConnectFlags): Promise<Outcome> {
+  const policy = await choosePolicy(flags);
   const link = openDevice(flags);
-  const { network, close } = setUp(link, flags.address ?? STACK_SIDE, flags);
+  const { network, close } = setUp(link, flags.address ?? STACK_SIDE, flags, policy);
   try {
     return await Promise.race([failureOf(network), own(network, host, port)]);
   } finally {

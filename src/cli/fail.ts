@@ -1,7 +1,15 @@
 /** How commands end badly: one line on stderr and the exit status. */
 
 /** Wrong arguments: exit status 2. The message names the argument and what is allowed. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  /** `details`: lines that go before it, the compiler's messages. */
+  constructor(
+    message: string,
+    readonly details: readonly string[] = [],
+  ) {
+    super(message);
+  }
+}
 
 /** The run failed: exit status 1. */
 export class RunError extends Error {}

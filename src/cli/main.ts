@@ -267,6 +267,8 @@ async function main(): Promise<void> {
       process.exitCode = 2;
       return;
     }
+    const details = error instanceof UsageError ? error.details : [];
+    for (const line of details) process.stderr.write(`${line}\n`);
     process.stderr.write(`timewait: ${lineOf(error)}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
   }

@@ -1,9 +1,11 @@
 /** Options that several commands share, and their checks. */
 import { InvalidArgumentError, type Command } from 'commander';
 import { parseFaults, type FaultOptions } from '../link/faults.js';
+import { nearest } from '../nearest.js';
 import { parseKnobSetting, policies } from '../stack/catalogue.js';
-import { nearest } from '../stack/knobs.js';
+import { ruleNames, type RuleName } from '../stack/policies.js';
 import { parsePrefix } from '../wire/address.js';
+import { isPolicyPath, pathMistake } from './policy-path.js';
 
 export interface ServiceOptions {
   http?: number;
@@ -13,8 +15,15 @@ export interface ServiceOptions {
   closeFirst?: boolean;
 }
 
-export interface StackFlags extends ServiceOptions {
+/** Of commands that take a policy. */
+export interface PolicyFlags {
+  /** A name or a path. */
   policy: string;
+  hook: [RuleName, string][];
+  hookLimit?: number;
+}
+
+export interface StackFlags extends ServiceOptions, PolicyFlags {
   set: { name: string; value: number }[];
   faults?: FaultOptions;
   pcap?: string;
@@ -50,14 +59,61 @@ export function prefixes(text: string, before: string[] | undefined): string[] {
   return [...(before ?? []), text];
 }
 
+const policyNames = policies.flatMap(({ name, aliases }) => [name, ...aliases]);
+
 export function policyName(text: string): string {
-  const names = policies.flatMap(({ name, aliases }) => [name, ...aliases]);
-  if (!names.includes(text)) {
+  if (policyNames.includes(text)) return text;
+  if (isPolicyPath(text))
+    throw new InvalidArgumentError('a policy of your own is chosen at the start: --policy <file>.');
+  throw new InvalidArgumentError(
+    `unknown policy, nearest: ${nearest(text, policyNames).join(', ')}; \`timewait policies\` lists them.`,
+  );
+}
+
+/** The name of a policy, or the path of a file that exports one. */
+export function policyOrFile(text: string): string {
+  if (!isPolicyPath(text)) return policyName(text);
+  const mistake = pathMistake(text);
+  if (mistake !== null) throw new InvalidArgumentError(`${mistake}.`);
+  return text;
+}
+
+export function hook(text: string, before: [RuleName, string][]): [RuleName, string][] {
+  const [, rule, policy] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+  if (rule === undefined || policy === undefined)
+    throw new InvalidArgumentError('HOOK=POLICY, as mayReopen=bsd.');
+  if (!(ruleNames as readonly string[]).includes(rule)) {
     throw new InvalidArgumentError(
-      `unknown policy, nearest: ${nearest(text, names).join(', ')}; \`timewait policies\` lists them.`,
+      `unknown hook '${rule}', nearest: ${nearest(rule, ruleNames).join(', ')}; hooks are ${ruleNames.join(', ')}.`,
     );
   }
-  return text;
+  return [...before, [rule as RuleName, policyOrFile(policy)]];
+}
+
+/** ms, with fractions. */
+export function hookLimit(text: string): number {
+  const value = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || value < 0.1 || value > 60_000)
+    throw new InvalidArgumentError('milliseconds from 0.1 to 60000.');
+  return value;
+}
+
+/** --policy, --hook and --hook-limit on a command. */
+export function withPolicyOptions(command: Command): Command {
+  return command
+    .option(
+      '--policy <name>',
+      `TIME-WAIT policy: ${policies.map((policy) => policy.name).join(', ')}; or a file of your own (.ts, .mts, .js, .mjs)`,
+      policyOrFile,
+      'rfc9293',
+    )
+    .option(
+      '--hook <hook=policy>',
+      `take one hook from another policy (repeatable): ${ruleNames.join(', ')}`,
+      hook,
+      [],
+    )
+    .option('--hook-limit <ms>', 'longest a hook of your own may take, default 5 ms', hookLimit);
 }
 
 export function setting(
@@ -77,7 +133,7 @@ export function faults(text: string): FaultOptions {
 
 /** --http, --echo, ... --policy, --set, --faults, --pcap on a command. */
 export function withStackOptions(command: Command): Command {
-  return command
+  command
     .option(
       '--http <port>',
       'serve HTTP/1.1: GET /, GET /bytes/N, PUT or POST /sink (answers length and SHA-256)',
@@ -86,13 +142,8 @@ export function withStackOptions(command: Command): Command {
     .option('--echo <port>', 'serve echo (RFC 862)', port)
     .option('--discard <port>', 'serve discard (RFC 863)', port)
     .option('--chargen <port>', 'serve chargen (RFC 864)', port)
-    .option('--close-first', 'the services close first, so TIME-WAIT is ours')
-    .option(
-      '--policy <name>',
-      `TIME-WAIT policy: ${policies.map((policy) => policy.name).join(', ')}`,
-      policyName,
-      'rfc9293',
-    )
+    .option('--close-first', 'the services close first, so TIME-WAIT is ours');
+  return withPolicyOptions(command)
     .option('--set <knob=value>', 'set a knob (repeatable), see `timewait knobs`', setting, [])
     .option(
       '--faults <spec>',

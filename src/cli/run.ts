@@ -14,6 +14,7 @@ import {
 import type { Network } from '../net/network.js';
 import { reasonText } from '../reasons.js';
 import { formatSummary, type RunSummary } from '../view/summary.js';
+import { choosePolicy } from './choose-policy.js';
 import { RunError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
 import { startServices, type ServiceCounts } from './services.js';
@@ -35,9 +36,10 @@ export async function run(
     return reenter(args);
   }
   endOnSignals();
+  const policy = await choosePolicy(flags);
   const link = TunLink.open({ name: DEVICE });
   bringUp(link.name, KERNEL_SIDE);
-  const { network, close } = setUp(link, STACK_SIDE, flags);
+  const { network, close } = setUp(link, STACK_SIDE, flags, policy);
   network.driver.hold();
   try {
     const services = await startServices(network, flags);

@@ -2,6 +2,7 @@
 import { bringUp, which } from '../lab/namespace.js';
 import { TunLink, tunAvailable } from '../link/tun.js';
 import type { Network } from '../net/network.js';
+import { choosePolicy } from './choose-policy.js';
 import { serveControl } from './control.js';
 import { RunError, UsageError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
@@ -77,8 +78,9 @@ function interrupted(): Promise<void> {
 }
 
 export async function serve(flags: ServeFlags): Promise<number> {
+  const policy = await choosePolicy(flags);
   const link = openDevice(flags);
-  const { network, close } = setUp(link, flags.address ?? STACK_SIDE, flags);
+  const { network, close } = setUp(link, flags.address ?? STACK_SIDE, flags, policy);
   const failed = failureOf(network);
   network.driver.hold();
   try {

@@ -3,8 +3,9 @@ import { CaptureLink } from '../link/capture.js';
 import { FaultsLink } from '../link/faults.js';
 import type { Link } from '../link/link.js';
 import { FileSink } from '../link/sink.js';
-import { createNetwork, type Network } from '../net/network.js';
+import { createNetwork, type Network, type NetworkOptions } from '../net/network.js';
 import { RealClock } from '../net/real-clock.js';
+import type { FailureKind, Policy } from '../stack/policies.js';
 import { PcapngWriter } from '../wire/pcapng.js';
 import { RunError, UsageError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
@@ -16,7 +17,12 @@ export interface Setup {
 }
 
 /** capture(faults(link)), a stack on `addresses`, policy and knobs applied. */
-export function setUp(link: Link, addresses: readonly string[], flags: StackFlags): Setup {
+export function setUp(
+  link: Link,
+  addresses: readonly string[],
+  flags: StackFlags,
+  policy: string | Policy,
+): Setup {
   const clock = new RealClock();
   let outer: Link = link;
   if (flags.faults !== undefined) outer = new FaultsLink(outer, clock, flags.faults);
@@ -25,12 +31,15 @@ export function setUp(link: Link, addresses: readonly string[], flags: StackFlag
     sink = openSink(flags.pcap);
     outer = new CaptureLink(outer, sink, clock, new PcapngWriter(link.name));
   }
-  const network = createNetwork({
+  const network = makeNetwork({
     stack: { addresses: [...addresses] },
     link: outer,
     clock,
-    policy: flags.policy,
+    policy,
+    ...(flags.hookLimit === undefined ? {} : { hookLimit: flags.hookLimit }),
   });
+  const warn = (line: string): void => void process.stderr.write(`timewait: ${line}\n`);
+  network.on('policyError', ({ message }) => warn(message));
   for (const { name, value } of flags.set) {
     const message = network.stack.setKnob(name, value);
     if (message !== null) throw new UsageError(`--set: ${message}`);
@@ -39,10 +48,28 @@ export function setUp(link: Link, addresses: readonly string[], flags: StackFlag
   return {
     network,
     close() {
+      for (const { policy: label, hook, kind, count } of network.timeWait.failures)
+        if (count > 1) warn(`policy ${label}: ${hook} ${AGAIN[kind]} ${count} times in all`);
       network.close();
       sink?.close();
     },
   };
+}
+
+const AGAIN: { readonly [K in FailureKind]: string } = {
+  threw: 'threw',
+  answered: 'gave a wrong answer',
+  slow: 'was too slow',
+};
+
+/** A policy may preset what no knob is. */
+function makeNetwork(options: NetworkOptions & { policy: string | Policy }): Network {
+  try {
+    return createNetwork(options);
+  } catch (error) {
+    if (typeof options.policy === 'string' || !(error instanceof RangeError)) throw error;
+    throw new UsageError(`--policy ${options.policy.name}: ${lineOf(error)}`);
+  }
 }
 
 function openSink(path: string): FileSink {
