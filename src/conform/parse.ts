@@ -4,7 +4,7 @@ import { parseCode } from './code.js';
 import { errnoName, errnos } from './constants.js';
 import { icmpCodes, icmpTypes } from './icmp.js';
 import { preprocess } from './preprocess.js';
-import { Failure, Reader, positionOf } from './reader.js';
+import { Failure, Positions, Reader } from './reader.js';
 import type { EventTime, Script, ScriptError, ScriptEvent, Value } from './script.js';
 import { ANY, parseArguments, parseValue } from './values.js';
 
@@ -12,21 +12,24 @@ import { ANY, parseArguments, parseValue } from './values.js';
 const MOST_EVENTS = 100_000;
 
 const SECONDS = /(?:\d+(?:\.\d*)?|\.\d+)/y;
+const AT_ONCE: EventTime = { at: 0, relative: false, until: null, spans: false };
+
 const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 
 /** `defined`: names for which `#ifdef` sections are taken. */
 export function parseScript(source: string, defined: ReadonlySet<string> = new Set()): Script | ScriptError {
   try {
     const r = new Reader(preprocess(source, defined));
+    const positions = new Positions(source);
     const options = optionsOf(r);
     const events: ScriptEvent[] = [];
     for (r.space(); !r.ended; r.space()) {
       if (events.length === MOST_EVENTS) r.fail(`at most ${MOST_EVENTS} events`);
-      events.push(eventOf(r));
+      events.push(eventOf(r, positions, events.length === 0));
     }
     return { options, events };
   } catch (error) {
-    if (error instanceof Failure) return { error: error.message, ...positionOf(source, error.at) };
+    if (error instanceof Failure) return { error: error.message, ...new Positions(source).of(error.at) };
     throw error;
   }
 }
@@ -41,11 +44,12 @@ function optionsOf(r: Reader): Map<string, string> {
   }
 }
 
-function eventOf(r: Reader): ScriptEvent {
+function eventOf(r: Reader, positions: Positions, first: boolean): ScriptEvent {
   const start = r.at;
-  const time = timeOf(r);
+  // Shell lines that prepare the run stand before everything else, without a time.
+  const time = first && r.next === '`' ? AT_ONCE : timeOf(r);
   r.blanks();
-  const place = { time, ...positionOf(r.text, start) };
+  const place = { time, ...positions.of(start) };
   const written = (): string => r.text.slice(start, r.at).replace(/\s+/g, ' ').trim();
   const here = r.at;
   if (r.take('%{')) {

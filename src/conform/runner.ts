@@ -11,7 +11,7 @@ import { constants } from './constants.js';
 import { icmpNumbers } from './icmp.js';
 import { Numbering } from './numbering.js';
 import { parseScript } from './parse.js';
-import { positionOf } from './reader.js';
+import { Positions } from './reader.js';
 import type { CallEvent, IcmpEvent, Script, ScriptEvent, SegmentEvent, ShellEvent, Value } from './script.js';
 import { setupOf, type ScriptSetup } from './setup.js';
 import { readShell } from './shell.js';
@@ -165,11 +165,17 @@ class Run {
       }
       await this.finishCall();
     } catch (error) {
-      if (!(error instanceof Stop)) throw error;
-      failure = error.failure;
+      failure = error instanceof Stop ? error.failure : this.thrown(error);
     }
     const notes = [...new Set([...this.notes, ...this.target.notes])];
     return { failure, segments: this.segments.slice(-LADDER), notes, events: played };
+  }
+
+  /** A packet that cannot be built, or a fault of the target: a failure of this line like any other. */
+  private thrown(error: unknown): ScriptFailure {
+    const { line, column, source } = this.event;
+    const message = error instanceof Error ? error.message : String(error);
+    return { line, column, source, message, expected: '', got: '', difference: null, unusable: false };
   }
 
   private stop(message: string, more: Partial<ScriptFailure> = {}): never {
@@ -470,7 +476,7 @@ class Run {
         if (!(error instanceof EvaluationError)) throw error;
         this.stop(error.message, { unusable: true });
       }
-      const { line, column } = positionOf(this.text, statement.at);
+      const { line, column } = new Positions(this.text).of(statement.at);
       const values = namesIn(statement.condition).map((name) => `${name} = ${lookUp(name) ?? '?'}`);
       this.stop('the assertion does not hold', {
         line,

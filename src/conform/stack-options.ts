@@ -107,7 +107,7 @@ export function setOption(
   if (key === SO_LINGER) {
     if (from?.kind !== 'record') return result(-1, 'EFAULT');
     const [on, time] = ['onoff', 'linger'].map(
-      (each, i) => from.fields.get(each) ?? from.fields.get(String(i)),
+      (each, i) => from.fields.get(each) ?? from.fields.get(`l_${each}`) ?? from.fields.get(String(i)),
     );
     socket.linger =
       on?.kind === 'number' && on.value !== 0 ? (time?.kind === 'number' ? time.value : 0) : null;

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { timewait } from './helpers.js';
 
-const commands = ['run', 'demo', 'serve', 'connect', 'ss', 'nstat', 'policies', 'knobs', 'hazards'];
+const commands = ['run', 'demo', 'serve', 'connect', 'ss', 'nstat', 'policies', 'knobs', 'hazards', 'pkt'];
 
 const wrong: readonly (readonly [line: string, ...names: RegExp[]])[] = [
   ['', /missing command/, ...commands.map((name) => new RegExp(`\\b${name}\\b`))],
@@ -43,6 +43,15 @@ const wrong: readonly (readonly [line: string, ...names: RegExp[]])[] = [
   ['policies --use freebds', /--use/, /nearest: .*freebsd/],
   ['policies --use bsd', /--use/, /--control/],
   ['policies linus', /unknown policy 'linus'/, /nearest: .*linux/],
+  ['pkt', /missing command, one of: run/],
+  ['pkt rn', /unknown command 'rn'/, /timewait pkt are run/],
+  ['pkt run', /missing required argument 'path'/, /timewait pkt run/],
+  ['pkt run /no/such.pkt', /no such file or directory: '\/no\/such\.pkt'/],
+  ['pkt run --target moon x', /--target/, /stack/],
+  ['pkt run --profile linus x', /--profile/, /nearest: .*linux/],
+  ['pkt run --ip-version 5 x', /--ip-version/, /4, 6/],
+  ['pkt run --set tcp_rfc1337=2 x', /--set/, /0 to 1/],
+  ['pkt run --nosuch x', /--nosuch/, /--allow-shell/],
   ['hazards extra', /too many arguments for 'hazards'/],
   ['hazards --profile linus', /--profile/, /'linus'/, /linux/],
   ['hazards --hazard gost-data', /--hazard/, /'gost-data'/, /ghost-data/],
@@ -81,11 +90,13 @@ t.test('--help of each command, with its arguments and --json', async (t) => {
   const whole = await timewait(['--help']);
   t.equal(whole.status, 0);
   for (const name of commands) {
+    // What takes arguments is the command below it.
+    const path = name === 'pkt' ? ['pkt', 'run'] : [name];
     t.match(whole.stdout, new RegExp(`^ {2}${name} `, 'm'), `${name} is listed`);
-    const { status, stdout, stderr } = await timewait([name, '--help']);
+    const { status, stdout, stderr } = await timewait([...path, '--help']);
     t.equal(status, 0);
     t.equal(stderr, '');
-    t.match(stdout, new RegExp(`^Usage: timewait ${name} `));
+    t.match(stdout, new RegExp(`^Usage: timewait ${path.join(' ')} `));
     t.match(stdout, /--json/, `${name} takes --json`);
   }
 });

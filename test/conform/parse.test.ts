@@ -154,6 +154,12 @@ assert (1 <= tcpi_unacked < 5 or
   t.equal(code.statements.length, 2);
 });
 
+t.test('shell lines that prepare a run need no time', async (t) => {
+  const { kind, time } = one('// first\n`../common/defaults.sh`\n+0 < R 0:0(0)');
+  t.same([kind, time.at], ['shell', 0]);
+  t.match(parseScript('0 < R 0:0(0)\n`ls`'), { line: 2, column: 1 });
+});
+
 t.test('sections', async (t) => {
   const text = `#ifdef linux
 0 > R 0:0(0)

@@ -178,3 +178,12 @@ t.test('a capture holds every packet, in order', async (t) => {
   await run(SERVER, { capture });
   t.same(seen, ['0 true 44', '0 false 44', '100 true 40']);
 });
+
+t.test('what cannot be carried out fails its line', async (t) => {
+  t.match(await verdict(`${SERVER}+0 < . 1:65536(65535) ack 1 win 1`), /^9: 65535 bytes do not fit/);
+  t.match(await verdict(`${SERVER}0.05 < R 1:1(0)`), /^9: this time lies before/);
+  t.match(await verdict(`${SERVER}* < R 1:1(0)`), /for expected segments only/);
+  t.match(await verdict('0 < icmp packet_too_big mtu 1300', { version: 4 }), '');
+  t.match(await verdict('0 < icmp source_quench', { version: 6 }), /ICMP for IPv6 has no 'source_quench/);
+  t.match(await verdict('0 splice(3, 4) = 1'), /-1 ENOSYS/);
+});
