@@ -2,6 +2,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Hazard } from '../lab/hazards/hazard.js';
+import type { Profile } from '../lab/hazards/stage.js';
+import { guardPolicy } from '../stack/policies.js';
+import { isPolicyPath } from './policy-path.js';
 import { playAll } from '../lab/hazards/pool.js';
 import { formatReport, makeReport, reportJson } from '../lab/hazards/report.js';
 import { hazards as allHazards, findHazard, playHazard } from '../lab/hazards/suite.js';
@@ -32,13 +35,13 @@ export async function hazards(flags: HazardFlags): Promise<number> {
     );
     return 0;
   }
-  const profiles = chosenProfiles(flags.profile);
+  const profiles = await chosenProfiles(flags.profile);
   const chosen = chosenHazards(flags.hazard);
   const knobs = Object.fromEntries(flags.set.map(({ name, value }) => [name, value]));
   if (flags.pcap !== undefined) writeTraces(flags.pcap, profiles, chosen, flags.seed, knobs);
   const showProgress = process.stderr.isTTY === true && flags.json !== true;
   const cells = await playAll({
-    profiles,
+    profiles: profiles.flatMap(({ profile }) => (typeof profile === 'string' ? [profile] : [])),
     hazards: chosen.map(({ name }) => name),
     seed: flags.seed,
     knobs,
@@ -48,11 +51,12 @@ export async function hazards(flags: HazardFlags): Promise<number> {
       : {}),
   });
   if (showProgress) process.stderr.write('\r\u001b[K');
-  const titled = profiles.map((name) => ({
-    name,
-    title: policies.find((policy) => policy.name === name)?.title ?? '',
-  }));
-  const report = makeReport(flags.seed, titled, chosen, cells);
+  // Policies of one's own cannot be sent to other threads.
+  for (const { profile } of profiles) {
+    if (typeof profile === 'string') continue;
+    for (const hazard of chosen) cells.push(playHazard(hazard, { profile, seed: flags.seed, knobs }).cell);
+  }
+  const report = makeReport(flags.seed, profiles, chosen, cells);
   const palette = paletteFor(process.stdout.isTTY === true, process.env);
   say(flags.json === true ? reportJson(report) : formatReport(report, palette));
   return 0;
@@ -62,17 +66,43 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** No name or `all`: every profile, in the order of `timewait policies`. */
-function chosenProfiles(names: readonly string[]): string[] {
-  const all = policies.map(({ name }) => name);
-  if (names.length === 0 || names.includes('all')) return all;
-  const chosen = names.map((name) => {
-    const found = policies.find((policy) => policy.name === name || policy.aliases.includes(name));
-    if (found === undefined)
-      throw new UsageError(`--profile: unknown policy '${name}', nearest: ${nearest(name, all).join(', ')}`);
-    return found.name;
-  });
-  return [...new Set(chosen)];
+interface Chosen {
+  readonly name: string;
+  readonly title: string;
+  readonly profile: Profile;
+}
+
+/** No name or `all`: every profile, in the order of `timewait policies`; paths are policies of one's own. */
+async function chosenProfiles(names: readonly string[]): Promise<Chosen[]> {
+  const all = policies.map(({ name, title }): Chosen => ({ name, title, profile: name }));
+  const chosen: Chosen[] = [];
+  for (const name of names.length === 0 ? ['all'] : names) {
+    if (name === 'all') chosen.push(...all);
+    else if (isPolicyPath(name)) chosen.push(await ownPolicy(name));
+    else chosen.push(builtIn(name));
+  }
+  return chosen.filter(({ name }, i) => chosen.findIndex((other) => other.name === name) === i);
+}
+
+function builtIn(name: string): Chosen {
+  const found = policies.find((policy) => policy.name === name || policy.aliases.includes(name));
+  if (found !== undefined) return { name: found.name, title: found.title, profile: found.name };
+  const names = policies.flatMap((policy) => [policy.name, ...policy.aliases]);
+  throw new UsageError(`--profile: unknown policy '${name}', nearest: ${nearest(name, names).join(', ')}`);
+}
+
+/** Guarded without a stopwatch: a run must not depend on how fast the machine is. */
+async function ownPolicy(path: string): Promise<Chosen> {
+  try {
+    const { loadPolicyFile } = await import('./policy-file.js');
+    const report = ({ message }: { message: string }): void =>
+      void process.stderr.write(`timewait: ${message}\n`);
+    const { policy } = guardPolicy(await loadPolicyFile(path), { report });
+    return { name: policy.name, title: policy.title, profile: policy };
+  } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`--profile ${error.message}`, error.details);
+    throw error;
+  }
 }
 
 function chosenHazards(names: readonly string[]): readonly Hazard[] {
@@ -88,18 +118,18 @@ function chosenHazards(names: readonly string[]): readonly Hazard[] {
 /** One file for each profile and hazard: what the host under test saw, with its reasons. */
 function writeTraces(
   directory: string,
-  profiles: readonly string[],
+  profiles: readonly Chosen[],
   chosen: readonly Hazard[],
   seed: number,
   knobs: Readonly<Record<string, number>>,
 ): void {
   try {
     mkdirSync(directory, { recursive: true });
-    for (const profile of profiles) {
+    for (const { name: label, profile } of profiles) {
       for (const hazard of chosen) {
         const { traces } = playHazard(hazard, { profile, seed, knobs, trace: true });
         traces.forEach((trace, i) => {
-          const name = `${profile}-${hazard.name}${traces.length > 1 ? `-${i + 1}` : ''}.pcapng`;
+          const name = `${label}-${hazard.name}${traces.length > 1 ? `-${i + 1}` : ''}.pcapng`;
           writeFileSync(join(directory, name), trace);
         });
       }

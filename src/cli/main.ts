@@ -68,7 +68,7 @@ function program(): Command {
     .description(
       'what each profile lets through: every hazard played in the virtual internet, measured and scored',
     )
-    .option('--profile <name...>', 'profiles, or `all`', ['all'])
+    .option('--profile <name...>', 'profiles, `all`, or files of policies of your own', ['all'])
     .option('--hazard <name...>', 'only these', [])
     .option('--set <knob=value>', 'set a knob of the host under test (repeatable)', setting, [])
     .option('--seed <number>', 'of everything that is random', seedNumber, 1)

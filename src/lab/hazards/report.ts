@@ -114,7 +114,7 @@ function blocks(report: Report, palette: Palette): string[] {
 function scoreTable(report: Report): string {
   return formatTable(
     [{ title: 'score of 100' }, ...axes.map((axis) => ({ title: axis, right: true }))],
-    report.scores.map(({ profile, points }) => [profile, ...axes.map((axis) => String(points[axis]))]),
+    report.scores.map(({ profile, points }) => [profile, ...axes.map((axis) => String(points[axis] ?? '-'))]),
   );
 }
 
@@ -168,7 +168,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 function scoreSection(report: Report): string {
   const rows = report.scores.map(({ profile, points }) => [
     `[${profile}](#${anchor(profile)})`,
-    ...axes.map((axis) => String(points[axis])),
+    ...axes.map((axis) => String(points[axis] ?? '-')),
   ]);
   const formulas = axes.map((axis) => `- **${axis}**: 100 x ${scoreText[axis]}.`).join('\n');
   return `## Scores\n\n${formulas}\n\n${table(['profile', ...axes], rows)}`;

@@ -17,17 +17,22 @@ export const scoreText: Readonly<Record<Axis, string>> = {
 
 export interface Score {
   readonly profile: string;
-  /** 0..100. */
-  readonly points: Readonly<Record<Axis, number>>;
+  /** 0..100; null: no hazard of that axis was played. */
+  readonly points: Readonly<Record<Axis, number | null>>;
 }
 
 export function scoreOf(profile: string, cells: readonly Cell[], hazards: readonly Hazard[]): Score {
-  const points: Record<Axis, number> = { integrity: 0, availability: 0, capacity: 0, memory: 0 };
+  const points: Record<Axis, number | null> = {
+    integrity: null,
+    availability: null,
+    capacity: null,
+    memory: null,
+  };
   for (const axis of axes) {
     const names = new Set(hazards.filter((hazard) => hazard.axis === axis).map(({ name }) => name));
     const counted = cells.filter((cell) => cell.profile === profile && names.has(cell.hazard));
     const sum = counted.reduce((total, cell) => total + cell.points, 0);
-    points[axis] = counted.length === 0 ? 0 : Math.round((100 * sum) / counted.length);
+    if (counted.length > 0) points[axis] = Math.round((100 * sum) / counted.length);
   }
   return { profile, points };
 }
