@@ -59,6 +59,8 @@ export interface RunOptions {
   readonly version?: 4 | 6;
   /** The peer's addresses, unless the script has its own: a kernel remembers the peers of earlier scripts. */
   readonly remotes?: Readonly<Record<4 | 6, string>>;
+  /** On the wire the numbers of the script's side are these and more; 0 unless said. */
+  readonly peerIss?: number;
   /** Runs a shell line that is not understood; without it such a line fails. */
   readonly shell?: (command: string) => Later<{ status: number; output: string }>;
   /** Told of each packet, for a capture. Microseconds since the start of the script. */
@@ -124,7 +126,7 @@ interface OpenCall {
 }
 
 class Run {
-  private readonly numbering = new Numbering();
+  private readonly numbering: Numbering;
   private readonly segment = new Segment();
   private readonly segments: PassedSegment[] = [];
   private readonly notes: string[];
@@ -148,6 +150,7 @@ class Run {
     private readonly target: Target,
     private readonly options: RunOptions,
   ) {
+    this.numbering = new Numbering(options.peerIss);
     this.ourPort = setup.target.bindPort;
     this.tolerance = target.tolerance ?? setup.tolerance;
     this.notes = [...setup.notes];
