@@ -2,7 +2,7 @@
  * What a hazard plays on: a virtual internet with one seed, the host under test (it has
  * the profile), and ordinary others. It writes down what the host under test decided.
  */
-import { findReason, type ReasonId } from '../../reasons.js';
+import { Reason, findReason, type ReasonId } from '../../reasons.js';
 import { Internet } from '../../sim/internet.js';
 import type { Host, HostOptions } from '../../sim/host.js';
 import type { SimSocket } from '../../sim/socket.js';
@@ -79,12 +79,12 @@ export class Stage {
     return reached;
   }
 
-  /** The latest decision of the host under test that matches, since `from` (a place in `decisions`). */
+  /** The latest decision of the host under test that matches, or has a reason of the user's own, since `from` (a place in `decisions`). */
   reason(pattern: RegExp, from = 0): ReasonId | '' {
     this.collect();
     for (let i = this.decisions.length - 1; i >= from; i--) {
       const { reason } = this.decisions[i]!;
-      if (pattern.test(reason)) return reason;
+      if (pattern.test(reason) || !(reason in Reason)) return reason;
     }
     return '';
   }
