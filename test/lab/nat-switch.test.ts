@@ -103,6 +103,22 @@ void t.test('a small ring takes what fits; the rest waits, in order, and says so
   t.equal(ours.nextDeadline(0), -1);
 });
 
+void t.test('a machine that never stops does not keep the others out', async (t) => {
+  const { ours, machines } = bench(2);
+  const ring = new PacketRing(4, 1500);
+  const from = new Set<string>();
+  for (let round = 0; round < 4; round++) {
+    machines.forEach((link, i) => {
+      for (let n = 0; n < 4; n++) send(link, packet(PRIVATE, 3000 + i, SERVER, 80, 'S 1:1(0)'));
+    });
+    ours.receive(ring);
+    for (let i = 0; i < ring.count; i++)
+      from.add(read(ring.bytes.slice(ring.offsetOf(i), ring.offsetOf(i) + ring.lengthOf(i))).split(' ')[0]!);
+    ring.clear();
+  }
+  t.same([...from].sort(), [`${OUTSIDE}:3000`, `${OUTSIDE}:3001`]);
+});
+
 /** A link that takes nothing while told so. */
 class Busy {
   static busy = true;

@@ -7,6 +7,7 @@ import { formatNotation, type OptionText, type SegmentText } from '../../src/wir
 import { echoRequest } from '../support/icmp.js';
 import { address, packet } from '../lab/packets.js';
 import { message, say } from './translated.js';
+import { naiveChecksum } from '../wire/packets.js';
 import { Talk, V4, V6, nat, versions } from './talk.js';
 
 void t.test('out under the outside address, back to the host, in both IP versions', async (t) => {
@@ -240,7 +241,7 @@ void t.test('a dead flow loses its port to a SYN with a higher sequence number',
   t.equal(new Talk(high, V4, 5000, 1).out('S 102:102(0)'), 4000);
   t.match(high.counters, { reclaimed: 1, full: 0 });
   t.match(high.flows(0), [{ state: 'SYN_SENT', side: 1 }]);
-  t.equal(new Talk(dead(), V4, 5000).out('. 102:102(0) ack 1'), 0, 'only a SYN may');
+  t.equal(new Talk(dead(), V4, 5000).out('. 102:202(100) ack 1'), 0, 'only a SYN may');
   const alive = nat({ ports: [4000, 4000] });
   new Talk(alive).open();
   t.equal(new Talk(alive, V4, 5000).out('S 9999:9999(0)'), 0, 'never from a live one');
@@ -262,6 +263,9 @@ void t.test(
     );
     one.inbound(answer, 0, answer.length, 0);
     t.match(say(answer), 'TS val 5 ecr 1000', 'it hears its own time again');
+    const none = packet(V4.server, 80, V4.outside, 4000, 'S. 1:1(0) ack 2 win 1 <TS val 5 ecr 0>');
+    one.inbound(none, 0, none.length, 0);
+    t.match(say(none), 'TS val 5 ecr 0', 'an echo of 0 is no echo');
   },
 );
 
@@ -347,15 +351,21 @@ void t.test('an ICMP error finds the host by what it quotes', async (t) => {
       );
     };
     const [type, code] = ends === V4 ? [3, 4] : [2, 0];
-    for (const quoted of [sent, sent.slice(0, sent.length - 10)]) {
+    for (const quoted of [
+      sent,
+      sent.slice(0, sent.length - 6),
+      sent.slice(0, sent.length - 7),
+      sent.slice(0, sent.length - 16),
+    ]) {
       const error = icmpError(quoted, { type: type!, code: code!, rest: 1280, source: bytesOf(router) });
-      t.equal(one.inbound(error, 0, error.length, 0), 2);
-      const { from, to, good, body } = message(error);
+      const memory = Uint8Array.of(...error, 7, 7, 7);
+      t.equal(one.inbound(memory, 0, error.length, 0), 2);
+      t.same(memory.slice(error.length), [7, 7, 7], 'nothing behind it is touched');
+      const { from, to, good, body } = message(memory.slice(0, error.length));
       t.same({ from, to, good }, { from: router, to: ends.inside, good: true });
-      t.ok(
-        Buffer.from(body.slice(8)).equals(original.slice(0, quoted.length)),
-        'it quotes what the host had sent',
-      );
+      // The byte that is left of a checksum cut in two stays as it was.
+      const whole = original.length - 7 === quoted.length ? quoted.length - 1 : quoted.length;
+      t.same(body.slice(8, 8 + whole), original.slice(0, whole), 'it quotes what the host had sent');
     }
     const stranger = packet(ends.outside, 9001, ends.server, 80, 'S 7:7(0)');
     const lost = icmpError(stranger, { type: type!, code: code!, rest: 1280, source: bytesOf(router) });
@@ -409,4 +419,98 @@ void t.test('one line for bad options', async (t) => {
   bad({ limit: 0 }, /^limit: 0; allowed/);
   bad({ timers: { timeWait: 0 } }, /^timer timeWait: 0; allowed/);
   bad({ timers: { close: 2 ** 31 } }, /^timer close/);
+});
+
+void t.test('a crowded range: the search goes on elsewhere, and ends', async (t) => {
+  const one = nat({ choice: 'sequential', ports: [10_000, 19_999] });
+  const from = (i: number): number => new Talk(one, V4, 1024 + i).out('S 1:1(0)');
+  for (let i = 0; i < 10_000; i += 1) if (from(i) === 0) t.fail(`none for ${i}`);
+  // Free every port above 15000: the cursor stands at the start, 128 tries in a row find none.
+  for (let port = 15_000; port < 20_000; port++) new Talk(one, V4).back('R. 0:0(0) ack 2', port);
+  const found = Array.from({ length: 50 }, (_, i) => from(20_000 + i));
+  t.ok(found.every((port) => port === 0 || port >= 15_000));
+  t.ok(found.filter((port) => port > 0).length > 45, 'half of the range is free: found by chance elsewhere');
+  t.equal(new Set(found).size, found.length);
+});
+
+void t.test('as many flows as there are, each is found, also after others have gone', async (t) => {
+  const one = nat();
+  const count = 20_000;
+  const talk = (i: number): Talk =>
+    new Talk(one, { ...V4, inside: `10.1.${i >> 8}.${i & 255}` }, 5000, i % 3);
+  const ports = Array.from({ length: count }, (_, i) => talk(i).out('S 1:1(0)'));
+  t.equal(one.size, count);
+  for (let i = 0; i < count; i += 2) talk(i).out('R 2:2(0)');
+  t.equal(one.size, count / 2);
+  const wrong = ports.filter((port, i) => {
+    const heard = talk(i).back('S. 1:1(0) ack 2', port);
+    return heard !== (i % 2 === 0 ? -1 : i % 3);
+  });
+  t.same(wrong, []);
+});
+
+void t.test('fragments are not translated', async (t) => {
+  for (const [at, value] of [
+    [6, 0x20],
+    [7, 0x10],
+  ] as const) {
+    const bytes = packet(V4.inside, 4000, V4.server, 80, 'S 1:1(0)');
+    bytes[6] = 0;
+    bytes[at] = value;
+    bytes.set([0, 0], 10);
+    const check = naiveChecksum(bytes.subarray(0, 20));
+    bytes.set([check >> 8, check & 255], 10);
+    const one = nat();
+    t.equal(one.outbound(0, bytes, 0, bytes.length, 0), false);
+    t.equal(one.counters.other, 1);
+  }
+});
+
+void t.test('the clock of rewritten timestamps starts anywhere, by the seed', async (t) => {
+  const shown = (seed: number): string => {
+    const bytes = packet(V4.inside, 4000, V4.server, 80, 'S 1:1(0) win 1 <TS val 5 ecr 0>');
+    nat({ timestamps: 'rewrite', seed }).outbound(0, bytes, 0, bytes.length, 0);
+    return /TS val (\d+)/.exec(say(bytes))![1]!;
+  };
+  t.equal(shown(1), shown(1));
+  t.not(shown(1), shown(2));
+  t.not(shown(1), '0');
+});
+
+void t.test('a quoted header that lies, or a piece from the middle, names no flow', async (t) => {
+  const one = nat();
+  const sent = packet(V4.inside, 4000, V4.server, 80, 'S 7:7(0)');
+  one.outbound(2, sent, 0, sent.length, 0);
+  const change = (alter: (quoted: Uint8Array) => void): number => {
+    const quoted = sent.slice();
+    alter(quoted);
+    const error = icmpError(sent, { type: 3, code: 1, source: Uint8Array.of(192, 0, 2, 1) });
+    error.set(quoted, 28);
+    // The message's checksum is for its receiver to judge.
+    return one.inbound(error, 0, error.length, 0);
+  };
+  t.equal(
+    change(() => undefined),
+    2,
+  );
+  t.equal(
+    change((quoted) => (quoted[7] = 1)),
+    -1,
+    'a later fragment: no ports',
+  );
+  t.equal(
+    change((quoted) => quoted.set([0x4f, ...sent.slice(1)])),
+    -1,
+    'a header longer than what is there',
+  );
+  t.equal(
+    change((quoted) => (quoted[0] = 0x44)),
+    -1,
+    'or shorter than any',
+  );
+  t.equal(
+    change((quoted) => (quoted[9] = 17)),
+    -1,
+    'another protocol',
+  );
 });
