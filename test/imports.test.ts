@@ -37,6 +37,7 @@ const packages: readonly (readonly [name: string, users: RegExp])[] = [
   ['ipaddr.js', /^(wire\/address|net\/|cli\/|lab\/|stack\/)/],
   ['raw-socket', /^link\/raw/],
   ['cap', /^link\/(pcap|raw|cap)/],
+  ['fast-check', /^conform\/diff\//],
 ];
 /** Where Node's own modules may be: file sinks, device links, kernel targets, and the folders that face the user. */
 const nodeUsers = /^(net\/|cli\/|lab\/|link\/(sink|tun|addon|native|raw|pcap|cap)|conform\/kernel)/;

@@ -4,12 +4,14 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { UsageError, lineOf } from './fail.js';
 import type { ConnectFlags } from './connect.js';
+import type { DiffFlags } from './diff.js';
 import type { ExplainFlags } from './explain.js';
 import type { NstatFlags, SsFlags } from './inspect.js';
 import type { ListFlags } from './lists.js';
 import type { PktFlags } from './pkt.js';
 import type { HazardFlags } from './hazards.js';
 import {
+  count,
   jobs,
   policyName,
   port,
@@ -100,6 +102,7 @@ function program(): Command {
     });
   explanation(timewait);
   packetScripts(timewait);
+  differential(timewait);
   inspection(timewait);
   for (const command of [...timewait.commands, ...timewait.commands.flatMap((each) => each.commands)])
     command.exitOverride().configureOutput({ outputError: () => undefined, writeErr: () => undefined });
@@ -161,6 +164,24 @@ function packetScripts(timewait: Command): void {
     .action(async (paths: string[], flags: PktFlags) => {
       const { pktRun } = await import('./pkt.js');
       await finish(pktRun(paths, flags, args));
+    });
+}
+
+/** `timewait diff`. */
+function differential(timewait: Command): void {
+  timewait
+    .command('diff')
+    .description('random conversations with the running kernel and with our stack: where the two part, shrunk')
+    .option('--seeds <number>', 'conversations', count, 2000)
+    .option('--seed <number>', 'of everything that is random', seedNumber, 1)
+    .option('--events <number>', 'random events in each, behind the way into a state', count, 12)
+    .option('--profile <name>', 'TIME-WAIT policy of our stack', policyName, 'linux')
+    .option('--minutes <number>', 'stop after this time', count)
+    .option('--out <directory>', 'write a packet script for each difference')
+    .option('--json', 'print JSON')
+    .action(async (flags: DiffFlags) => {
+      const { diff } = await import('./diff.js');
+      await finish(diff(flags, args));
     });
 }
 

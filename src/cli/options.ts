@@ -51,6 +51,14 @@ export function jobs(text: string): number {
   return value;
 }
 
+/** Of things there is at least one of. */
+export function count(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 1e9)
+    throw new InvalidArgumentError('an integer from 1 to 1000000000.');
+  return value;
+}
+
 /** One more address with its prefix length. */
 export function prefixes(text: string, before: string[] | undefined): string[] {
   if (!text.includes('/') || parsePrefix(text) === null) {

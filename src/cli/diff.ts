@@ -1,0 +1,120 @@
+/** `timewait diff`: random conversations with the running kernel and with our stack, and where they part. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { caseText } from '../conform/diff/case.js';
+import { parseDeviations, type Deviation } from '../conform/diff/deviations.js';
+import { scriptOf } from '../conform/diff/script.js';
+import { Search, type Finding, type SearchResult } from '../conform/diff/search.js';
+import { StackSide } from '../conform/diff/stack-side.js';
+import { KernelSide } from '../conform/kernel-diff.js';
+import { endOnSignals, environmentLack, insideNamespace, reenter } from '../lab/namespace.js';
+import { RunError, lineOf } from './fail.js';
+
+export interface DiffFlags {
+  seeds: number;
+  seed: number;
+  events: number;
+  profile: string;
+  minutes?: number;
+  json?: boolean;
+  out?: string;
+}
+
+/** Conversations at once: as many as the kernel takes in a step without packets waiting. */
+const BATCH = 400;
+const FINDINGS = 40;
+
+export async function diff(flags: DiffFlags, args: readonly string[]): Promise<number> {
+  if (!insideNamespace()) {
+    const lack = environmentLack();
+    if (lack !== null) throw new RunError(`${lack.reason}: ${lack.cure}`);
+    return reenter(args);
+  }
+  endOnSignals();
+  const deviations = known();
+  const started = performance.now();
+  const end = flags.minutes === undefined ? Infinity : started + 60_000 * flags.minutes;
+  const judge = new KernelSide();
+  const progress = (played: number, differing: number): void => {
+    if (process.stderr.isTTY === true) process.stderr.write(`\r${played} played, ${differing} differ `);
+  };
+  const result = await new Search({
+    judge,
+    subject: () => new StackSide(flags.profile),
+    deviations,
+    seeds: flags.seeds,
+    events: flags.events,
+    seed: flags.seed,
+    batch: BATCH,
+    findings: FINDINGS,
+    over: () => performance.now() > end,
+    progress,
+  }).run();
+  judge.close();
+  if (process.stderr.isTTY === true) process.stderr.write('\r\u001b[K');
+  const seconds = (performance.now() - started) / 1000;
+  const files = flags.out === undefined ? [] : writeScripts(flags.out, result.findings);
+  const output = flags.json === true ? jsonOf(flags, result, seconds, files) : report(result, seconds, files);
+  process.stdout.write(output);
+  return result.findings.some(({ deviation }) => deviation === null) || result.unexamined > 0 ? 1 : 0;
+}
+
+function known(): Deviation[] {
+  const path = new URL('../../../test/deviations.json', import.meta.url);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    return [];
+  }
+  try {
+    return parseDeviations(text);
+  } catch (error) {
+    throw new RunError(`test/deviations.json: ${lineOf(error)}`);
+  }
+}
+
+function writeScripts(folder: string, findings: readonly Finding[]): string[] {
+  mkdirSync(folder, { recursive: true });
+  return findings.map((finding, i) => {
+    const path = join(folder, `${finding.deviation?.id ?? 'difference'}-${i + 1}.pkt`);
+    writeFileSync(path, scriptOf(finding));
+    return path;
+  });
+}
+
+function report(result: SearchResult, seconds: number, files: readonly string[]): string {
+  const lines: string[] = [];
+  for (const [i, { one, signature, deviation, count }] of result.findings.entries()) {
+    lines.push(`${deviation === null ? 'DIFFERENCE' : `known (${deviation.id})`}, ${count} times: ${signature}`);
+    if (deviation === null) lines.push(`  ${caseText(one)}`);
+    else lines.push(`  ${deviation.reason}`);
+    if (files[i] !== undefined) lines.push(`  ${files[i]}`);
+  }
+  for (const { name, judge, subject } of result.counters)
+    if (judge !== subject) lines.push(`counter ${name}: kernel ${judge}, ours ${subject}`);
+  const unexplained = result.findings.filter(({ deviation }) => deviation === null).length;
+  const rest = result.unexamined > 0 ? `, ${result.unexamined} kinds not examined` : '';
+  const unsteady = result.unsteady > 0 ? `, ${result.unsteady} did not show again` : '';
+  lines.push(
+    `${result.played} sequences in ${seconds.toFixed(1)} s, ${result.differing} differ: ${unexplained} unexplained kinds${rest}${unsteady}`,
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+function jsonOf(flags: DiffFlags, result: SearchResult, seconds: number, files: readonly string[]): string {
+  const findings = result.findings.map(({ one, difference, signature, deviation, count }, i) => ({
+    signature,
+    kind: difference.kind,
+    kernel: difference.judge,
+    ours: difference.subject,
+    count,
+    events: one.events.length,
+    case: caseText(one),
+    deviation: deviation?.id ?? null,
+    script: files[i] ?? null,
+  }));
+  const { played, differing, unsteady, unexamined, counters } = result;
+  const all = { profile: flags.profile, seed: flags.seed, played, differing, unsteady, unexamined, seconds };
+  return `${JSON.stringify({ ...all, counters, findings }, null, 2)}\n`;
+}

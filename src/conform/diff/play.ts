@@ -1,0 +1,175 @@
+/**
+ * Cases in lock-step: step k of all of them, then a pause, then what was sent is sorted by tuple.
+ * So a real kernel needs one pause a step for hundreds of conversations.
+ */
+import { parseAddress, type Address } from '../../wire/address.js';
+import { SegmentBuilder } from '../../wire/builder.js';
+import { LOAD_OK, Segment } from '../../wire/segment.js';
+import type { Later, TargetSetup } from '../target.js';
+import type { DiffCase, Observation, StepSeen } from './case.js';
+import { Peer, type Ends } from './peer.js';
+import { Program, type Caller } from './program.js';
+
+/** ms between two steps: longer than the shortest timer that matters (Linux resends a SYN after 8 ms). */
+export const STEP = 20;
+/** Smallest RTO, ms: no conversation lasts as long, so nothing is sent twice for the clock's sake. */
+export const RTO_MIN = 30_000;
+export const MTU = 1500;
+
+/** Where a case is played: the running kernel, or our stack. */
+export interface Side {
+  readonly name: string;
+  /** Calls of one tuple's program. */
+  caller(setup: TargetSetup): Caller;
+  /** The packets arrive. */
+  inject(packets: readonly Uint8Array[]): Later<void>;
+  /** `ms` go by. */
+  pause(ms: number): Later<void>;
+  /** What was sent since the last time. */
+  sent(): Later<readonly Uint8Array[]>;
+  /** Of all tuples that are not closed: `port remoteAddress remotePort` to the state. */
+  states(): Later<ReadonlyMap<string, string>>;
+  /** The counters that are compared, by name. */
+  counters(): Later<ReadonlyMap<string, number>>;
+}
+
+export const LOCAL = { 4: '198.51.100.1', 6: '2001:db8:51::1' } as const;
+/** Networks of the peers. */
+export const REMOTE = { 4: '198.18.0.0/15', 6: '2001:db8:18::/64' } as const;
+const FIRST_PORT = 2000;
+const PORTS = 60_000;
+const REMOTES = 130_000;
+
+/** Gives each case a tuple that was not used for long. */
+export class Tuples {
+  private count = 0;
+
+  next(version: 4 | 6): Ends {
+    const n = this.count++;
+    const low = 1 + (n % REMOTES);
+    const remote =
+      version === 4
+        ? `198.${18 + (low >> 16)}.${(low >> 8) & 255}.${low & 255}`
+        : `2001:db8:18::${(low >> 16).toString(16)}:${(low & 0xffff).toString(16)}`;
+    return {
+      local: known(LOCAL[version]),
+      remote: known(remote),
+      localPort: FIRST_PORT + (n % PORTS),
+      remotePort: 20_000 + Math.floor(n / REMOTES),
+    };
+  }
+}
+
+function known(text: string): Address {
+  return parseAddress(text)!;
+}
+
+class Tuple {
+  readonly peer: Peer;
+  readonly program: Program;
+  readonly steps: StepSeen[] = [];
+  readonly key: string;
+  replies: string[] = [];
+  call = '';
+
+  constructor(
+    readonly one: DiffCase,
+    readonly ends: Ends,
+    side: Side,
+  ) {
+    this.peer = new Peer(ends, one);
+    const setup = {
+      local: ends.local,
+      remote: ends.remote,
+      prefix: one.version === 4 ? 32 : 128,
+      bindPort: ends.localPort,
+      connectPort: ends.remotePort,
+      mtu: MTU,
+    };
+    this.program = new Program(side.caller(setup), this.peer.script);
+    this.key = keyOf(ends.localPort, ends.remote.toString(), ends.remotePort);
+  }
+}
+
+export function keyOf(localPort: number, remote: string, remotePort: number): string {
+  return `${localPort} ${remote} ${remotePort}`;
+}
+
+/** Plays all of them at once. */
+export async function play(
+  side: Side,
+  cases: readonly DiffCase[],
+  ends: readonly Ends[],
+): Promise<Observation[]> {
+  const tuples = cases.map((one, i) => new Tuple(one, ends[i]!, side));
+  const byKey = new Map(tuples.map((tuple) => [tuple.key, tuple]));
+  const builder = new SegmentBuilder();
+  const segment = new Segment();
+  for (const tuple of tuples) await tuple.program.start(tuple.one);
+  const most = Math.max(0, ...cases.map(({ events }) => events.length));
+  for (let k = 0; k < most; k++) {
+    await side.inject(await step(tuples, k, builder));
+    await side.pause(STEP);
+    hear(byKey, await side.sent(), segment);
+    for (const tuple of tuples) {
+      if (k >= tuple.one.events.length) continue;
+      await tuple.program.accept();
+      tuple.steps.push({ call: tuple.call, replies: tuple.replies });
+      tuple.replies = [];
+    }
+  }
+  const states = await side.states();
+  const seen: Observation[] = [];
+  for (const { program, peer, steps, key } of tuples) {
+    const state = states.get(key) ?? 'CLOSED';
+    seen.push({ steps, state, error: await program.error(), script: [...peer.script] });
+  }
+  await cleanUp(side, tuples, builder);
+  return seen;
+}
+
+/** Event k of every case; the packets among them. */
+async function step(tuples: readonly Tuple[], k: number, builder: SegmentBuilder): Promise<Uint8Array[]> {
+  const packets: Uint8Array[] = [];
+  for (const tuple of tuples) {
+    const event = tuple.one.events[k];
+    tuple.call = '';
+    if (event === undefined) continue;
+    tuple.peer.script.push(`step ${k}`);
+    if (event.kind === 'segment') packets.push(tuple.peer.segment(event, builder));
+    else if (event.kind === 'call') tuple.call = await tuple.program.perform(event);
+    else if (event.kind === 'icmp') {
+      const packet = tuple.peer.icmp(event);
+      if (packet !== null) packets.push(packet);
+    }
+  }
+  return packets;
+}
+
+function hear(byKey: ReadonlyMap<string, Tuple>, packets: readonly Uint8Array[], segment: Segment): void {
+  for (const packet of packets) {
+    if (segment.loadPacket(packet) !== LOAD_OK) continue;
+    const remote = addressText(packet);
+    const tuple = byKey.get(keyOf(segment.srcPort, remote, segment.dstPort));
+    if (tuple === undefined) continue;
+    tuple.replies.push(tuple.peer.hear(segment, packet));
+  }
+}
+
+/** Where a packet goes, as text. */
+function addressText(packet: Uint8Array): string {
+  const v4 = packet[0]! >> 4 === 4;
+  if (v4) return packet.subarray(16, 20).join('.');
+  const view = new DataView(packet.buffer, packet.byteOffset + 24, 16);
+  // All peers are 2001:db8:18::x:y
+  const [high, low] = [view.getUint16(12), view.getUint16(14)];
+  return parseAddress(`2001:db8:18::${high.toString(16)}:${low.toString(16)}`)!.toString();
+}
+
+/** Descriptors go, and a RST ends what stays behind. */
+async function cleanUp(side: Side, tuples: readonly Tuple[], builder: SegmentBuilder): Promise<void> {
+  for (const { program } of tuples) await program.end();
+  await side.inject(tuples.map(({ peer }) => peer.farewell(builder)));
+  await side.pause(1);
+  await side.sent();
+}

@@ -1,0 +1,205 @@
+/**
+ * The search for differences: random cases in batches on both sides, one case of each kind of
+ * difference shrunk, what is known told from what is not.
+ */
+import fc from 'fast-check';
+import type { DiffCase, Observation } from './case.js';
+import { firstDifference, groupOf, signature, type Difference } from './compare.js';
+import { explanation, type Deviation } from './deviations.js';
+import { cases, simpler } from './generate.js';
+import { Tuples, play, type Side } from './play.js';
+
+export interface SearchOptions {
+  /** What is right. */
+  readonly judge: Side;
+  /** A fresh side of what is tested; it holds nothing between batches. */
+  readonly subject: () => Side;
+  readonly deviations: readonly Deviation[];
+  /** Cases in all, and random events in each. */
+  readonly seeds: number;
+  readonly events: number;
+  readonly seed: number;
+  /** Cases at once. */
+  readonly batch: number;
+  /** Kinds of difference that are shrunk at most; more are only counted. */
+  readonly findings: number;
+  /** True: enough time went by. */
+  readonly over?: () => boolean;
+  readonly progress?: (played: number, differing: number) => void;
+}
+
+export interface Finding {
+  readonly one: DiffCase;
+  readonly difference: Difference;
+  readonly signature: string;
+  readonly deviation: Deviation | null;
+  /** Cases of the run that showed the same. */
+  count: number;
+  readonly judge: Observation;
+  readonly subject: Observation;
+}
+
+export interface SearchResult {
+  readonly played: number;
+  readonly differing: number;
+  /** Differences that did not show again when the case was repeated. */
+  readonly unsteady: number;
+  readonly findings: readonly Finding[];
+  /** Kinds of difference that were not shrunk for their number. */
+  readonly unexamined: number;
+  readonly counters: readonly CounterRow[];
+}
+
+/** A counter over the cases in which nothing else differed. */
+export interface CounterRow {
+  readonly name: string;
+  readonly judge: number;
+  readonly subject: number;
+}
+
+interface Differing {
+  readonly one: DiffCase;
+  readonly difference: Difference;
+  readonly judge: Observation;
+  readonly subject: Observation;
+  readonly signature: string;
+}
+
+/** Candidates of one round of shrinking, and rounds. */
+const CANDIDATES = 256;
+const ROUNDS = 40;
+
+export class Search {
+  private readonly tuples = new Tuples();
+  private readonly kinds = new Map<string, { count: number; best: Differing }>();
+  private readonly counterSums = new Map<string, [judge: number, subject: number]>();
+  private played = 0;
+  private differing = 0;
+  private unsteady = 0;
+
+  constructor(private readonly options: SearchOptions) {}
+
+  async run(): Promise<SearchResult> {
+    const { options } = this;
+    const arbitrary = cases(options.events);
+    for (let i = 0; this.played < options.seeds && options.over?.() !== true; i++) {
+      const numRuns = Math.min(options.batch, options.seeds - this.played);
+      const batch = fc.sample(arbitrary, { seed: options.seed + i, numRuns });
+      await this.collect(batch);
+      options.progress?.(this.played, this.differing);
+    }
+    const findings = await this.shrinkAll();
+    const counters = [...this.counterSums].map(([name, [judge, subject]]) => ({ name, judge, subject }));
+    return {
+      played: this.played,
+      differing: this.differing,
+      unsteady: this.unsteady,
+      findings,
+      unexamined: Math.max(0, this.kinds.size - options.findings),
+      counters,
+    };
+  }
+
+  private async collect(batch: readonly DiffCase[]): Promise<void> {
+    const found = await this.differences(batch, true);
+    this.played += batch.length;
+    this.differing += found.length;
+    for (const one of found) {
+      const group = groupOf(one.signature);
+      const known = this.kinds.get(group);
+      if (known === undefined) this.kinds.set(group, { count: 1, best: one });
+      else {
+        known.count++;
+        if (one.difference.step < known.best.difference.step) known.best = one;
+      }
+    }
+  }
+
+  /** Those of the cases that differ, each with its signature. */
+  private async differences(batch: readonly DiffCase[], count: boolean): Promise<Differing[]> {
+    const { judge } = this.options;
+    const subject = this.options.subject();
+    const ends = batch.map((one) => this.tuples.next(one.version));
+    const before = await judge.counters();
+    const expected = await play(judge, batch, ends);
+    const after = await judge.counters();
+    const got = await play(subject, batch, ends);
+    const found = batch.flatMap((one, i) => {
+      const difference = firstDifference(expected[i]!, got[i]!);
+      return difference === null ? [] : [{ one, difference, judge: expected[i]!, subject: got[i]! }];
+    });
+    if (count && found.length === 0) {
+      const own = await subject.counters();
+      for (const [name, value] of after) this.addCounter(name, value - before.get(name)!, own.get(name) ?? 0);
+    }
+    return this.signed(found);
+  }
+
+  private addCounter(name: string, judge: number, subject: number): void {
+    const [a, b] = this.counterSums.get(name) ?? [0, 0];
+    this.counterSums.set(name, [a + judge, b + subject]);
+  }
+
+  /** The state in which the step met the subject belongs to the signature: the cases are played up to there. */
+  private async signed(found: readonly Omit<Differing, 'signature'>[]): Promise<Differing[]> {
+    if (found.length === 0) return [];
+    const side = this.options.subject();
+    const parts = found.map(({ one, difference }) => ({
+      ...one,
+      events: one.events.slice(0, difference.step),
+    }));
+    const seen = await play(
+      side,
+      parts,
+      parts.map((one) => this.tuples.next(one.version)),
+    );
+    const names = [this.options.judge.name, side.name] as const;
+    return found.map((each, i) => ({
+      ...each,
+      signature: signature(each.one, each.difference, seen[i]!.state, names),
+    }));
+  }
+
+  /** Known kinds need no shrinking; the most frequent of the others come first. */
+  private async shrinkAll(): Promise<Finding[]> {
+    const { deviations, findings: most } = this.options;
+    const results = new Map<string, Finding>();
+    const add = (one: Differing, count: number): void => {
+      const group = groupOf(one.signature);
+      const known = results.get(group);
+      if (known !== undefined) known.count += count;
+      else results.set(group, { ...one, deviation: explanation(deviations, one.signature), count });
+    };
+    const unknown: { count: number; best: Differing }[] = [];
+    for (const kind of this.kinds.values()) {
+      if (explanation(deviations, kind.best.signature) !== null) add(kind.best, kind.count);
+      else unknown.push(kind);
+    }
+    unknown.sort((a, b) => b.count - a.count);
+    for (const { best, count } of unknown.slice(0, most)) {
+      const shortest = await this.shrink(best);
+      if (shortest === null) this.unsteady++;
+      else add(shortest, count);
+    }
+    return [...results.values()].sort((a, b) => b.count - a.count);
+  }
+
+  /** The shortest case that still shows a difference nobody has explained; null: it does not show again. */
+  private async shrink(start: Differing): Promise<Differing | null> {
+    const cut = { ...start.one, events: start.one.events.slice(0, start.difference.step + 1) };
+    let best: Differing | null = (await this.unexplained([cut]))[0] ?? null;
+    if (best === null) best = (await this.unexplained([start.one]))[0] ?? null;
+    for (let round = 0; best !== null && round < ROUNDS; round++) {
+      const candidates = [...simpler(best.one)].slice(0, CANDIDATES);
+      const failing: Differing[] = await this.unexplained(candidates);
+      if (failing.length === 0) break;
+      best = failing[0]!;
+    }
+    return best;
+  }
+
+  private async unexplained(candidates: readonly DiffCase[]): Promise<Differing[]> {
+    const found = await this.differences(candidates, false);
+    return found.filter(({ signature: text }) => explanation(this.options.deviations, text) === null);
+  }
+}
