@@ -86,7 +86,9 @@ function writeScripts(folder: string, findings: readonly Finding[]): string[] {
 function report(result: SearchResult, seconds: number, files: readonly string[]): string {
   const lines: string[] = [];
   for (const [i, { one, signature, deviation, count }] of result.findings.entries()) {
-    lines.push(`${deviation === null ? 'DIFFERENCE' : `known (${deviation.id})`}, ${count} times: ${signature}`);
+    lines.push(
+      `${deviation === null ? 'DIFFERENCE' : `known (${deviation.id})`}, ${count} times: ${signature}`,
+    );
     if (deviation === null) lines.push(`  ${caseText(one)}`);
     else lines.push(`  ${deviation.reason}`);
     if (files[i] !== undefined) lines.push(`  ${files[i]}`);

@@ -171,7 +171,9 @@ function packetScripts(timewait: Command): void {
 function differential(timewait: Command): void {
   timewait
     .command('diff')
-    .description('random conversations with the running kernel and with our stack: where the two part, shrunk')
+    .description(
+      'random conversations with the running kernel and with our stack: where the two part, shrunk',
+    )
     .option('--seeds <number>', 'conversations', count, 2000)
     .option('--seed <number>', 'of everything that is random', seedNumber, 1)
     .option('--events <number>', 'random events in each, behind the way into a state', count, 12)

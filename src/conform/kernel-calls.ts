@@ -5,6 +5,7 @@
 import { getSystemErrorName } from 'node:util';
 import type { NativeAddon } from '../link/native.js';
 import { parseAddress, type Address } from '../wire/address.js';
+import { errnos } from './constants.js';
 import { Memory, field, int, record, sockaddr, tcpInfo } from './kernel-memory.js';
 import type { Value } from './script.js';
 import type { CallRequest, CallResult, TargetSetup } from './target.js';
@@ -27,6 +28,10 @@ const MSGHDR = 56;
 const EPOLL_EVENT = 12;
 /** Bytes of any buffer a script asks for, at most. */
 const LARGEST = 1 << 28;
+
+/** Node names no errno that its own calls cannot meet (EINPROGRESS). */
+const names = new Map(Object.entries(errnos).map(([name, value]) => [value, name]));
+const errnoName = (errno: number): string => names.get(errno) ?? getSystemErrorName(-errno);
 
 type Outputs = Map<number, Value>;
 /** How a call is made and what it wrote. */
@@ -62,7 +67,7 @@ export class KernelCalls {
     const thread = prepared.blocks && (request.blocks || this.couldBlock(name, args[0]));
     const value = thread ? await this.calls.syscallAsync(name, ...args) : this.calls.syscall(name, ...args);
     this.follow(request.name, args, value);
-    if (value < 0) return { value: -1, errno: getSystemErrorName(value), outputs: new Map() };
+    if (value < 0) return { value: -1, errno: errnoName(-value), outputs: new Map() };
     return { value, errno: '', outputs: prepared.outputs?.(value) ?? new Map<number, Value>() };
   }
 

@@ -110,7 +110,8 @@ export class KernelSide implements Side {
   states(): ReadonlyMap<string, string> {
     const states = new Map<string, string>();
     for (const file of ['tcp', 'tcp6'])
-      for (const line of readFileSync(`/proc/self/net/${file}`, 'latin1').split('\n').slice(1)) readRow(line, states);
+      for (const line of readFileSync(`/proc/self/net/${file}`, 'latin1').split('\n').slice(1))
+        readRow(line, states);
     return states;
   }
 

@@ -97,7 +97,8 @@ export function flagLetters(flags: number): string {
   return text === '' ? '-' : text;
 }
 
-const signed = (n: number): string => (n === 0 ? '' : n > 0 ? `+${n}` : String(n));
+/** `+1`, `-1`, '' for 0. */
+export const signed = (n: number): string => (n === 0 ? '' : n > 0 ? `+${n}` : String(n));
 
 /** One event in words: `< S. seq next+1 ack una len 10 stamp older`. */
 export function eventText(event: DiffEvent): string {

@@ -11,7 +11,8 @@ export interface Difference {
   readonly subject: string;
 }
 
-const listed = (replies: readonly string[]): string => (replies.length === 0 ? 'nothing' : replies.join(', '));
+const listed = (replies: readonly string[]): string =>
+  replies.length === 0 ? 'nothing' : replies.join(', ');
 
 /**
  * The first difference, or null. Compared: at each step what a call returned, and of every segment
@@ -26,7 +27,8 @@ export function firstDifference(judge: Observation, subject: Observation): Diffe
     if (a !== b) return { kind: 'reply', step, judge: a, subject: b };
   }
   const step = judge.steps.length - 1;
-  if (judge.state !== subject.state) return { kind: 'state', step, judge: judge.state, subject: subject.state };
+  if (judge.state !== subject.state)
+    return { kind: 'state', step, judge: judge.state, subject: subject.state };
   if (judge.error !== subject.error)
     return { kind: 'error', step, judge: judge.error || 'none', subject: subject.error || 'none' };
   return null;

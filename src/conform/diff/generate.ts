@@ -17,7 +17,11 @@ const plain: SegmentEvent = {
   stamp: 'newer',
   window: 65535,
 };
-const say = (flags: number, change: Partial<SegmentEvent> = {}): SegmentEvent => ({ ...plain, flags, ...change });
+const say = (flags: number, change: Partial<SegmentEvent> = {}): SegmentEvent => ({
+  ...plain,
+  flags,
+  ...change,
+});
 const call = (name: CallName, length = 0): DiffEvent => ({ kind: 'call', name, length });
 
 const SERVER = [say(SYN), say(ACK)];
@@ -99,7 +103,10 @@ function eventsOf(side: 'server' | 'client'): fc.Arbitrary<DiffEvent> {
   return fc.oneof(
     { arbitrary: segments, weight: 14 },
     { arbitrary: calls, weight: 4 },
-    { arbitrary: fc.constantFrom(...icmpNames).map((name): DiffEvent => ({ kind: 'icmp', name })), weight: 1 },
+    {
+      arbitrary: fc.constantFrom(...icmpNames).map((name): DiffEvent => ({ kind: 'icmp', name })),
+      weight: 1,
+    },
     { arbitrary: fc.constant({ kind: 'wait' } as DiffEvent), weight: 1 },
   );
 }
@@ -114,9 +121,17 @@ export function cases(events: number): fc.Arbitrary<DiffCase> {
     const rest = fc.array(eventsOf(name), { minLength: events, maxLength: events });
     return fc
       .tuple(fc.constantFrom(4 as const, 6 as const), fc.boolean(), ways, rest)
-      .map(([version, timestamps, way, more]) => ({ version, side: name, timestamps, events: [...way, ...more] }));
+      .map(([version, timestamps, way, more]): DiffCase => ({
+        version,
+        side: name,
+        timestamps,
+        events: [...way, ...more],
+      }));
   };
-  return fc.oneof({ arbitrary: side('server', SERVER), weight: 3 }, { arbitrary: side('client', CLIENT), weight: 2 });
+  return fc.oneof(
+    { arbitrary: side('server', SERVER), weight: 3 },
+    { arbitrary: side('client', CLIENT), weight: 2 },
+  );
 }
 
 /** The simplest cases that are one change away: an event less, or an event nearer to the plain ACK. */

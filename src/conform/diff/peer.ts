@@ -4,11 +4,12 @@
  */
 import { after } from '../../seqnum.js';
 import type { Address } from '../../wire/address.js';
-import { SegmentBuilder } from '../../wire/builder.js';
+import type { SegmentBuilder } from '../../wire/builder.js';
 import { icmpError } from '../../wire/icmp.js';
+import { formatFlags } from '../../wire/notation.js';
 import { ACK, FIN, PSH, RST, SYN, type Segment } from '../../wire/segment.js';
 import { icmpNumbers } from '../icmp.js';
-import { flagLetters, type DiffCase, type IcmpEvent, type SegmentEvent } from './case.js';
+import { flagLetters, signed, type DiffCase, type IcmpEvent, type SegmentEvent } from './case.js';
 
 /** The peer's ISN and what acknowledgments count from before the end under test has said anything. */
 const FIRST = 0x1000_0000;
@@ -47,6 +48,8 @@ export class Peer {
   private stamp = STAMP;
   private echo = 0;
   private last: Uint8Array | null = null;
+  private lastSeq = NOTHING_YET;
+  private asked: number | null = null;
 
   constructor(
     private readonly ends: Ends,
@@ -69,10 +72,16 @@ export class Peer {
       builder.tsVal = this.stamp - (event.stamp === 'older' ? OLDER : 0);
       builder.tsEcr = (flags & ACK) !== 0 ? this.echo : 0;
     }
+    if ((flags & ACK) === 0) this.asked = builder.seq;
     const bytes = this.write(builder, length);
     if ((flags & SYN) !== 0 && (flags & RST) === 0) this.first = builder.seq;
     // Whether it counts is the other end's to decide; later events are relative to what a sane peer believes.
-    if ((flags & ACK) !== 0 && (flags & RST) === 0 && after(builder.ack, this.sndUna) && !after(builder.ack, this.sndNxt))
+    if (
+      (flags & ACK) !== 0 &&
+      (flags & RST) === 0 &&
+      after(builder.ack, this.sndUna) &&
+      !after(builder.ack, this.sndNxt)
+    )
       this.sndUna = builder.ack;
     this.note('<', flags, builder.seq, builder.ack, length, {
       window: event.window,
@@ -91,11 +100,11 @@ export class Peer {
     const { words } = this.ends.remote;
     const octets = [...words].flatMap((word) => [24, 16, 8, 0].map((shift) => (word >>> shift) & 255));
     const source = Uint8Array.from(this.one.version === 4 ? octets.slice(12) : octets);
-    this.script.push(`< icmp ${type}${code === '' ? '' : ` ${code}`} [${(this.lastSeq - this.iss) >>> 0}:${(this.lastSeq - this.iss) >>> 0}(0)]`);
+    this.script.push(
+      `< icmp ${type}${code === '' ? '' : ` ${code}`} [${(this.lastSeq - this.iss) >>> 0}:${(this.lastSeq - this.iss) >>> 0}(0)]`,
+    );
     return icmpError(this.last, { ...numbers, source });
   }
-
-  private lastSeq = NOTHING_YET;
 
   /** A RST that ends whatever is left of the tuple, as far as the peer knows. */
   farewell(builder: SegmentBuilder): Uint8Array {
@@ -117,7 +126,7 @@ export class Peer {
     // A RST without a connection behind it has number 0.
     const shown = rst && seq === 0 ? 'zero' : String((seq - this.iss) | 0);
     const parts = [`${flagLetters(flags)} ${shown}`];
-    if ((flags & ACK) !== 0) parts.push(`ack ${(ack - FIRST) | 0}`);
+    if ((flags & ACK) !== 0) parts.push(`ack ${this.ackText(flags, ack)}`);
     if (length > 0) parts.push(`len ${length}`);
     if (segment.hasTimestamp) parts.push('TS');
     if (!rst && segment.wnd === 0) parts.push('closed');
@@ -134,6 +143,21 @@ export class Peer {
       this.lastSeq = seq;
     }
     return parts.join(' ') + birth;
+  }
+
+  /**
+   * Beside RCV.NXT as last heard; of a SYN,ACK beside the SYN it answers, of a RST beside the
+   * segment: those may stand at the edge of the window, which is not the same everywhere.
+   */
+  private ackText(flags: number, ack: number): string {
+    if ((flags & SYN) !== 0) return `SYN${signed((ack - this.first) | 0)}`;
+    if ((flags & RST) !== 0 && this.asked !== null) return `SEG${signed((ack - this.asked) | 0)}`;
+    return `next${signed((ack - this.rcvNxt) | 0)}`;
+  }
+
+  /** A step begins: SEG.SEQ of the segment without ACK that is sent in it, when it is one. */
+  begin(): void {
+    this.asked = null;
   }
 
   /** A SYN with an ISN not seen before: how it follows from the connection that was. */
@@ -164,8 +188,18 @@ export class Peer {
     const { local, remote, localPort, remotePort } = this.ends;
     builder.reset();
     builder.version = this.one.version;
-    [builder.src0, builder.src1, builder.src2, builder.src3] = remote.words as unknown as [number, number, number, number];
-    [builder.dst0, builder.dst1, builder.dst2, builder.dst3] = local.words as unknown as [number, number, number, number];
+    [builder.src0, builder.src1, builder.src2, builder.src3] = remote.words as unknown as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    [builder.dst0, builder.dst1, builder.dst2, builder.dst3] = local.words as unknown as [
+      number,
+      number,
+      number,
+      number,
+    ];
     builder.srcPort = remotePort;
     builder.dstPort = localPort;
   }
@@ -188,7 +222,7 @@ export class Peer {
     const [mine, other] = direction === '<' ? [FIRST, this.iss] : [this.iss, FIRST];
     const rst = (flags & RST) !== 0 && seq === 0;
     const start = rst ? 0 : (seq - mine) >>> 0;
-    const parts = [`${direction} ${flagLetters(flags | 0)} ${start}:${(start + length) % 2 ** 32}(${length})`];
+    const parts = [`${direction} ${formatFlags(flags)} ${start}:${(start + length) % 2 ** 32}(${length})`];
     if ((flags & ACK) !== 0) parts.push(`ack ${(ack - other) >>> 0}`);
     if (options.window >= 0) parts.push(`win ${options.window}`);
     const list: string[] = [];

@@ -134,6 +134,7 @@ async function step(tuples: readonly Tuple[], k: number, builder: SegmentBuilder
   for (const tuple of tuples) {
     const event = tuple.one.events[k];
     tuple.call = '';
+    tuple.peer.begin();
     if (event === undefined) continue;
     tuple.peer.script.push(`step ${k}`);
     if (event.kind === 'segment') packets.push(tuple.peer.segment(event, builder));

@@ -20,6 +20,7 @@ export class Program {
   private listener = -1;
   private fd = -1;
   private readonly left: number[] = [];
+  private readonly numbers = new Map<number, number>();
 
   constructor(
     private readonly caller: Caller,
@@ -65,7 +66,7 @@ export class Program {
     const request = [number(this.listener), ANY, ANY, number(0o4000)];
     const { value } = await this.caller({ name: 'accept4', args: request, blocks: false });
     if (value < 0) return;
-    this.script.push(`accept(${this.listener}, ..., ...) = ${value}`);
+    this.script.push(`accept(${this.numberOf(this.listener)}, ..., ...) = ${this.numberOf(value)}`);
     if (this.fd >= 0) this.left.push(this.fd);
     this.fd = value;
   }
@@ -87,7 +88,8 @@ export class Program {
       await this.caller({ name: 'setsockopt', args, blocks: false });
       await this.caller({ name: 'close', args: [number(fd)], blocks: false });
     }
-    if (this.listener >= 0) await this.caller({ name: 'close', args: [number(this.listener)], blocks: false });
+    if (this.listener >= 0)
+      await this.caller({ name: 'close', args: [number(this.listener)], blocks: false });
   }
 
   private async connect(): Promise<string> {
@@ -104,10 +106,24 @@ export class Program {
     return fd;
   }
 
+  /** A call that the script shows; `args` begin with the descriptor but for socket(). */
   private async say(name: string, ...args: Value[]): Promise<CallResult> {
     const result = await this.caller({ name, args, blocks: false });
-    this.script.push(`${name}(${args.map(written).join(', ')}) = ${result.value}${result.errno === '' ? '' : ` ${result.errno}`}`);
+    const shownArgs = args.map((arg, i) =>
+      i === 0 && arg.kind === 'number' ? String(this.numberOf(arg.value)) : written(arg),
+    );
+    const value = name === 'socket' ? this.numberOf(result.value) : result.value;
+    const errno = result.errno === '' ? '' : ` ${result.errno}`;
+    this.script.push(`${name}(${shownArgs.join(', ')}) = ${value}${errno}`);
     return result;
+  }
+
+  /** Descriptors of the script count from 3. */
+  private numberOf(fd: number): number {
+    const known = this.numbers.get(fd);
+    if (known !== undefined) return known;
+    this.numbers.set(fd, 3 + this.numbers.size);
+    return 2 + this.numbers.size;
   }
 }
 
@@ -130,6 +146,7 @@ function shown({ value, errno }: CallResult): string {
 function written(value: Value): string {
   if (value.kind === 'number') return String(value.value);
   if (value.kind === 'list') return `[${value.items.map(written).join(', ')}]`;
-  if (value.kind === 'record') return `{${[...value.fields].map(([name, v]) => `${name}=${written(v)}`).join(', ')}}`;
+  if (value.kind === 'record')
+    return `{${[...value.fields].map(([name, v]) => `${name}=${written(v)}`).join(', ')}}`;
   return '...';
 }

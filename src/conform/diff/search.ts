@@ -65,8 +65,12 @@ interface Differing {
   readonly signature: string;
 }
 
-/** Candidates of one round of shrinking, and rounds. */
-const CANDIDATES = 256;
+function joined(a: DiffCase[][], b: DiffCase[][]): DiffCase[][] {
+  return a.map((list, i) => [...list, ...b[i]!]);
+}
+
+/** Candidates of one case in a round of shrinking, and rounds. */
+const CANDIDATES = 64;
 const ROUNDS = 40;
 
 export class Search {
@@ -176,26 +180,44 @@ export class Search {
       else unknown.push(kind);
     }
     unknown.sort((a, b) => b.count - a.count);
-    for (const { best, count } of unknown.slice(0, most)) {
-      const shortest = await this.shrink(best);
-      if (shortest === null) this.unsteady++;
-      else add(shortest, count);
+    const shortest = await this.shrink(unknown.slice(0, most).map(({ best }) => best));
+    for (const [i, one] of shortest.entries()) {
+      if (one === null) this.unsteady++;
+      else add(one, unknown[i]!.count);
     }
     return [...results.values()].sort((a, b) => b.count - a.count);
   }
 
-  /** The shortest case that still shows a difference nobody has explained; null: it does not show again. */
-  private async shrink(start: Differing): Promise<Differing | null> {
-    const cut = { ...start.one, events: start.one.events.slice(0, start.difference.step + 1) };
-    let best: Differing | null = (await this.unexplained([cut]))[0] ?? null;
-    if (best === null) best = (await this.unexplained([start.one]))[0] ?? null;
-    for (let round = 0; best !== null && round < ROUNDS; round++) {
-      const candidates = [...simpler(best.one)].slice(0, CANDIDATES);
-      const failing: Differing[] = await this.unexplained(candidates);
-      if (failing.length === 0) break;
-      best = failing[0]!;
+  /**
+   * For each the shortest case that still shows a difference nobody has explained; null: it does
+   * not show again. All candidates of a round are played at once.
+   */
+  private async shrink(starts: readonly Differing[]): Promise<(Differing | null)[]> {
+    const cut = starts.map(({ one, difference }) => ({
+      ...one,
+      events: one.events.slice(0, difference.step + 1),
+    }));
+    // A state or an error at the end may need the events behind
+    const whole = starts.map(({ one }) => one);
+    let best = await this.firstOfEach([cut, whole].map((tries) => tries.map((one) => [one])).reduce(joined));
+    let open = best.map((one, i) => (one === null ? -1 : i)).filter((i) => i >= 0);
+    for (let round = 0; open.length > 0 && round < ROUNDS; round++) {
+      const better = await this.firstOfEach(open.map((i) => [...simpler(best[i]!.one)].slice(0, CANDIDATES)));
+      best = [...best];
+      for (const [k, i] of open.entries()) best[i] = better[k] ?? best[i]!;
+      open = open.filter((_, k) => better[k] !== null);
     }
     return best;
+  }
+
+  /** The first candidate of each list that shows an unexplained difference. */
+  private async firstOfEach(lists: readonly (readonly DiffCase[])[]): Promise<(Differing | null)[]> {
+    const all = lists.flat();
+    const found = new Map<DiffCase, Differing>();
+    for (let at = 0; at < all.length; at += this.options.batch)
+      for (const one of await this.unexplained(all.slice(at, at + this.options.batch)))
+        found.set(one.one, one);
+    return lists.map((list) => list.map((one) => found.get(one)).find((one) => one !== undefined) ?? null);
   }
 
   private async unexplained(candidates: readonly DiffCase[]): Promise<Differing[]> {
