@@ -143,6 +143,8 @@ void t.test(
     c.send(10);
     t.match(c.take(), /^P\. 1:11\(10\)/, 'without waiting');
     c.inject('. 1:1(0) ack 11 win 65535');
+    // Without Nagle's rule, which holds a small last segment back
+    c.stack.setOption(c.user!, 'noDelay', 1);
     c.send(2500);
     t.same(
       c.rest().map((line) => /^(\S+) .*\((\d+)\)/.exec(line)!.slice(1, 3).join(' ')),
@@ -294,6 +296,7 @@ void t.test(
       c.collect();
       t.equal(c.read().length, 5, `DS ${tos}`);
     }
+    c.rest();
     c.send(50);
     c.close();
     c.advance(3000);
