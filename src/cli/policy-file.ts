@@ -4,7 +4,7 @@
  * is compiled into a private directory, which is removed after the import; there 'timewait'
  * means this very package, wherever the file lies.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
@@ -16,12 +16,15 @@ import { pathMistake } from './policy-path.js';
 
 /** Ours, as seen from dist/src/cli. */
 const DECLARATIONS = fileURLToPath(new URL('../index.d.ts', import.meta.url));
+const OURS = dirname(DECLARATIONS);
 const INDEX = new URL('../index.js', import.meta.url).href;
 /** Most messages of the compiler that are shown. */
 const MESSAGES = 20;
-/** What a policy may print with, where no types of Node are at hand. */
-const CONSOLE = `interface Console { log(...data: unknown[]): void; warn(...data: unknown[]): void; error(...data: unknown[]): void }
+/** Globals and modules besides the language's own: what a policy may print with; Node's modules, unchecked. */
+const AMBIENT = `interface Console { log(...data: unknown[]): void; warn(...data: unknown[]): void; error(...data: unknown[]): void }
 declare var console: Console;
+interface ImportMeta { readonly url: string }
+declare module 'node:*';
 `;
 
 /**
@@ -32,31 +35,38 @@ export async function loadPolicyFile(path: string): Promise<Policy> {
   const mistake = pathMistake(path);
   if (mistake !== null) throw new UsageError(`${path}: ${mistake}`);
   const { default: ts } = await import('typescript');
-  const program = compile(ts, resolve(path));
-  const found = ts.getPreEmitDiagnostics(program).map((each) => messageOf(ts, each));
+  const compiled = compile(ts, resolve(path));
+  const found = mistakes(ts, compiled.program).map((each) => messageOf(ts, each));
   if (found.length > 0) {
     const more = found.length > MESSAGES ? [`and ${found.length - MESSAGES} more`] : [];
     throw new UsageError(
-      `${path}: ${found.length === 1 ? 'an error' : `${found.length} errors`} in TypeScript`,
+      `${path}: ${found.length === 1 ? 'an error' : `${found.length} errors`} found by the compiler`,
       [...found.slice(0, MESSAGES), ...more],
     );
   }
   const directory = mkdtempSync(join(tmpdir(), 'timewait-policy-'));
   try {
-    return policyOf(path, await importFrom(path, emit(ts, program, resolve(path), directory)));
+    return policyOf(path, await importFrom(path, emit(ts, compiled, resolve(path), directory)));
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
-function compile(ts: typeof TS, path: string): TS.Program {
+interface Compiled {
+  readonly program: TS.Program;
+  /** Finds modules. */
+  readonly host: TS.ModuleResolutionHost;
+}
+
+/** Where there is no TypeScript, only the syntax is checked, and no declaration is read. */
+function compile(ts: typeof TS, path: string, typed = isTypeScript(path)): Compiled {
   const options: TS.CompilerOptions = {
     target: ts.ScriptTarget.ES2022,
     module: ts.ModuleKind.ESNext,
     moduleResolution: ts.ModuleResolutionKind.Bundler,
     moduleDetection: ts.ModuleDetectionKind.Force,
-    lib: ['lib.es2023.d.ts'],
-    paths: { timewait: [DECLARATIONS] },
+    types: [],
+    ...(typed ? { lib: ['lib.es2023.d.ts'], paths: { timewait: [DECLARATIONS] } } : { noLib: true }),
     strict: true,
     skipLibCheck: true,
     allowJs: true,
@@ -66,17 +76,32 @@ function compile(ts: typeof TS, path: string): TS.Program {
     inlineSourceMap: true,
     outDir: join(dirname(path), '.timewait-never-written'),
   };
-  const ambient = join(dirname(path), 'timewait-console.d.ts');
+  const ambient = join(dirname(path), 'timewait-ambient.d.ts');
   const host = ts.createCompilerHost(options);
   const { fileExists, readFile, getSourceFile } = host;
   host.getCurrentDirectory = () => dirname(path);
-  host.fileExists = (name) => name === ambient || fileExists.call(host, name);
-  host.readFile = (name) => (name === ambient ? CONSOLE : readFile.call(host, name));
+  host.fileExists = (name) => name === ambient || (fileExists.call(host, name) && !describesScript(name));
+  host.readFile = (name) => (name === ambient ? AMBIENT : readFile.call(host, name));
   host.getSourceFile = (name, ...rest) =>
     name === ambient
-      ? ts.createSourceFile(name, CONSOLE, ts.ScriptTarget.ES2022)
+      ? ts.createSourceFile(name, AMBIENT, ts.ScriptTarget.ES2022)
       : getSourceFile.call(host, name, ...rest);
-  return ts.createProgram([path, ambient], options, host);
+  const program = ts.createProgram([path, ambient], options, host);
+  const found = program.getSourceFiles().some((file) => isOwn(program, file) && isTypeScript(file.fileName));
+  return !typed && found ? compile(ts, path, true) : { program, host };
+}
+
+/** Declarations beside a script of the user's: the script itself must be read, for its imports. */
+function describesScript(name: string): boolean {
+  const script = name.replace(/\.d\.(m?)ts$/, '.$1js');
+  return script !== name && !name.includes('/node_modules/') && !name.startsWith(OURS) && existsSync(script);
+}
+
+/** What the compiler has to say. */
+function mistakes(ts: typeof TS, program: TS.Program): readonly TS.Diagnostic[] {
+  return program.getCompilerOptions().noLib === true
+    ? program.getSyntacticDiagnostics()
+    : ts.getPreEmitDiagnostics(program);
 }
 
 /** `mine.ts:7:3: error TS2322: ...`, in one line. */
@@ -88,7 +113,7 @@ function messageOf(ts: typeof TS, { file, start, code, messageText }: TS.Diagnos
 }
 
 /** Writes the user's modules into `directory`; the path of the first. */
-function emit(ts: typeof TS, program: TS.Program, entry: string, directory: string): string {
+function emit(ts: typeof TS, { program, host }: Compiled, entry: string, directory: string): string {
   const sources = program
     .getSourceFiles()
     .filter((file) => isOwn(program, file) && (isTypeScript(file.fileName) || isModule(ts, file)));
@@ -102,8 +127,16 @@ function emit(ts: typeof TS, program: TS.Program, entry: string, directory: stri
     const write = (name: string, text: string): void => {
       if (/\.m?js$/.test(name)) writeFileSync(outputs.get(source.fileName)!, placed(text, source.fileName));
     };
-    const retarget = (specifier: string): string =>
-      targetOf(ts, program, source.fileName, specifier, outputs);
+    const retarget = (specifier: string): string => {
+      const { fileName } = source;
+      const { resolvedModule } = ts.resolveModuleName(
+        specifier,
+        fileName,
+        program.getCompilerOptions(),
+        host,
+      );
+      return targetOf(fileName, specifier, outputs.get(resolvedModule?.resolvedFileName ?? ''));
+    };
     program.emit(source, write, undefined, false, { after: [rewriter(ts, source.fileName, retarget)] });
   }
   const output = outputs.get(entry);
@@ -134,18 +167,10 @@ function isModule(ts: typeof TS, file: TS.SourceFile): boolean {
 }
 
 /** What a specifier of the user's must become where the compiled file lies. */
-function targetOf(
-  ts: typeof TS,
-  program: TS.Program,
-  from: string,
-  specifier: string,
-  outputs: ReadonlyMap<string, string>,
-): string {
+function targetOf(from: string, specifier: string, output: string | undefined): string {
   if (specifier === 'timewait') return INDEX;
   if (specifier.startsWith('node:') || specifier.includes('://')) return specifier;
   if (!/^\.{0,2}\//.test(specifier)) return ofPackage(from, specifier);
-  const { resolvedModule } = ts.resolveModuleName(specifier, from, program.getCompilerOptions(), ts.sys);
-  const output = outputs.get(resolvedModule?.resolvedFileName ?? '');
   return pathToFileURL(output ?? resolve(dirname(from), specifier)).href;
 }
 
@@ -232,8 +257,10 @@ async function importFrom(path: string, output: string): Promise<Readonly<Record
 /** What an import threw, and where; without the place of the compiled file. */
 function failureOf(error: unknown, output: string): string {
   const text = lineOf(error).replace(` imported from ${output}`, '');
-  const place = error instanceof Error ? /([^\s/()]+:\d+):\d+\)?$/m.exec(error.stack ?? '')?.[1] : undefined;
-  return place === undefined || place.startsWith('node:') ? text : `${text} (${place})`;
+  const frames = error instanceof Error ? (error.stack ?? '').split('\n') : [];
+  const frame = frames.find((line) => /:\d+:\d+\)?$/.test(line) && !line.includes('node:'));
+  const place = /([^\s/()]+:\d+):\d+\)?$/.exec(frame ?? '')?.[1];
+  return place === undefined ? text : `${text} (${place})`;
 }
 
 function policyOf(path: string, module: Readonly<Record<string, unknown>>): Policy {

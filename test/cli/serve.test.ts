@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { deviceExists, inNamespace, ip } from '../native/namespace.js';
 import { folder, start, timewait, until, type Running } from './helpers.js';
@@ -100,6 +101,23 @@ function cases(): void {
     t.notOk(deviceExists('tw0'), 'the device went with it');
     t.notOk(existsSync(control), 'and the control socket');
     open.destroy();
+  });
+
+  t.test('the documented policy of a user: its TIME-WAIT is on the wire, five seconds', async (t) => {
+    const path = fileURLToPath(new URL('../../../docs/examples/mine.ts', import.meta.url));
+    // A busy machine stops any process for longer than 5 ms
+    const { control } = await served(
+      t,
+      ...['--echo', '7', '--close-first', '--policy', path, '--hook-limit', '10000'],
+    );
+    t.equal(await said(OURS, 7, 'one\n'), 'one\n');
+    const { stdout } = await timewait(['ss', '-ta', '--json', '--control', control]);
+    const { sockets } = JSON.parse(stdout) as { sockets: { state: string; timerLeft: number }[] };
+    const records = sockets.filter(({ state }) => state === 'TIME-WAIT');
+    t.equal(records.length, 1);
+    t.ok(records.every(({ timerLeft }) => timerLeft <= 5000));
+    const status = await timewait(['policies', '--control', control, '--json']);
+    t.match(JSON.parse(status.stdout), { present: 'mine' });
   });
 
   t.test("the real ss sees the kernel's end of what ours sees", async (t) => {
