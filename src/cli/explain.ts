@@ -1,20 +1,24 @@
 /** `timewait explain`: the decisions on one tuple, as a ladder with reasons, from a capture. */
 import { readFileSync } from 'node:fs';
+import { judge, judgementText, tally, type Judgement } from '../lab/explain.js';
 import { nearest } from '../stack/knobs.js';
 import { paletteFor, type Palette } from '../view/colour.js';
-import { Gatherer, formatTuple, type End, type Exchange } from '../view/exchange.js';
+import { Gatherer, formatEnd, formatTuple, type End, type Exchange } from '../view/exchange.js';
 import {
   explainedSegments,
   formatExchange,
   formatTuples,
   summarizeTuple,
   type ExplainLook,
+  type TupleSummary,
 } from '../view/explain.js';
 import { walkCapture, type CaptureEnd } from '../wire/capture-file.js';
 import { RunError, UsageError, lineOf } from './fail.js';
 import { isEnd, isTuple, type EndPattern, type TuplePattern } from './tuple.js';
 
 export interface ExplainFlags {
+  policy?: string;
+  set: { name: string; value: number }[];
   tuple?: TuplePattern;
   side?: EndPattern;
   all?: boolean;
@@ -34,6 +38,8 @@ interface Capture extends CaptureEnd {
 
 export async function explain(file: string | undefined, flags: ExplainFlags): Promise<number> {
   if (file === undefined) throw new UsageError('missing FILE, a capture (pcapng or pcap)');
+  if (flags.set.length > 0 && flags.policy === undefined)
+    throw new UsageError('--set is about the policy that judges: say which with --policy <name>');
   return explainFile(read(file, flags), flags);
 }
 
@@ -42,10 +48,11 @@ function explainFile(capture: Capture, flags: ExplainFlags): number {
   if (capture.unknownLinks.length > 0)
     warn(`${capture.file}: packets of link type ${capture.unknownLinks.join(', ')} cannot be read`);
   const { exchanges } = capture;
+  const judgements = judgeAll(capture, flags);
   const one = new Set(exchanges.map(({ local, remote }) => formatTuple(local, remote))).size === 1;
   const whole = one || flags.all === true;
   if (flags.json === true) {
-    say(JSON.stringify(jsonOf(capture, whole)));
+    say(JSON.stringify(jsonOf(capture, whole, judgements)));
     return 0;
   }
   const look = lookOf();
@@ -53,20 +60,37 @@ function explainFile(capture: Capture, flags: ExplainFlags): number {
   if (exchanges.length === 0) return 0;
   if (!whole) {
     say('');
-    say(formatTuples(summaries(capture), look.palette));
+    say(formatTuples(summaries(capture, judgements), look.palette));
     say('');
     say(
-      `${exchanges.length} tuples. One of them: --tuple ${summaries(capture)[0]!.tuple}, or a port, or an address; all of them: --all`,
+      `${exchanges.length} tuples. One of them: --tuple ${summaries(capture, judgements)[0]!.tuple}, or a port, or an address; all of them: --all`,
     );
     return 0;
   }
-  for (const exchange of exchanges) sayExchange(capture, exchange, look);
-  if (exchanges.every(({ seen }) => seen.every(({ comment }) => comment === '')))
-    say('\nNo packet of it carries a reason.');
+  exchanges.forEach((exchange, i) => sayExchange(capture, exchange, judgements?.[i], look));
+  if (judgements === null && exchanges.every(({ seen }) => seen.every(({ comment }) => comment === '')))
+    say('\nNo packet of it carries a reason: --policy NAME says what a policy would have done.');
   return 0;
 }
 
-function sayExchange(capture: Capture, exchange: Exchange, look: ExplainLook): void {
+/** What the policy says of each tuple; null when none was asked for. */
+function judgeAll({ exchanges }: Capture, flags: ExplainFlags): Judgement[] | null {
+  const { policy, set, side } = flags;
+  if (policy === undefined) return null;
+  return exchanges.map((exchange) => {
+    // An end that was named is judged whoever closed first.
+    const keepSide = side !== undefined && isEnd(side, exchange.local) !== isEnd(side, exchange.remote);
+    return judge(exchange, { policy, knobs: set, keepSide });
+  });
+}
+
+function sayExchange(
+  capture: Capture,
+  recorded: Exchange,
+  judgement: Judgement | undefined,
+  look: ExplainLook,
+): void {
+  const exchange = judgement?.exchange ?? recorded;
   const { state, tuple, section } = summarizeTuple(exchange, capture.start);
   const palette = look.palette!;
   const where = capture.exchanges.some((other) => other.section !== exchange.section)
@@ -74,7 +98,14 @@ function sayExchange(capture: Capture, exchange: Exchange, look: ExplainLook): v
     : '';
   say('');
   say(`${palette.strong(tuple)}${where}: ${state}`);
-  say(formatExchange(exchange, look));
+  say(formatExchange(exchange, look, (i) => (judgement === undefined ? '' : judgementText(judgement, i))));
+  if (judgement === undefined) return;
+  const { judged, differ } = tally(judgement);
+  say(
+    judgement.entries.size === 0
+      ? `No verdict: the capture does not show how ${formatEnd(exchange.local)} came into TIME-WAIT.`
+      : `${judgement.policy}: ${count(judged, 'segment')} judged, ${differ} answered otherwise than the capture shows.`,
+  );
 }
 
 function headOf({ file, format, packets, segments, start }: Capture): string {
@@ -86,13 +117,20 @@ function count(n: number, what: string): string {
   return `${n} ${what}${n === 1 ? '' : 's'}`;
 }
 
-function summaries(capture: Capture): ReturnType<typeof summarizeTuple>[] {
-  return capture.exchanges.map((exchange) => summarizeTuple(exchange, capture.start));
+function summaries(capture: Capture, judgements: readonly Judgement[] | null): TupleSummary[] {
+  return capture.exchanges.map((exchange, i) => {
+    const judgement = judgements?.[i];
+    const summary = summarizeTuple(judgement?.exchange ?? exchange, capture.start);
+    if (judgement === undefined) return summary;
+    const { judged, differ } = tally(judgement);
+    const { policy } = judgement;
+    return { ...summary, verdicts: judged === 0 ? '' : `${policy}: ${differ} of ${judged} otherwise` };
+  });
 }
 
 /** The shape stands in docs/cli.md. */
-function jsonOf(capture: Capture, whole: boolean): object {
-  const { file, format, note, packets, segments, start, exchanges } = capture;
+function jsonOf(capture: Capture, whole: boolean, judgements: readonly Judgement[] | null): object {
+  const { file, format, note, packets, segments, start } = capture;
   return {
     file,
     format,
@@ -100,13 +138,30 @@ function jsonOf(capture: Capture, whole: boolean): object {
     packets,
     segments,
     start: Number.isNaN(start) ? null : new Date(start).toISOString(),
-    tuples: exchanges.map((exchange) => ({
-      ...summarizeTuple(exchange, start),
-      local: exchange.local,
-      remote: exchange.remote,
-      ...(whole ? { ladder: explainedSegments(exchange) } : {}),
-    })),
+    tuples: capture.exchanges.map((recorded, i) => {
+      const judgement = judgements?.[i];
+      const exchange = judgement?.exchange ?? recorded;
+      return {
+        ...summarizeTuple(exchange, start),
+        local: exchange.local,
+        remote: exchange.remote,
+        ...(judgement === undefined ? {} : { policy: judgement.policy, ...tally(judgement) }),
+        ...(whole ? { ladder: ladderOf(exchange, judgement) } : {}),
+      };
+    }),
   };
+}
+
+function ladderOf(exchange: Exchange, judgement: Judgement | undefined): object[] {
+  return explainedSegments(exchange).map((segment, i) => {
+    const verdict = judgement?.verdicts.get(i);
+    const entry = judgement?.entries.get(i);
+    return {
+      ...segment,
+      ...(entry === undefined ? {} : { timeWait: entry }),
+      ...(verdict === undefined ? {} : { verdict }),
+    };
+  });
 }
 
 /** Reads the file and chooses the tuples. `-` is standard input. */

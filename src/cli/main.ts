@@ -117,6 +117,12 @@ function explanation(timewait: Command): void {
     .argument('[file]', 'pcapng or pcap, - for standard input')
     .option('--tuple <end-end>', 'which one: 10.0.0.2:80-10.0.0.1:4000, or less of it: a port', tuplePattern)
     .option('--side <end>', 'the end that is ours, default as recorded', sidePattern)
+    .option(
+      '--policy <name>',
+      'what this TIME-WAIT policy would have done beside what the capture shows',
+      policyName,
+    )
+    .option('--set <knob=value>', 'a knob of that policy (repeatable)', setting, [])
     .option('--all', 'the ladders of all tuples')
     .option('--json', 'print JSON')
     .action(async (file: string | undefined, flags: ExplainFlags) => {

@@ -147,6 +147,30 @@ export interface Decision {
   readonly segment: string;
 }
 
+/** What there is to know of a connection that has ended, to put it into TIME-WAIT from outside (labs, captures). */
+export interface TimeWaitEntry {
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  /** SND.NXT and RCV.NXT, both FINs counted: int32. */
+  readonly sndNxt: number;
+  readonly rcvNxt: number;
+  /** Receive window, bytes, and the shift it is announced with. */
+  readonly rcvWnd: number;
+  readonly rcvWscale: number;
+  /** null: none were in use. TS.Recent, when it was stored (int32 ms), what is added to the clock for TSval. */
+  readonly timestamps: {
+    readonly recent: number;
+    readonly recentAt: number;
+    readonly offset: number;
+  } | null;
+  /** ms. */
+  readonly rto: number;
+  /** The local end opened the connection. */
+  readonly active: boolean;
+  /** The peer is on the same machine. */
+  readonly localPeer: boolean;
+}
+
 export interface StateChange {
   readonly time: number;
   readonly connection: ConnectionHandle;

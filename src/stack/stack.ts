@@ -31,6 +31,7 @@ import type {
   StackOptions,
   StateChange,
   TcpInfo,
+  TimeWaitEntry,
 } from './api.js';
 import { Core, RECORD, type LocalAddress } from './core.js';
 import { icmpArrives } from './icmp.js';
@@ -38,6 +39,7 @@ import { nearest } from './knobs.js';
 import type { Listener } from './listener.js';
 import { closedState, completed, listenState } from './passive.js';
 import { replyReset } from './reply.js';
+import { restoreRecord } from './restore.js';
 import { sockets, stateCounts, tcpInfo } from './sockets.js';
 import {
   becomeRecord,
@@ -433,6 +435,11 @@ export class Stack implements StackApi {
 
   tcpInfo(connection: ConnectionHandle): TcpInfo {
     return tcpInfo(connection as Tcb);
+  }
+
+  /** Puts a connection that ended elsewhere into TIME-WAIT now; false: no record was made (restore.ts says when). */
+  enterTimeWait(entry: TimeWaitEntry): boolean {
+    return restoreRecord(this.core, entry);
   }
 
   // ---- settings ---------------------------------------------------------------

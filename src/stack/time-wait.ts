@@ -108,7 +108,7 @@ function entryOf(core: Core, tcb: Tcb, finWait2: boolean): RecordEntry {
 }
 
 /** Puts a record into the table as the policy's lifetime and capacity allow; its index, or -1. */
-function addRecord(core: Core, entry: RecordEntry, returned = false): number {
+export function addRecord(core: Core, entry: RecordEntry, returned = false): number {
   const { records, policy, hooks } = core;
   const context = hooks.about(null);
   const limit = Math.min(policy.capacity(context), core.knobs.get('timewait_max_records'));

@@ -38,7 +38,6 @@ export function rungsOfExchange(exchange: Exchange, options: RungOptions = {}): 
     const stretch = stretches[n]!;
     const heading = n > 0 && stretch.start === i ? headingOf(exchange, n) : undefined;
     const comment = printable(one.comment);
-    const tone = toneOf(comment);
     return {
       time: one.at - start,
       rightward: one.inbound,
@@ -47,7 +46,6 @@ export function rungsOfExchange(exchange: Exchange, options: RungOptions = {}): 
       comment,
       ...(one.frame > 0 ? { frame: one.frame } : {}),
       ...(heading === undefined ? {} : { heading }),
-      ...(tone === undefined ? {} : { tone }),
     };
   });
 }
@@ -136,8 +134,11 @@ function printable(text: string): string {
   return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?');
 }
 
-function toneOf(comment: string): 'good' | 'bad' | undefined {
-  if (/^[a-z0-9-]+: (accepted|TIME-WAIT reused)/.test(comment)) return 'good';
-  if (/^[a-z0-9-]+: (dropped|answered|reset|TIME-WAIT assassinated)/.test(comment)) return 'bad';
+/** Of a line of a comment. */
+export function toneOf(comment: string): 'good' | 'bad' | undefined {
+  if (/^\S+ would .*, as the capture shows/.test(comment)) return 'good';
+  if (/^\s*[a-z0-9-]+: (accepted|TIME-WAIT reused)/.test(comment)) return 'good';
+  if (/^\S+ would .*; the capture shows/.test(comment)) return 'bad';
+  if (/^\s*[a-z0-9-]+: (dropped|answered|reset|TIME-WAIT assassinated)/.test(comment)) return 'bad';
   return undefined;
 }

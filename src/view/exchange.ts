@@ -229,6 +229,13 @@ function isLocalA(tuple: Gathered, side: ((end: End) => boolean) | undefined): b
   return a.port < b.port;
 }
 
+/** The same exchange from its other end. */
+export function turned(exchange: Exchange): Exchange {
+  const { section, family, local, remote } = exchange;
+  const seen = exchange.seen.map((one) => ({ ...one, inbound: !one.inbound }));
+  return { section, family, local: remote, remote: local, seen, stretches: stretchesOf(seen) };
+}
+
 const wrap = (n: number): number => n >>> 0;
 
 /** Cuts the segments of a tuple into connections: each begins with the SYN that its SYN,ACK answers. */

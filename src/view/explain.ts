@@ -1,6 +1,6 @@
 /** What `timewait explain` prints: tuples as a table, one tuple as a ladder with its reasons, both as data. */
 import { ACK, RST, SYN } from '../wire/segment.js';
-import { rungsOfExchange } from './capture.js';
+import { rungsOfExchange, toneOf } from './capture.js';
 import { noColours, type Palette } from './colour.js';
 import { formatEnd, formatTuple, stretchAt, type Exchange } from './exchange.js';
 import { formatLadder, formatSpan, type Rung } from './ladder.js';
@@ -25,6 +25,8 @@ export interface TupleSummary {
   readonly state: string;
   /** Ids of the reasons in the packets' comments, by how often. */
   readonly decisions: Readonly<Record<string, number>>;
+  /** What a policy says, where one was asked. */
+  readonly verdicts?: string;
 }
 
 export function summarizeTuple(exchange: Exchange, start: number): TupleSummary {
@@ -94,6 +96,7 @@ function connectionState(exchange: Exchange, observed: Observed): string {
 }
 
 export function formatTuples(summaries: readonly TupleSummary[], palette: Palette = noColours): string {
+  const verdicts = summaries.some((s) => s.verdicts !== undefined);
   const sections = summaries.some(({ section }) => section !== summaries[0]?.section);
   return formatTable(
     [
@@ -104,6 +107,7 @@ export function formatTuples(summaries: readonly TupleSummary[], palette: Palett
       { title: 'last', right: true },
       { title: 'what became of it' },
       { title: 'decisions' },
+      ...(verdicts ? [{ title: 'verdicts' }] : []),
     ],
     summaries.map((s) => [
       palette.strong(s.tuple),
@@ -115,6 +119,7 @@ export function formatTuples(summaries: readonly TupleSummary[], palette: Palett
       Object.entries(s.decisions)
         .map(([id, count]) => (count > 1 ? `${count} ${id}` : id))
         .join(', '),
+      ...(verdicts ? [s.verdicts ?? ''] : []),
     ]),
   );
 }
@@ -137,6 +142,7 @@ export function formatExchange(
     right: formatEnd(exchange.local),
     palette,
     gap: GAP,
+    toneOf,
     ...(look.columns === undefined ? {} : { columns: look.columns }),
   };
   const draw = (stamps: 'relative' | 'none'): string =>

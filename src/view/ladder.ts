@@ -22,8 +22,6 @@ export interface Rung {
   readonly heading?: string;
   /** Number of the packet in its file. */
   readonly frame?: number;
-  /** Colour of the comment: dim unless it is good or bad news. */
-  readonly tone?: 'good' | 'bad';
 }
 
 export interface LadderOptions {
@@ -36,6 +34,8 @@ export interface LadderOptions {
   readonly gap?: number;
   /** Comments are broken into lines of so many columns; default: never. */
   readonly columns?: number;
+  /** Is a line of a comment good or bad news? Else it is dim. */
+  readonly toneOf?: (line: string) => 'good' | 'bad' | undefined;
 }
 
 export function formatLadder(rungs: readonly Rung[], options: LadderOptions): string {
@@ -64,28 +64,29 @@ export function formatLadder(rungs: readonly Rung[], options: LadderOptions): st
       const arrow = rung.rightward ? `|-- ${rung.segment} ${fill}>|` : `|<- ${rung.segment} ${fill}-|`;
       lines.push(`${mark}${arrow}`);
     }
-    const tint = rung.tone === undefined ? palette.dim : palette[rung.tone];
-    commentLines(rung.comment, options.columns, margin.length + 4).forEach((line, i) => {
-      const start = rung.segment === '' && i === 0 ? mark : margin;
-      lines.push(`${start}${palette.dim('|   ')}${tint(line)}`);
-    });
+    let first = true;
+    for (const comment of rung.comment === '' ? [] : rung.comment.split('\n')) {
+      const tint = palette[options.toneOf?.(comment) ?? 'dim'];
+      for (const line of broken(comment, options.columns, margin.length + 4)) {
+        lines.push(`${first && rung.segment === '' ? mark : margin}${palette.dim('|   ')}${tint(line)}`);
+        first = false;
+      }
+    }
   }
   return lines.join('\n');
 }
 
-function commentLines(comment: string, columns: number | undefined, margin: number): string[] {
-  if (comment === '') return [];
-  const most = columns === undefined ? Infinity : Math.max(20, columns - margin);
-  return comment.split('\n').flatMap((line) => {
-    const parts: string[] = [];
-    for (let rest = line; rest !== '';) {
-      const space = rest.length <= most ? rest.length : rest.lastIndexOf(' ', most);
-      const end = space > 0 ? space : Math.min(most, rest.length);
-      parts.push((parts.length > 0 ? '  ' : '') + rest.slice(0, end));
-      rest = rest.slice(end).trimStart();
-    }
-    return parts;
-  });
+/** A line in pieces that fit, the later ones indented. */
+function broken(line: string, columns: number | undefined, margin: number): string[] {
+  const most = columns === undefined ? Infinity : Math.max(20, columns - margin - 2);
+  const parts: string[] = [];
+  for (let rest = line; rest !== '';) {
+    const space = rest.length <= most ? rest.length : rest.lastIndexOf(' ', most);
+    const end = space > 0 ? space : Math.min(most, rest.length);
+    parts.push((parts.length > 0 ? '  ' : '') + rest.slice(0, end));
+    rest = rest.slice(end).trimStart();
+  }
+  return parts;
 }
 
 /** ms for people: `350 ms`, `1.06 s`, `4 min 0 s`, `2 h 5 min`. */

@@ -52,8 +52,8 @@ export class Observed {
   resetBy: Side | null = null;
   /** When each end came into TIME-WAIT, ms; null: it did not. */
   readonly timeWaitAt: Record<Side, number | null> = { local: null, remote: null };
-  private synAt = 0;
-  /** First round trip seen, ms; null before there is one. */
+  private synAt: number | null = null;
+  /** From the SYN to the ACK of its SYN,ACK, ms: a round trip, wherever it is watched; null: not seen. */
   roundTrip: number | null = null;
 
   /** `inbound`: the remote end sent it. */
@@ -82,7 +82,8 @@ export class Observed {
       me.finEnd = end;
       me.active = peer.finEnd === null || after(peer.finEnd, me.acked);
     }
-    if (this.roundTrip === null && this.opened && (flags & SYN) === 0) this.roundTrip = at - this.synAt;
+    if (this.roundTrip === null && this.opened && this.synAt !== null && (flags & SYN) === 0)
+      this.roundTrip = at - this.synAt;
     this.enter(at);
   }
 
@@ -92,7 +93,7 @@ export class Observed {
     me.shift = segment.options?.find((option) => option.kind === 'wscale')?.value ?? -1;
     me.stampedSyn = segment.options?.some((option) => option.kind === 'TS') === true;
     if ((segment.flags & ACK) !== 0) this.opened = true;
-    this.synAt = at;
+    else this.synAt = at;
     return true;
   }
 
