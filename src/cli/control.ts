@@ -10,7 +10,10 @@ import { counterNames } from '../mib.js';
 import type { Network } from '../net/network.js';
 import type { StackApi } from '../stack/api.js';
 import { knobs } from '../stack/catalogue.js';
+import { formatTuple } from '../view/exchange.js';
 import { RunError, lineOf } from './fail.js';
+import { DecisionMemory, type RememberedDecision } from './memory.js';
+import { parseTuple } from './tuple.js';
 
 /** Longest request line, bytes. */
 const LONGEST = 65_536;
@@ -18,6 +21,9 @@ const LONGEST = 65_536;
 const ROWS = 1_000_000;
 /** Ends of relayed connections that are kept until asked for; the oldest go first. */
 const OUTCOMES = 1024;
+
+/** Most tuples that `explain` names. */
+const TUPLES = 1000;
 
 export type Request =
   | { readonly command: 'status' }
@@ -27,6 +33,8 @@ export type Request =
   | { readonly command: 'nstat'; readonly absolute?: boolean; readonly keep?: boolean }
   | { readonly command: 'set'; readonly name: string; readonly value: number }
   | { readonly command: 'policy'; readonly name: string }
+  /** `tuple` as --tuple takes it; default: all. */
+  | { readonly command: 'explain'; readonly tuple?: string }
   | { readonly command: 'connect'; readonly host: string; readonly port: number }
   | { readonly command: 'outcome'; readonly id: number };
 
@@ -46,16 +54,35 @@ interface Session {
   /** By number of the connection; a promise while it is open. */
   readonly outcomes: Map<number, Promise<Outcome>>;
   relays: number;
+  readonly memory: DecisionMemory;
 }
 
-/** Opens the socket, for its owner only. A live one is not replaced, a stale one is; anything else is left alone. */
-export async function serveControl(network: Network, path: string): Promise<Server> {
+/** The answer to `explain`. */
+export interface Explained {
+  readonly policy: string;
+  /** Decisions were being remembered before this question: else they are from now on. */
+  readonly remembering: boolean;
+  /** Decisions that newer ones have displaced, of any tuple. */
+  readonly forgotten: number;
+  /** Tuples that have any, as LOCAL-REMOTE; at most 1000. */
+  readonly tuples: readonly string[];
+  readonly decisions: readonly RememberedDecision[];
+}
+
+/**
+ * Opens the socket, for its owner only. A live one is not replaced, a stale one is; anything else is left alone.
+ * `remember`: decisions are remembered at once, not from the first `explain` on.
+ */
+export async function serveControl(network: Network, path: string, remember = false): Promise<Server> {
   await removeStale(path);
+  const memory = new DecisionMemory(network);
+  if (remember) memory.start();
   const session: Session = {
     network,
     shown: new Float64Array(counterNames.length),
     outcomes: new Map(),
     relays: 0,
+    memory,
   };
   const server = createServer({ allowHalfOpen: true }, (socket) => serveClient(session, socket));
   const mask = process.umask(0o177);
@@ -169,6 +196,8 @@ async function handle(session: Session, request: Exclude<Request, { command: 'co
       return verdict(stack.setKnob(String(request.name), Number(request.value)));
     case 'policy':
       return verdict(stack.setPolicy(String(request.name)));
+    case 'explain':
+      return remembered(session, request.tuple);
     case 'outcome': {
       const outcome = session.outcomes.get(request.id);
       if (outcome === undefined) return { ok: false, error: `no connection ${request.id}` };
@@ -178,6 +207,24 @@ async function handle(session: Session, request: Exclude<Request, { command: 'co
     default:
       return { ok: false, error: `unknown command '${String((request as { command?: unknown }).command)}'` };
   }
+}
+
+function remembered({ network, memory }: Session, text: string | undefined): object {
+  const tuple = text === undefined ? null : parseTuple(String(text));
+  if (text !== undefined && tuple === null) return { ok: false, error: `no tuple: '${text}'` };
+  const remembering = memory.started;
+  memory.start();
+  const explained: Explained = {
+    policy: network.stack.policyName,
+    remembering,
+    forgotten: memory.forgotten,
+    tuples: memory
+      .tuples()
+      .slice(0, TUPLES)
+      .map(([local, remote]) => formatTuple(local, remote)),
+    decisions: memory.list(tuple),
+  };
+  return { ok: true, ...explained };
 }
 
 function verdict(message: string | null): object {

@@ -1,9 +1,18 @@
 /** `timewait explain`: the decisions on one tuple, as a ladder with reasons, from a capture. */
 import { readFileSync } from 'node:fs';
 import { judge, judgementText, tally, type Judgement } from '../lab/explain.js';
+import { Reason, reasonComment } from '../reasons.js';
 import { nearest } from '../stack/knobs.js';
 import { paletteFor, type Palette } from '../view/colour.js';
-import { Gatherer, formatEnd, formatTuple, type End, type Exchange } from '../view/exchange.js';
+import {
+  Gatherer,
+  exchangeOfLog,
+  formatEnd,
+  formatTuple,
+  type End,
+  type Exchange,
+  type Seen,
+} from '../view/exchange.js';
 import {
   explainedSegments,
   formatExchange,
@@ -13,13 +22,17 @@ import {
   type TupleSummary,
 } from '../view/explain.js';
 import { walkCapture, type CaptureEnd } from '../wire/capture-file.js';
+import { parseNotation } from '../wire/notation.js';
+import { ask, type Explained } from './control.js';
 import { RunError, UsageError, lineOf } from './fail.js';
+import type { RememberedDecision } from './memory.js';
 import { isEnd, isTuple, type EndPattern, type TuplePattern } from './tuple.js';
 
 export interface ExplainFlags {
   policy?: string;
   set: { name: string; value: number }[];
   tuple?: TuplePattern;
+  control?: string;
   side?: EndPattern;
   all?: boolean;
   json?: boolean;
@@ -37,10 +50,117 @@ interface Capture extends CaptureEnd {
 }
 
 export async function explain(file: string | undefined, flags: ExplainFlags): Promise<number> {
-  if (file === undefined) throw new UsageError('missing FILE, a capture (pcapng or pcap)');
+  const control = flags.control ?? (file === undefined ? process.env['TIMEWAIT_CONTROL'] : undefined);
+  if (file !== undefined && control !== undefined)
+    throw new UsageError('FILE or --control, not both: a capture, or a running stack');
+  if (control !== undefined) return explainRunning(control, flags);
+  if (file === undefined)
+    throw new UsageError(
+      'missing FILE, a capture (pcapng or pcap), or --control <socket> of a running stack',
+    );
   if (flags.set.length > 0 && flags.policy === undefined)
     throw new UsageError('--set is about the policy that judges: say which with --policy <name>');
   return explainFile(read(file, flags), flags);
+}
+
+/** What a running stack remembers; it knows the segments it decided on, not the ordinary ones. */
+async function explainRunning(control: string, flags: ExplainFlags): Promise<number> {
+  if (flags.policy !== undefined || flags.side !== undefined)
+    throw new UsageError('--policy and --side are about captures, not about --control');
+  const { tuple } = flags;
+  const answer = await ask<Explained>(control, {
+    command: 'explain',
+    ...(tuple === undefined ? {} : { tuple: tuple.text }),
+  });
+  const logs = logsOf(answer.decisions);
+  if (!answer.remembering)
+    warn('decisions are remembered from now on: ask again (`timewait serve --remember` begins at once)');
+  else if (tuple !== undefined && logs.length === 0) {
+    if (answer.tuples.length === 0) throw new RunError('no decisions on any tuple are remembered');
+    const near = nearest(tuple.text, answer.tuples).join(', ');
+    throw new RunError(`--tuple ${tuple.text}: no decision on it is remembered; nearest: ${near}`);
+  }
+  const start = Math.min(...answer.decisions.map(({ at }) => at));
+  const whole = logs.length === 1 || flags.all === true;
+  if (flags.json === true) {
+    const { policy, remembering, forgotten } = answer;
+    const tuples = logs.map((log) => logJson(log, start, whole));
+    say(JSON.stringify({ control, policy, remembering, forgotten, start: isoOf(start), tuples }));
+    return 0;
+  }
+  const lost = answer.forgotten > 0 ? `, ${answer.forgotten} older ones are forgotten` : '';
+  say(`${control}: policy ${answer.policy}, ${count(answer.decisions.length, 'decision')} remembered${lost}`);
+  const look = { ...lookOf(), raw: true };
+  if (!whole && logs.length > 0) {
+    const rows = logs.map(({ exchange, states }) => ({
+      ...summarizeTuple(exchange, start),
+      state: `met ${states.at(-1) ?? 'nothing'}`,
+    }));
+    sayTable(rows, look);
+  }
+  for (const { exchange, states } of whole ? logs : []) {
+    say(`\n${look.palette.strong(formatTuple(exchange.local, exchange.remote))}`);
+    say(
+      formatExchange(exchange, look, (i) =>
+        exchange.seen[i]!.segment === null ? '' : `  it met ${states[i]}`,
+      ),
+    );
+  }
+  return 0;
+}
+
+/** The decisions on one tuple, and the state that each of them met. */
+interface Log {
+  readonly exchange: Exchange;
+  readonly states: readonly string[];
+}
+
+function logJson({ exchange, states }: Log, start: number, whole: boolean): object {
+  const { tuple, packets, first, last, decisions } = summarizeTuple(exchange, start);
+  const ladder = explainedSegments(exchange, true).map(({ time, segment, comment, reasons }, i) => ({
+    time,
+    segment,
+    state: states[i],
+    comment,
+    reasons,
+  }));
+  const { local, remote } = exchange;
+  const short = { tuple, count: packets, first, last, state: states.at(-1) ?? '', decisions, local, remote };
+  return whole ? { ...short, ladder } : short;
+}
+
+function logsOf(decisions: readonly RememberedDecision[]): Log[] {
+  const tuples = new Map<string, { local: End; remote: End; seen: Seen[]; states: string[] }>();
+  for (const { at, local, remote, reason, state, segment } of decisions) {
+    const key = formatTuple(local, remote);
+    const tuple = tuples.get(key) ?? { local, remote, seen: [], states: [] };
+    tuples.set(key, tuple);
+    const parsed = parseNotation(segment);
+    tuple.seen.push({
+      frame: 0,
+      at,
+      inbound: true,
+      segment: 'error' in parsed ? null : parsed,
+      // A stack of another version may have reasons of its own.
+      comment: reason in Reason ? reasonComment(Reason[reason]) : reason,
+    });
+    tuple.states.push(state);
+  }
+  return [...tuples.values()].map(({ local, remote, seen, states }) => ({
+    exchange: exchangeOfLog(local, remote, seen),
+    states,
+  }));
+}
+
+function sayTable(rows: readonly TupleSummary[], { palette }: ExplainLook): void {
+  say(`\n${formatTuples(rows, palette)}\n`);
+  say(
+    `${rows.length} tuples. One of them: --tuple ${rows[0]!.tuple}, or a port, or an address; all of them: --all`,
+  );
+}
+
+function isoOf(ms: number): string | null {
+  return Number.isFinite(ms) ? new Date(ms).toISOString() : null;
 }
 
 function explainFile(capture: Capture, flags: ExplainFlags): number {
@@ -59,12 +179,7 @@ function explainFile(capture: Capture, flags: ExplainFlags): number {
   say(headOf(capture));
   if (exchanges.length === 0) return 0;
   if (!whole) {
-    say('');
-    say(formatTuples(summaries(capture, judgements), look.palette));
-    say('');
-    say(
-      `${exchanges.length} tuples. One of them: --tuple ${summaries(capture, judgements)[0]!.tuple}, or a port, or an address; all of them: --all`,
-    );
+    sayTable(summaries(capture, judgements), look);
     return 0;
   }
   exchanges.forEach((exchange, i) => sayExchange(capture, exchange, judgements?.[i], look));
@@ -109,7 +224,7 @@ function sayExchange(
 }
 
 function headOf({ file, format, packets, segments, start }: Capture): string {
-  const from = Number.isNaN(start) ? '' : `, from ${new Date(start).toISOString()}`;
+  const from = Number.isNaN(start) ? '' : `, from ${isoOf(start)}`;
   return `${file}: ${format}, ${count(packets, 'packet')}, ${segments} of TCP${from}`;
 }
 
@@ -137,18 +252,24 @@ function jsonOf(capture: Capture, whole: boolean, judgements: readonly Judgement
     note: note === '' ? null : note,
     packets,
     segments,
-    start: Number.isNaN(start) ? null : new Date(start).toISOString(),
-    tuples: capture.exchanges.map((recorded, i) => {
-      const judgement = judgements?.[i];
-      const exchange = judgement?.exchange ?? recorded;
-      return {
-        ...summarizeTuple(exchange, start),
-        local: exchange.local,
-        remote: exchange.remote,
-        ...(judgement === undefined ? {} : { policy: judgement.policy, ...tally(judgement) }),
-        ...(whole ? { ladder: ladderOf(exchange, judgement) } : {}),
-      };
-    }),
+    start: isoOf(start),
+    tuples: capture.exchanges.map((exchange, i) => tupleJson(exchange, start, whole, judgements?.[i])),
+  };
+}
+
+function tupleJson(
+  recorded: Exchange,
+  start: number,
+  whole: boolean,
+  judgement: Judgement | undefined,
+): object {
+  const exchange = judgement?.exchange ?? recorded;
+  return {
+    ...summarizeTuple(exchange, start),
+    local: exchange.local,
+    remote: exchange.remote,
+    ...(judgement === undefined ? {} : { policy: judgement.policy, ...tally(judgement) }),
+    ...(whole ? { ladder: ladderOf(exchange, judgement) } : {}),
   };
 }
 

@@ -86,7 +86,8 @@ function program(): Command {
     .description(
       'the same services in the present network namespace, until interrupted (needs CAP_NET_ADMIN)',
     )
-    .option('--control <socket>', 'Unix socket for ss, nstat, connect, knobs and policies')
+    .option('--control <socket>', 'Unix socket for ss, nstat, connect, explain, knobs and policies')
+    .option('--remember', 'remember decisions for `explain` at once, not from its first question on')
     .action(async (flags: ServeFlags) => {
       const { serve } = await import('./serve.js');
       await finish(serve(flags));
@@ -113,9 +114,12 @@ function program(): Command {
 function explanation(timewait: Command): void {
   timewait
     .command('explain')
-    .description('the decisions on one tuple, as a ladder with reasons, from a capture')
+    .description(
+      'the decisions on one tuple, as a ladder with reasons: from a capture, or of a running stack',
+    )
     .argument('[file]', 'pcapng or pcap, - for standard input')
     .option('--tuple <end-end>', 'which one: 10.0.0.2:80-10.0.0.1:4000, or less of it: a port', tuplePattern)
+    .option('--control <socket>', 'no file: ask a running `timewait serve` what it remembers')
     .option('--side <end>', 'the end that is ours, default as recorded', sidePattern)
     .option(
       '--policy <name>',

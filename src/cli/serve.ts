@@ -18,6 +18,7 @@ export interface DeviceFlags {
 
 export interface ServeFlags extends StackFlags, DeviceFlags {
   control?: string;
+  remember?: boolean;
 }
 
 /** A TUN device that is up, with the kernel's side addressed. */
@@ -85,7 +86,8 @@ export async function serve(flags: ServeFlags): Promise<number> {
   network.driver.hold();
   try {
     const services = await startServices(network, flags);
-    const control = flags.control === undefined ? null : await serveControl(network, flags.control);
+    const control =
+      flags.control === undefined ? null : await serveControl(network, flags.control, flags.remember);
     const started = process.hrtime.bigint();
     const stopped = interrupted();
     const addresses = (flags.address ?? STACK_SIDE).join(', ');

@@ -33,11 +33,17 @@ export function parseEnd(text: string): EndPattern | null {
   return address === null ? null : { address: address.toString(), port };
 }
 
-export function tuplePattern(text: string): TuplePattern {
+/** null when the text names no tuple. */
+export function parseTuple(text: string): TuplePattern | null {
   const parts = text.split('-').map((part) => parseEnd(part.trim()));
-  if (parts.length > 2 || parts.some((part) => part === null))
-    throw new InvalidArgumentError(`a tuple is END-END or one END, an END is ${FORMS}.`);
+  if (parts.length > 2 || parts.some((part) => part === null)) return null;
   return { text, ends: parts as EndPattern[] };
+}
+
+export function tuplePattern(text: string): TuplePattern {
+  const tuple = parseTuple(text);
+  if (tuple === null) throw new InvalidArgumentError(`a tuple is END-END or one END, an END is ${FORMS}.`);
+  return tuple;
 }
 
 export function sidePattern(text: string): EndPattern {

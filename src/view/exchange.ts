@@ -238,6 +238,13 @@ export function turned(exchange: Exchange): Exchange {
 
 const wrap = (n: number): number => n >>> 0;
 
+/** What one end alone knows: no handshake to count from, so that numbers are those on the wire. */
+export function exchangeOfLog(local: End, remote: End, seen: readonly Seen[]): Exchange {
+  const family = local.address.includes(':') ? 6 : 4;
+  const stretches = [{ start: 0, opened: false, localIss: 0, remoteIss: 0 }];
+  return { section: 0, family, local, remote, seen, stretches };
+}
+
 /** Cuts the segments of a tuple into connections: each begins with the SYN that its SYN,ACK answers. */
 export function stretchesOf(seen: readonly Seen[]): Stretch[] {
   const found: Stretch[] = [];

@@ -32,8 +32,12 @@ export interface TupleSummary {
 export function summarizeTuple(exchange: Exchange, start: number): TupleSummary {
   const { seen } = exchange;
   const decisions: Record<string, number> = {};
-  for (const { comment } of seen)
+  seen.forEach(({ comment, inbound }, i) => {
+    // An answer carries the reason of what it answers: one decision.
+    const before = seen[i - 1];
+    if (!inbound && before?.inbound === true && before.comment === comment) return;
     for (const id of reasonIds(comment)) decisions[id] = (decisions[id] ?? 0) + 1;
+  });
   return {
     tuple: formatTuple(exchange.local, exchange.remote),
     section: exchange.section + 1,
@@ -128,6 +132,8 @@ export interface ExplainLook {
   readonly palette?: Palette;
   /** Columns of the terminal; default: as wide as it needs. */
   readonly columns?: number;
+  /** Numbers as on the wire. */
+  readonly raw?: boolean;
 }
 
 /** The ladder of one tuple. On a narrow terminal timestamps go first. */
@@ -145,13 +151,14 @@ export function formatExchange(
     toneOf,
     ...(look.columns === undefined ? {} : { columns: look.columns }),
   };
-  const draw = (stamps: 'relative' | 'none'): string =>
+  const draw = (stamps: 'raw' | 'relative' | 'none'): string =>
     formatLadder(
       rungsOfExchange(exchange, { stamps }).map((rung, i) => withMore(rung, also(i))),
       options,
     );
-  const whole = draw('relative');
-  if (look.columns === undefined || widest(exchange, 'relative') <= look.columns) return whole;
+  const stamps = look.raw === true ? 'raw' : 'relative';
+  const whole = draw(stamps);
+  if (look.columns === undefined || widest(exchange, stamps) <= look.columns) return whole;
   const bare = draw('none');
   return bare === whole
     ? whole
@@ -163,7 +170,7 @@ function withMore(rung: Rung, more: string): Rung {
   return { ...rung, comment: rung.comment === '' ? more : `${rung.comment}\n${more}` };
 }
 
-function widest(exchange: Exchange, stamps: 'relative'): number {
+function widest(exchange: Exchange, stamps: 'raw' | 'relative'): number {
   const rungs = rungsOfExchange(exchange, { stamps });
   const digits = Math.max(0, ...rungs.map(({ frame }) => String(frame ?? '').length));
   return Math.max(0, ...rungs.map(({ segment }) => segment.length)) + 11 + digits + 3 + 10;
@@ -182,8 +189,8 @@ export interface ExplainedSegment {
   readonly reasons: readonly string[];
 }
 
-export function explainedSegments(exchange: Exchange): ExplainedSegment[] {
-  return rungsOfExchange(exchange).map((rung, i) => {
+export function explainedSegments(exchange: Exchange, raw = false): ExplainedSegment[] {
+  return rungsOfExchange(exchange, { stamps: raw ? 'raw' : 'relative' }).map((rung, i) => {
     const { frame, inbound, comment } = exchange.seen[i]!;
     return {
       packet: frame,
