@@ -1,7 +1,6 @@
 /** `timewait explain`: the decisions on one tuple, as a ladder with reasons, from a capture. */
 import { readFileSync } from 'node:fs';
 import { judge, judgementText, tally, type Judgement } from '../lab/explain.js';
-import { Reason, reasonComment } from '../reasons.js';
 import { nearest } from '../stack/knobs.js';
 import { paletteFor, type Palette } from '../view/colour.js';
 import {
@@ -131,7 +130,7 @@ function logJson({ exchange, states }: Log, start: number, whole: boolean): obje
 
 function logsOf(decisions: readonly RememberedDecision[]): Log[] {
   const tuples = new Map<string, { local: End; remote: End; seen: Seen[]; states: string[] }>();
-  for (const { at, local, remote, reason, state, segment } of decisions) {
+  for (const { at, local, remote, comment, state, segment } of decisions) {
     const key = formatTuple(local, remote);
     const tuple = tuples.get(key) ?? { local, remote, seen: [], states: [] };
     tuples.set(key, tuple);
@@ -141,8 +140,7 @@ function logsOf(decisions: readonly RememberedDecision[]): Log[] {
       at,
       inbound: true,
       segment: 'error' in parsed ? null : parsed,
-      // A stack of another version may have reasons of its own.
-      comment: reason in Reason ? reasonComment(Reason[reason]) : reason,
+      comment,
     });
     tuple.states.push(state);
   }

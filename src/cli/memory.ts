@@ -1,5 +1,6 @@
 /** What a running stack has decided of late, for `timewait explain --control`. */
 import type { Network } from '../net/network.js';
+import { findReason, reasonComment } from '../reasons.js';
 import type { Decision } from '../stack/api.js';
 import { isTuple, type TuplePattern } from './tuple.js';
 
@@ -7,6 +8,8 @@ import { isTuple, type TuplePattern } from './tuple.js';
 export interface RememberedDecision extends Omit<Decision, 'time'> {
   /** ms since 1970. */
   readonly at: number;
+  /** `id: text [source]`, as the packet's comment has it; only this stack knows the reasons of its own policies. */
+  readonly comment: string;
 }
 
 /** Decisions kept; the oldest are forgotten first. About half a KiB each. */
@@ -36,7 +39,9 @@ export class DecisionMemory {
     const { clock } = this.network.driver;
     const { seconds, nanoseconds } = clock.wall();
     const at = seconds * 1000 + Math.floor(nanoseconds / 1e6) - ((clock.now() - time) | 0);
-    const remembered = { at, ...rest };
+    const number = findReason(rest.reason);
+    const comment = number === null ? rest.reason : reasonComment(number);
+    const remembered = { at, ...rest, comment };
     if (this.ring.length < LIMIT) this.ring.push(remembered);
     else {
       this.ring[this.next] = remembered;
