@@ -4,7 +4,7 @@
  * (and for the addon a C compiler), so it can run before anything is installed.
  *
  *   node native/prepare.mjs          all three steps; ends with 1 when installing or compiling fails
- *   node native/prepare.mjs addon    the addon only; what hinders it is said in one line, never an error
+ *   node native/prepare.mjs addon    the addon and the plug-in for packetdrill only; what hinders it is said in one line, never an error
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -29,6 +29,9 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const SOURCES = ['addon.c', 'checksum.c', 'syscall.c', 'tun.c'];
+const PLUGIN_SOURCES = ['channel.c', 'memory.c', 'plugin.c', 'settings.c'];
+const PLUGIN_HEADERS = ['channel.h', 'interface.h', 'memory.h', 'protocol.h', 'settings.h'];
+const PLUGIN = 'native/build/Release/timewait_packetdrill.so';
 const ADDON = 'native/build/Release/timewait_native.node';
 const FLAGS = '-std=c11 -O2 -fPIC -shared -fvisibility=hidden -Wall -Wextra'.split(' ');
 const DEFINES = ['-DNAPI_VERSION=8', '-D_GNU_SOURCE', '-DBUILDING_NODE_EXTENSION'];
@@ -123,14 +126,18 @@ function attempt(command, args, cwd) {
 
 /** With headers beside node one call of the compiler is all it takes. */
 function compileDirectly(headers) {
-  const [compiler, ...own] = (process.env.CC || 'cc').split(' ');
-  mkdirSync(at(dirname(ADDON)), { recursive: true });
-  const draft = at(`${ADDON}.${process.pid}`);
   const sources = SOURCES.map((name) => at('native/src', name));
-  const include = `-I${join(headers, 'include/node')}`;
-  const problem = attempt(compiler, [...own, ...FLAGS, ...DEFINES, include, ...sources, '-o', draft], ROOT);
+  return compileObject(ADDON, [...DEFINES, `-I${join(headers, 'include/node')}`, ...sources]);
+}
+
+/** One call of the C compiler; null, or what hindered it. */
+function compileObject(path, args) {
+  const [compiler, ...own] = (process.env.CC || 'cc').split(' ');
+  mkdirSync(at(dirname(path)), { recursive: true });
+  const draft = at(`${path}.${process.pid}`);
+  const problem = attempt(compiler, [...own, ...FLAGS, ...args, '-o', draft], ROOT);
   // Renamed into place: a process that has the old one loaded keeps it whole.
-  if (problem === null) renameSync(draft, at(ADDON));
+  if (problem === null) renameSync(draft, at(path));
   else rmSync(draft, { force: true });
   return problem;
 }
@@ -165,6 +172,24 @@ function buildAddon() {
     say(
       `the native addon was not built (${problem.trim()}): install a C compiler, make and python3 for TUN devices`,
     );
+  }
+}
+
+/** The object for packetdrill's --so_filename; nothing else needs it. */
+function buildPlugin() {
+  if (process.platform !== 'linux') return;
+  const sources = [...PLUGIN_HEADERS, ...PLUGIN_SOURCES].map((name) =>
+    readText(at('native/packetdrill', name)),
+  );
+  const stamp = digest([...sources, ...FLAGS, process.arch].join('\0'));
+  if (existsSync(at(PLUGIN)) && readText(at('native/build/stamp-packetdrill')) === stamp) return;
+  const files = PLUGIN_SOURCES.map((name) => at('native/packetdrill', name));
+  const problem = compileObject(PLUGIN, ['-D_GNU_SOURCE', '-pthread', ...files]);
+  if (problem === null) {
+    writeFileSync(at('native/build/stamp-packetdrill'), stamp);
+    say('built the plug-in for packetdrill');
+  } else {
+    say(`the plug-in for packetdrill was not built (${problem.trim()}): it needs a C compiler`);
   }
 }
 
@@ -206,8 +231,10 @@ function compile() {
 const [mode] = process.argv.slice(2);
 if (mode === 'addon') {
   buildAddon();
+  buildPlugin();
 } else {
   install();
   buildAddon();
+  buildPlugin();
   compile();
 }

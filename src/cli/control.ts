@@ -74,7 +74,7 @@ export interface Explained {
  * `remember`: decisions are remembered at once, not from the first `explain` on.
  */
 export async function serveControl(network: Network, path: string, remember = false): Promise<Server> {
-  await removeStale(path);
+  await removeStale(path, '--control');
   const memory = new DecisionMemory(network);
   if (remember) memory.start();
   const session: Session = {
@@ -99,18 +99,19 @@ export async function serveControl(network: Network, path: string, remember = fa
   return server;
 }
 
-async function removeStale(path: string): Promise<void> {
+/** Makes room at `path` when only a dead socket is there; `option` is what messages name. */
+export async function removeStale(path: string, option: string): Promise<void> {
   let found: Stats | undefined;
   try {
     found = lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    throw new RunError(`--control ${path}: ${lineOf(error)}`);
+    throw new RunError(`${option} ${path}: ${lineOf(error)}`);
   }
   if (found === undefined) return;
-  if (!found.isSocket()) throw new RunError(`--control ${path}: there is something else than a socket`);
+  if (!found.isSocket()) throw new RunError(`${option} ${path}: there is something else than a socket`);
   const code = await probe(path);
-  if (code === null) throw new RunError(`--control ${path}: another stack answers there`);
-  if (code !== 'ECONNREFUSED') throw new RunError(`--control ${path}: ${code}`);
+  if (code === null) throw new RunError(`${option} ${path}: another stack answers there`);
+  if (code !== 'ECONNREFUSED') throw new RunError(`${option} ${path}: ${code}`);
   unlinkSync(path);
 }
 

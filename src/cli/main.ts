@@ -8,11 +8,13 @@ import type { DiffFlags } from './diff.js';
 import type { ExplainFlags } from './explain.js';
 import type { NstatFlags, SsFlags } from './inspect.js';
 import type { ListFlags } from './lists.js';
+import type { PacketdrillFlags } from './packetdrill-server.js';
 import type { PktFlags } from './pkt.js';
 import type { HazardFlags } from './hazards.js';
 import {
   count,
   jobs,
+  mtu,
   policyName,
   port,
   prefixes,
@@ -104,6 +106,7 @@ function program(): Command {
   explanation(timewait);
   packetScripts(timewait);
   differential(timewait);
+  realTool(timewait);
   inspection(timewait);
   for (const command of [...timewait.commands, ...timewait.commands.flatMap((each) => each.commands)])
     command.exitOverride().configureOutput({ outputError: () => undefined, writeErr: () => undefined });
@@ -194,6 +197,24 @@ function differential(timewait: Command): void {
     .action(async (flags: DiffFlags) => {
       const { diff } = await import('./diff.js');
       await finish(diff(flags, args));
+    });
+}
+
+/** `timewait packetdrill-server`. */
+function realTool(timewait: Command): void {
+  timewait
+    .command('packetdrill-server')
+    .description('our stack under virtual time for an unmodified packetdrill; docs/packetdrill.md shows how')
+    .argument('[command...]', "run this and end with its status; {} in it becomes the plug-in's path")
+    .passThroughOptions()
+    .option('--socket <path>', 'Unix socket for the plug-in; without a command it is needed')
+    .option('--profile <name>', 'TIME-WAIT policy', policyName, 'linux')
+    .option('--set <knob=value>', 'set a knob (repeatable), see `timewait knobs`', setting, [])
+    .option('--mtu <bytes>', 'of the device that the stack thinks it has', mtu, 1500)
+    .option('--quiet', 'do not say what scripts ask for without effect')
+    .action(async (command: string[], flags: PacketdrillFlags) => {
+      const { packetdrillServer } = await import('./packetdrill-server.js');
+      await finish(packetdrillServer(command, flags));
     });
 }
 

@@ -59,6 +59,13 @@ export function count(text: string): number {
   return value;
 }
 
+export function mtu(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 576 || value > 65535)
+    throw new InvalidArgumentError('an MTU is an integer from 576 to 65535.');
+  return value;
+}
+
 /** One more address with its prefix length. */
 export function prefixes(text: string, before: string[] | undefined): string[] {
   if (!text.includes('/') || parsePrefix(text) === null) {

@@ -98,6 +98,11 @@ export class StackTarget implements Target {
     if (call.result === null) this.run(latest, () => call.result !== null);
   }
 
+  /** What a descriptor stands for; null when it is no socket. */
+  socketOf(fd: number): StackSocket | null {
+    return this.calls.socketOf(fd);
+  }
+
   info(fd: number): ReadonlyMap<string, number> | null {
     const socket = this.calls.socketOf(fd);
     return socket === null ? null : infoOf(socket);

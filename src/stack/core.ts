@@ -66,7 +66,7 @@ export class Core {
   readonly log = new DecisionLog();
   readonly ip = new IpHeader();
   readonly segment = new Segment();
-  readonly addresses: readonly LocalAddress[];
+  readonly addresses: LocalAddress[];
   readonly mtu: number;
   /** Path MTU by remote address, when lower than the link's. */
   readonly paths = new Map<string, number>();
@@ -93,7 +93,7 @@ export class Core {
    */
   private hook: Policy['segmentArrives'];
 
-  constructor(options: StackOptions, addresses: readonly LocalAddress[], policy: Policy) {
+  constructor(options: StackOptions, addresses: LocalAddress[], policy: Policy) {
     const { seed, now } = options;
     this.rules = policy;
     this.hook = policy.segmentArrives;

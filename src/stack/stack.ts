@@ -69,6 +69,14 @@ export class Stack implements StackApi {
     this.usePolicy(this.core.policy);
   }
 
+  /** One more address of this host, with prefix length; one that it has already changes nothing. */
+  addAddress(text: string): void {
+    const parsed = parsePrefix(text);
+    if (parsed === null) throw new RangeError(`not an address with a prefix length: '${text}'`);
+    const [w0, w1, w2, w3] = parsed.address.words;
+    if (!this.core.isLocal(w0!, w1!, w2!, w3!)) this.core.addresses.push(parsed);
+  }
+
   get tx(): PacketRing {
     return this.core.tx;
   }
