@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import t from 'tap';
 import type { Decision, StateChange } from '../../src/stack/api.js';
+import { definePolicy, type Policy, type PolicyFailure } from '../../src/stack/policies.js';
 import { closed, connected, failure, listen, virtualPair, CLIENT, SERVER } from './helpers.js';
 
 const MSL_2 = 240_000;
@@ -189,4 +190,69 @@ void t.test('until() gives up when nothing can happen any more', async (t) => {
   const networks = virtualPair();
   await t.rejects(networks.time.until(new Promise(() => {})), /nothing happened/);
   networks.close();
+});
+
+/** A client with this policy opens a connection and closes first. */
+async function closeFirst(policy: Policy, hookLimit?: number): Promise<ReturnType<typeof virtualPair>> {
+  const networks = virtualPair({ client: { policy, ...(hookLimit === undefined ? {} : { hookLimit }) } });
+  const { near, far } = await networks.time.until(connected(networks));
+  near.end();
+  far.resume();
+  await networks.time.until(Promise.all([closed(near), closed(far)]));
+  await networks.time.settle();
+  return networks;
+}
+
+void t.test('hooks of the user that fail: the event, the count, the strict answer', async (t) => {
+  const wrong = definePolicy({ name: 'mine', lifetime: () => NaN });
+  const networks = virtualPair({ client: { policy: wrong } });
+  const told: PolicyFailure[] = [];
+  networks.client.on('policyError', (failure) => told.push(failure));
+  for (let i = 0; i < 2; i++) {
+    const { near, far } = await networks.time.until(connected(networks));
+    near.end();
+    far.resume();
+    await networks.time.until(Promise.all([closed(near), closed(far)]));
+  }
+  await networks.time.settle();
+  t.match(told, [{ policy: 'mine', hook: 'lifetime', kind: 'answered' }]);
+  t.equal(told.length, 1);
+  t.match(networks.client.timeWait.failures, [{ hook: 'lifetime', count: 2 }]);
+  t.equal(networks.client.timeWait.list().length, 2, 'TIME-WAIT as RFC 9293 has it');
+  networks.client.timeWait.policy = 'linux';
+  t.same(networks.client.timeWait.failures, [], 'another policy, another list');
+  networks.close();
+});
+
+void t.test('nobody listens: a warning of the process', async (t) => {
+  const warned = once(process, 'warning') as Promise<[Error]>;
+  const networks = await closeFirst(definePolicy({ name: 'silent', lifetime: () => -1 }));
+  const [warning] = await warned;
+  t.equal(warning.name, 'PolicyWarning');
+  t.match(warning.message, /^policy silent: lifetime gave a wrong answer: -1 is no time/);
+  networks.close();
+});
+
+void t.test('the stopwatch is a real one, the limit the one given', async (t) => {
+  const slow = definePolicy({
+    name: 'slow',
+    lifetime() {
+      const until = performance.now() + 30;
+      while (performance.now() < until);
+      return 1000;
+    },
+  });
+  const patient = await closeFirst(slow, 60_000);
+  t.same(patient.client.timeWait.failures, []);
+  t.ok(patient.client.timeWait.list()[0]!.timerLeft <= 1000);
+  patient.close();
+  const warned = once(process, 'warning') as Promise<[Error]>;
+  const strict = await closeFirst(slow);
+  t.match(strict.client.timeWait.failures, [{ kind: 'slow', count: 1 }]);
+  t.match(
+    (await warned)[0].message,
+    /policy slow: lifetime took [\d.]+ ms, 5 ms are allowed; rfc9293 answered/,
+  );
+  t.ok(strict.client.timeWait.list()[0]!.timerLeft > 200_000);
+  strict.close();
 });

@@ -110,7 +110,8 @@ void t.test('a hook of a base asks the base; a hook of the definition may ask th
         : this.synArrives(segment, context);
     },
   });
-  t.equal(own.synArrives({} as never, {} as never), act.pass);
+  const { synArrives } = own;
+  t.equal(synArrives({} as never, {} as never), act.pass);
   const c = new Conversation({ stamped: true });
   c.stack.usePolicy(own);
   c.established();
@@ -214,6 +215,12 @@ void t.test('a rule brings the knobs that it needs, and no others', (t) => {
   t.same(c.stack.warnings(), [], 'and the knob is one that this policy reads');
   const foreign = Object.keys(lent.knobs).filter((knob) => !policyNamed('reuse').uses.includes(knob));
   t.same(foreign, Object.keys(strict.knobs), 'nothing of ports, ISNs or timestamps');
+  const msl = 'net.ipv4.tcp_msl';
+  const lender = definePolicy({ name: 'lender', knobs: { [msl]: 5000 } });
+  t.ok(strict.uses.includes(msl) && lender.uses.includes(msl));
+  t.notOk(msl in withRules(strict, { mayBind: lender }).knobs, 'what the base reads stays its own');
+  const silent = definePolicy({ name: 'silent', base: 'none' });
+  t.equal(withRules(silent, { lifetime: lender }).knobs[msl], 5000);
   t.end();
 });
 

@@ -239,6 +239,20 @@ void t.test('right answers at the edges pass', (t) => {
   t.end();
 });
 
+void t.test('ACCEPT is for a bare SYN, whatever else is set', (t) => {
+  const { policy, failures } = guard({ segmentArrives: () => act.accept('tw-syn-accepted') });
+  let refused = 0;
+  for (const flag of ['hasAck', 'hasRst']) {
+    policy.segmentArrives(record as never, { ...syn, [flag]: true } as never, context as never);
+    t.equal(failures[0]?.count, ++refused, `SYN with ${flag}`);
+  }
+  policy.segmentArrives(record as never, { ...syn, hasSyn: false } as never, context as never);
+  t.equal(failures[0]?.count, ++refused, 'no SYN');
+  policy.segmentArrives(record as never, { ...syn, hasFin: true } as never, context as never);
+  t.equal(failures[0]?.count, refused, 'SYN with FIN is the business of the listener');
+  t.end();
+});
+
 void t.test('ACCEPT is for a SYN, TIME-WAIT for the FIN of an orphan', (t) => {
   const { policy, reports } = guard({ segmentArrives: () => act.accept('tw-syn-accepted') });
   const c = timeWait(policy);
