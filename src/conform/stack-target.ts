@@ -112,14 +112,15 @@ export class StackTarget implements Target {
     const numbers = value.trim().split(/\s+/);
     // The kernel's least, first and greatest size: the first for receiving, the greatest for sending
     const three = /\btcp_[rw]mem$/.test(name) && numbers.length === 3;
-    const chosen = three ? numbers[name.endsWith('rmem') ? 1 : 2]! : value.trim();
+    const receives = three && name.endsWith('rmem');
+    const chosen = three ? numbers[receives ? 1 : 2]! : value.trim();
     const parsed = parseKnobSetting(`${name}=${chosen}`);
     if ('error' in parsed) return parsed.error;
     for (const { name: knob, value: number } of parsed) {
       const message = this.stack.setKnob(knob, number);
       if (message !== null) return message;
     }
-    return null;
+    return receives ? this.setting(`${name}.max`, numbers[2]!) : null;
   }
 
   close(): void {

@@ -308,6 +308,7 @@ export class Core {
     c.ttl = k('net.ipv4.ip_default_ttl');
     c.sendBuffer = k('net.ipv4.tcp_wmem');
     c.receiveBuffer = k('net.ipv4.tcp_rmem');
+    c.scaleBuffer = k('net.ipv4.tcp_rmem.max');
     c.memory = k('net.ipv4.tcp_mem');
   }
 

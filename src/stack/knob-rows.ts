@@ -311,6 +311,14 @@ const rows: readonly Row[] = [
     'bytes a connection may hold unread: the largest window it offers',
   ],
   [
+    'net.ipv4.tcp_rmem.max',
+    'bytes',
+    0,
+    2 ** 30,
+    0,
+    'what the window scale is chosen for, when above tcp_rmem: the third number of tcp_rmem on Linux',
+  ],
+  [
     'net.ipv4.tcp_max_reassembly',
     'ranges',
     1,

@@ -39,6 +39,8 @@ export class TcpConfig {
   ttl = 64;
   sendBuffer = 1 << 18;
   receiveBuffer = 1 << 20;
+  /** The window scale is that of this many bytes when they are more. */
+  scaleBuffer = 0;
   /** Bytes in all queues together (net.ipv4.tcp_mem). */
   memory = 1 << 28;
 }
