@@ -16,6 +16,7 @@ import {
   type Request,
 } from './plugin-protocol.js';
 import type { Value } from './script.js';
+import type { StackSocket } from './stack-socket.js';
 import { StackTarget } from './stack-target.js';
 import type { CallResult, MadeCall } from './target.js';
 import { ANY, number } from './values.js';
@@ -28,7 +29,9 @@ const EPOCH = 1_000_000_000e6;
  */
 const FIRST = 740;
 const MOST_BLOCKED = 16;
-const [SOL_TCP, TCP_INQ, EINVAL] = [6, 36, 22];
+const EINVAL = 22;
+const [SOL_TCP, TCP_INQ, TCP_CC_INFO] = [6, 36, 26];
+const [SOL_SOCKET, SO_SNDBUF, SO_RCVBUF, SO_MEMINFO] = [1, 7, 8, 55];
 const NOTHING = new Uint8Array(0);
 
 interface Answer {
@@ -245,13 +248,8 @@ export class PluginSession {
             return out?.kind === 'number' ? int32(out.value) : NOTHING;
           },
         );
-      case 'getsockopt': {
-        const args = numbers(3);
-        const room = fields.u32();
-        return make('getsockopt', [...args, ANY, ANY], ({ outputs }) =>
-          optionBytes(outputs.get(3)).subarray(0, room),
-        );
-      }
+      case 'getsockopt':
+        return this.getOption(fields, target, make);
       case 'setsockopt':
         return this.setOption(fields, make);
       case 'receive':
@@ -280,6 +278,23 @@ export class PluginSession {
     const record = new Map<string, Value>([[port, number(to.port)]]);
     if (name === 'connect' || !any) record.set(host, { kind: 'text', value: to.address });
     return make(name, [fd, { kind: 'record', fields: record }]);
+  }
+
+  private getOption(
+    fields: Fields,
+    target: StackTarget,
+    make: Make,
+  ): { made: MadeCall; results: Results } | Answer {
+    const [fd, level, name] = [fields.i32(), fields.i32(), fields.i32()];
+    const room = fields.u32();
+    const socket = target.socketOf(fd);
+    // Asked for by the tool whenever it gathers values for code: memory in use, and nothing of congestion control
+    if (level === SOL_SOCKET && name === SO_MEMINFO && socket !== null)
+      return { value: 0, results: memoryInfo(socket, target).subarray(0, room) };
+    if (level === SOL_TCP && name === TCP_CC_INFO && socket !== null) return { value: 0 };
+    return make('getsockopt', [number(fd), number(level), number(name), ANY, ANY], ({ outputs }) =>
+      optionBytes(outputs.get(3)).subarray(0, room),
+    );
   }
 
   private setOption(fields: Fields, make: Make): { made: MadeCall; results: Results } | Answer {
@@ -378,6 +393,15 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
     at += part.length;
   }
   return all;
+}
+
+/** SO_MEMINFO: nine counts of bytes, of which a stack without packet buffers knows four. */
+function memoryInfo(socket: StackSocket, { stack }: StackTarget): Uint8Array {
+  const queued = socket.connection?.queued ?? 0;
+  const buffer = (name: number, knob: string): number =>
+    2 * (socket.options.get(`${SOL_SOCKET}:${name}`) ?? stack.knob(knob) / 2);
+  const [received, sent] = [buffer(SO_RCVBUF, 'net.ipv4.tcp_rmem'), buffer(SO_SNDBUF, 'net.ipv4.tcp_wmem')];
+  return joined([socket.readable, received, queued, sent, 0, queued, 0, 0, 0].map(int32));
 }
 
 function wide(value: bigint): Uint8Array {

@@ -11,6 +11,8 @@ const SO_LINGER = '1:13';
 const SO_ACCEPTCONN = '1:30';
 const SO_TYPE = '1:3';
 const TCP_INFO = '6:11';
+const SO_SNDBUF = '1:7';
+const SO_RCVBUF = '1:8';
 const TCP_MAXSEG = '6:2';
 const TCP_CONGESTION = '6:13';
 
@@ -23,7 +25,6 @@ const defaults: Readonly<Record<string, number>> = {
   '6:4': 7200,
   '6:5': 75,
   '6:6': 9,
-  '6:25': 4_294_967_295,
 };
 
 /** What the stack carries out, or what needs no carrying out; anything else is kept, and noted. */
@@ -84,7 +85,15 @@ export function getOption(
     case TCP_INFO:
       return wrote(infoRecord(infoOf(socket)));
     case TCP_MAXSEG:
-      return listed(socket.connection === null ? 536 : socket.stack.tcpInfo(socket.connection).sndMss);
+      return listed(
+        socket.connection === null
+          ? (socket.options.get(key) ?? 536)
+          : socket.stack.tcpInfo(socket.connection).sndMss,
+      );
+    case SO_SNDBUF:
+    case SO_RCVBUF:
+      // Linux counts its bookkeeping in and takes it to be as much again as the data
+      return listed(socket.options.has(key) ? 2 * socket.options.get(key)! : defaults[key]!);
     case TCP_CONGESTION: {
       const value =
         socket.connection === null ? 'newreno' : socket.stack.tcpInfo(socket.connection).congestion;

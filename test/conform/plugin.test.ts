@@ -11,7 +11,7 @@ import {
 } from '../../src/conform/plugin-protocol.js';
 import { parseAddress } from '../../src/wire/address.js';
 import { buildPacket, type SegmentText } from '../../src/wire/notation.js';
-import { ACK, SYN } from '../../src/wire/segment.js';
+import { ACK, LOAD_OK, SYN, Segment } from '../../src/wire/segment.js';
 import { PluginSession } from '../../src/conform/plugin-session.js';
 
 const header = readFileSync(new URL('../../../native/packetdrill/protocol.h', import.meta.url), 'utf8');
@@ -166,6 +166,28 @@ void t.test('sysctls become knobs, a limit that is none the greatest there is', 
   t.same(tool.said, []);
   tool.one('setting', 'net.ipv4.tcp_sakc=1');
   t.match(tool.said[0], /tcp_sack/);
+  t.end();
+});
+
+void t.test('options as bytes: TCP_INFO, memory, one byte of TOS, buffers doubled', (t) => {
+  const tool = new Tool();
+  const fd = tool.one('socket', 2, 1, 6).value;
+  const get = (level: number, name: number, room: number) => tool.one('getsockopt', fd, level, name, room);
+  t.equal(get(6, 11, 512).results.length, INFO_BYTES);
+  t.equal(get(6, 11, 104).results.length, 104, 'as much as there is room for');
+  t.same([get(1, 55, 36).results.length, get(6, 26, 20).results.length], [36, 0]);
+  t.equal(tool.one('setsockopt', fd, 0, 1, Uint8Array.of(0x88)).value, 0);
+  t.equal(get(0, 1, 4).results.readInt32LE(), 0x88);
+  t.equal(tool.one('setsockopt', fd, 1, 7, Uint8Array.of(0x10, 0x27, 0, 0)).value, 0);
+  t.equal(get(1, 7, 4).results.readInt32LE(), 20_000);
+  t.same(tool.one('setsockopt', fd, 6, 1, Uint8Array.of(1, 0)).errno, 22, 'too short');
+  // The third number of tcp_rmem decides the window scale
+  tool.one('setting', 'net.ipv4.tcp_rmem=4096\t540000\t15728640');
+  t.equal(tool.one('fcntl', fd, 4, 0o4000).value, 0);
+  t.equal(tool.one('connect', fd, encodeAddress('192.0.2.1', 8080, 4)).errno, 115);
+  const syn = new Segment();
+  t.equal(syn.loadPacket(tool.one('packet_out').results), LOAD_OK);
+  t.equal(syn.windowScale, 8);
   t.end();
 });
 
