@@ -73,10 +73,18 @@ export function timeWaitSide(exchange: Exchange): Side | null {
   return null;
 }
 
-/** Throws a RangeError for an unknown policy or knob. */
+/** Nothing is judged where no end comes into TIME-WAIT; else a RangeError for an unknown policy or knob. */
 export function judge(exchange: Exchange, options: JudgeOptions): Judgement {
-  const turn = options.keepSide !== true && timeWaitSide(exchange) === 'remote';
-  return new Judge(turn ? turned(exchange) : exchange, options).run();
+  const holder = timeWaitSide(exchange);
+  const oriented = holder === 'remote' && options.keepSide !== true ? turned(exchange) : exchange;
+  if (holder !== null) return new Judge(oriented, options).run();
+  return {
+    policy: options.policy,
+    exchange: oriented,
+    entries: new Map<number, Entry>(),
+    verdicts: new Map<number, Verdict>(),
+    opens: new Set<number>(),
+  };
 }
 
 /** What stands under the packet at `index`, '' for nothing. */

@@ -65,12 +65,15 @@ export class NatLink implements Link {
     return this.clients.findIndex(({ address }) => address.words[3] === ip.src3);
   }
 
-  /** Translating twice (a busy link asks again) changes nothing: then the destination is no longer ours. */
+  /** What leaves is translated; what stays in the ring, and what a capture in front of us finds in its slots, is not. */
   transmit(ring: PacketRing): number {
     const now = this.clock.now();
-    for (let i = 0; i < ring.count; i++)
-      this.nat.inbound(ring.bytes, ring.offsetOf(i), ring.lengthOf(i), now);
-    return this.inner.transmit(ring);
+    const places = Array.from({ length: ring.count }, (_, i) => ring.offsetOf(i));
+    const before = places.map((at, i) => ring.bytes.slice(at, at + ring.lengthOf(i)));
+    places.forEach((at, i) => this.nat.inbound(ring.bytes, at, before[i]!.length, now));
+    const sent = this.inner.transmit(ring);
+    places.forEach((at, i) => ring.bytes.set(before[i]!, at));
+    return sent;
   }
 
   settle(ring: PacketRing): void {

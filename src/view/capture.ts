@@ -78,11 +78,15 @@ class Stamps {
     private readonly mode: 'raw' | 'relative' | 'none',
   ) {
     const firstOf = (inbound: boolean): number => {
+      let echoed = 0;
       for (const { segment, inbound: direction } of exchange.seen) {
         const stamp = segment?.options?.find((option) => option.kind === 'TS');
-        if (stamp !== undefined && direction === inbound) return stamp.val;
+        if (stamp === undefined) continue;
+        if (direction === inbound) return stamp.val;
+        // An end that was not heard is known by its echoes.
+        if (echoed === 0) echoed = stamp.ecr;
       }
-      return 0;
+      return echoed;
     };
     this.first = { in: firstOf(true), out: firstOf(false) };
   }

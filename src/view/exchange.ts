@@ -287,7 +287,13 @@ function baseOf(seen: readonly Seen[], inbound: boolean): number {
 
 /** The stretch that the segment at `index` belongs to, by number. */
 export function stretchAt(exchange: Exchange, index: number): number {
-  let n = 0;
-  while (n + 1 < exchange.stretches.length && exchange.stretches[n + 1]!.start <= index) n++;
-  return n;
+  const { stretches } = exchange;
+  let low = 0;
+  let high = stretches.length;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (stretches[middle]!.start <= index) low = middle;
+    else high = middle;
+  }
+  return low;
 }
