@@ -79,6 +79,8 @@ function interrupted(): Promise<void> {
 }
 
 export async function serve(flags: ServeFlags): Promise<number> {
+  if (flags.remember === true && flags.control === undefined)
+    throw new UsageError('--remember is for `explain`, which asks through --control <socket>');
   const policy = await choosePolicy(flags);
   const link = openDevice(flags);
   const { network, close } = setUp(link, flags.address ?? STACK_SIDE, flags, policy);

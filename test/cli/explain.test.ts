@@ -1,9 +1,14 @@
-/** `timewait explain` on captures of the virtual demo: what people read, what programs read, what tshark shows. */
+/**
+ * `timewait explain` on captures of the virtual demo and on a running stack: what people
+ * read, what programs read, what tshark shows.
+ */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { folder, timewait } from './helpers.js';
+import { serveControl } from '../../src/cli/control.js';
+import { SERVER, listen, pair } from '../net/helpers.js';
+import { folder, start, timewait } from './helpers.js';
 
 const directory = folder(t);
 const demo = join(directory, 'demo.pcapng');
@@ -102,6 +107,138 @@ t.test('a capture that is still being written: up to the cut, and a note', async
   t.match(ran.stderr, /^timewait: .*cut\.pcapng: the file ends in the middle .* explained\n$/);
 });
 
+t.test('classic pcap, and from standard input', async (t) => {
+  const [first] = (await json(demo, '--tuple', '40002-8080')).tuples;
+  const packets: Buffer[] = [Buffer.from('d4c3b2a1020004000000000000000000ffff000065000000', 'hex')];
+  // Raw IP out of the enhanced packet blocks of ours.
+  const file = readFileSync(demo);
+  for (let at = 0; at < file.length; at += file.readUInt32LE(at + 4)) {
+    if (file.readUInt32LE(at) !== 6) continue;
+    const length = file.readUInt32LE(at + 20);
+    const head = Buffer.alloc(16);
+    head.writeUInt32LE(1_700_000_000, 0);
+    head.writeUInt32LE(length, 8);
+    head.writeUInt32LE(length, 12);
+    packets.push(head, file.subarray(at + 28, at + 28 + length));
+  }
+  const ran = await start(['explain', '-', '--tuple', '40002', '--json'], { input: Buffer.concat(packets) })
+    .ended;
+  t.equal(ran.status, 0, ran.stderr);
+  const read = JSON.parse(ran.stdout) as Json & { format: string };
+  t.equal(read.format, 'pcap');
+  t.equal(read.tuples[0]?.tuple, first?.tuple);
+  t.same(read.tuples[0]?.decisions, {}, 'no comments in this format');
+});
+
+t.test('--policy: what another policy would have done', async (t) => {
+  const text = await explain(demo, '--tuple', '40000-8080', '--policy', 'freebsd');
+  t.match(
+    text,
+    /freebsd would answer SYN,ACK; the capture shows ACK\n +\| {5}tw-syn-accepted: accepted: .*\[FreeBSD/,
+  );
+  t.match(text, /^freebsd: 1 segment judged, 1 answered otherwise than the capture shows\.$/m);
+  const own = (await explain(demo, '--tuple', '40000-8080', '--policy', 'rfc9293')).split('\n');
+  const killed = own.findIndex((line) => line.includes('TIME-WAIT was gone by then'));
+  t.match(
+    own[killed - 1],
+    /would answer SYN,ACK; the capture shows ACK$/,
+    'rfc1337=1 ruled, 0 would not have',
+  );
+  const knob = await explain(demo, '--tuple', '40000-8080', '--policy', 'rfc9293', '--set', 'tcp_rfc1337=1');
+  t.notMatch(knob.split('section 2')[0], /; the capture shows ACK/, 'the same knob, the same answers');
+  t.match(await explain(demo, '--policy', 'linux'), /linux: \d of \d otherwise$/m, 'in the table');
+  const { tuples } = await json(demo, '--tuple', '40000-8080', '--policy', 'freebsd');
+  t.match(tuples[0], {
+    policy: 'freebsd',
+    judged: 1,
+    differ: 1,
+    ladder: [
+      {},
+      {},
+      {},
+      {},
+      {},
+      {},
+      { timeWait: { lifetime: 60_000 } },
+      { verdict: { would: 'SYN,ACK', shows: 'ACK' } },
+    ],
+  });
+});
+
+t.test('our stack, judged by the policy that it ran, answers as it did', async (t) => {
+  const text = await explain(demo, '--policy', 'freebsd');
+  const rows = text.split('\n').filter((line) => / (3|4) +\d+ +0\.0 ms/.test(line));
+  t.equal(rows.length, 2, 'the scenes of bsd');
+  for (const row of rows) t.match(row, /freebsd: 0 of 1 otherwise$/);
+});
+
+t.test('--control: what a running stack remembers', async (t) => {
+  const { client, server, close } = pair();
+  const path = join(folder(t), 'control');
+  const control = await serveControl(server, path);
+  t.teardown(() => {
+    control.close();
+    close();
+  });
+  const ask = (...args: string[]): ReturnType<typeof timewait> =>
+    timewait(['explain', '--control', path, ...args]);
+  const before = await ask();
+  t.equal(before.status, 0);
+  t.match(before.stderr, /remembered from now on: ask again/);
+  t.match(before.stdout, /policy rfc9293, 0 decisions remembered/);
+  t.match((await ask('--tuple', '4444')).stderr, /no decisions on any tuple are remembered\n$/);
+
+  const port = await listen(
+    server.createServer((socket) => socket.on('data', () => socket.end()).on('error', () => undefined)),
+  );
+  const connection = async (): Promise<void> => {
+    const socket = client.connect({ host: SERVER, port, localPort: 4444 });
+    socket.on('error', () => undefined);
+    socket.resume();
+    socket.write('bye');
+    await new Promise((resolve) => socket.once('close', resolve));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  };
+  await connection();
+  await connection();
+  const { stdout, stderr, status } = await ask();
+  t.equal(status, 0, stderr);
+  t.equal(stderr, '');
+  const reason = 'tw-syn-in-window: answered challenge ACK: SYN in TIME-WAIT';
+  t.match(
+    stdout,
+    new RegExp(`\\|-- S \\d+:\\d+\\(0\\) win .*>\\|\\n +\\| {3}${reason} .*\\n.*it met TIME-WAIT`),
+  );
+  t.match(stdout, /tw-rst-kill: TIME-WAIT assassinated/);
+  const data = JSON.parse((await ask('--tuple', `${SERVER}:${port}-4444`, '--json')).stdout) as {
+    remembering: boolean;
+    tuples: { ladder: { state: string; reasons: string[] }[] }[];
+  };
+  t.equal(data.remembering, true);
+  t.same(
+    data.tuples[0]?.ladder.map(({ reasons }) => reasons.join()),
+    ['tw-enter', 'tw-syn-in-window', 'tw-rst-kill', 'tw-enter'],
+  );
+  const unknown = await ask('--tuple', '4445');
+  t.equal(unknown.status, 1);
+  t.match(unknown.stderr, /no decision on it is remembered; nearest: 10\.77\.0\.2:\d+-10\.77\.0\.1:4444\n$/);
+});
+
+t.test('--control of a stack that remembers from the start', async (t) => {
+  const { client, server, close } = pair();
+  const path = join(folder(t), 'control');
+  const control = await serveControl(server, path, true);
+  t.teardown(() => {
+    control.close();
+    close();
+  });
+  const socket = client.connect({ host: SERVER, port: 9 });
+  await new Promise((resolve) => socket.once('error', resolve));
+  const ran = await timewait(['explain'], { env: { TIMEWAIT_CONTROL: path } });
+  t.equal(ran.stderr, '');
+  t.match(ran.stdout, /closed-rst: answered RST: no connection and no listener/);
+});
+
 t.test('what cannot be explained: one line', async (t) => {
   const nothing = join(directory, 'nothing');
   writeFileSync(nothing, '');
@@ -117,6 +254,11 @@ t.test('what cannot be explained: one line', async (t) => {
     [[demo, '--tuple', '1-2-3'], 2, /a tuple is END-END/],
     [[demo, '--tuple', '10.77.0.1:70000'], 2, /a tuple is END-END/],
     [[demo, '--side', 'nobody'], 2, /an end is/],
+    [[demo, '--policy', 'lunix'], 2, /unknown policy, nearest: linux/],
+    [[demo, '--set', 'tcp_rfc1337=1'], 2, /--policy/],
+    [[demo, '--control', '/nowhere'], 2, /not both/],
+    [['--control', join(directory, 'nowhere')], 1, /no stack answers/],
+    [['--control', join(directory, 'nowhere'), '--policy', 'linux'], 2, /about captures/],
   ];
   for (const [args, status, line] of cases) {
     const ran = await timewait(['explain', ...args]);

@@ -9,7 +9,7 @@ import { readPcapng } from '../../src/wire/pcapng.js';
 import { Reason } from '../../src/reasons.js';
 import { rungsOf } from '../../src/view/capture.js';
 import { colours } from '../../src/view/colour.js';
-import { formatLadder, type Rung } from '../../src/view/ladder.js';
+import { formatLadder, formatSpan, type Rung } from '../../src/view/ladder.js';
 import { width } from '../../src/view/table.js';
 import { packet } from '../lab/packets.js';
 import { send } from '../link/packets.js';
@@ -33,6 +33,56 @@ t.test('a ladder', async (t) => {
     '           |   why: because [RFC 1]',
     '   240000  |-- R 1:1(0) ---------------->|',
   ]);
+});
+
+t.test(
+  'a ladder from a file: packet numbers, silence, lines of their own, what no segment caused',
+  async (t) => {
+    const long = 'because: a reason that goes on and on [RFC 1]';
+    const some: Rung[] = [
+      { time: 0, rightward: true, segment: 'S 0:0(0) win 1', comment: 'one\ntwo', frame: 9 },
+      { time: 999, rightward: true, segment: 'S 0:0(0) win 1', comment: '', frame: 10 },
+      { time: 1999, rightward: false, segment: '. 1:1(0)', comment: long, frame: 11, heading: 'news' },
+      { time: 2000, rightward: true, segment: '', comment: 'over' },
+    ];
+    t.same(formatLadder(some, { left: 'a', right: 'b', gap: 1000, columns: 50 }).split('\n'), [
+      '       ms    #  a                      b',
+      '      0.0    9  |-- S 0:0(0) win 1 --->|',
+      '                |   one',
+      '                |   two',
+      '      999   10  |-- S 0:0(0) win 1 --->|',
+      '                :   1.00 s later',
+      '                = news',
+      '     1999   11  |<- . 1:1(0) ----------|',
+      '                |   because: a reason that goes',
+      '                |     on and on [RFC 1]',
+      '     2000       |   over',
+    ]);
+    const painted = formatLadder(some, {
+      left: 'a',
+      right: 'b',
+      palette: colours,
+      toneOf: (line) => (line === 'two' ? 'bad' : line === 'over' ? 'good' : undefined),
+    });
+    t.match(painted, colours.bad('two'));
+    t.match(painted, colours.good('over'));
+    t.match(painted, colours.dim('one'));
+  },
+);
+
+t.test('spans of time', async (t) => {
+  const cases: [number, string][] = [
+    [0, '0.0 ms'],
+    [9.94, '9.9 ms'],
+    [999, '999 ms'],
+    [1000, '1.00 s'],
+    [59_990, '59.99 s'],
+    [59_999, '1 min 0 s'],
+    [240_000, '4 min 0 s'],
+    [3_600_000, '1 h 0 min'],
+    [7_500_000, '2 h 5 min'],
+  ];
+  for (const [ms, text] of cases) t.equal(formatSpan(ms), text);
 });
 
 t.test('all arrows are as long as the widest needs, or as wanted', async (t) => {
