@@ -179,7 +179,9 @@ function matrixSections(report: Report): string[] {
     const hazards = report.hazards.filter((hazard) => hazard.axis === axis);
     const rows = report.profiles.map(({ name }) => [
       `[${name}](#${anchor(name)})`,
-      ...hazards.map((hazard) => cellText(cellOf(report, name, hazard.name))),
+      ...hazards.map(
+        (hazard) => `[${cellText(cellOf(report, name, hazard.name))}](#${cellAnchor(name, hazard.name)})`,
+      ),
     ]);
     const head = ['profile', ...hazards.map((hazard) => `[${hazard.name}](#${anchor(hazard.name)})`)];
     return `## ${axis[0]!.toUpperCase()}${axis.slice(1)}\n\n${table(head, rows)}`;
@@ -199,7 +201,12 @@ function profileSection(report: Report, name: string, title: string): string {
   const rows = report.hazards.map((hazard) => {
     const cell = cellOf(report, name, hazard.name);
     if (cell.reason !== '') reasons.add(cell.reason);
-    return [hazard.name, cellText(cell), cell.reason === '' ? '' : `\`${cell.reason}\``, cell.note];
+    return [
+      `<a id="${cellAnchor(name, hazard.name)}"></a>${hazard.name}`,
+      cellText(cell),
+      cell.reason === '' ? '' : `\`${cell.reason}\``,
+      cell.note,
+    ];
   });
   const sources = [...reasons].sort().map((id) => {
     const { text, source } = reasonText(findReason(id)!);
@@ -208,6 +215,11 @@ function profileSection(report: Report, name: string, title: string): string {
   const command = `\`timewait hazards --profile ${name} --seed ${report.seed} --pcap DIR\``;
   const body = table(['hazard', 'outcome', 'reason', 'measured'], rows);
   return `### ${name}\n\n${title}. Traces: ${command}.\n\n${body}\n\n${sources.join('\n')}`;
+}
+
+/** Of a row in the profile's section. */
+function cellAnchor(profile: string, hazard: string): string {
+  return `${profile}--${hazard}`;
 }
 
 /** As GitHub makes them from headings. */
