@@ -1,6 +1,7 @@
 /** `timewait explain`: the decisions on one tuple, as a ladder with reasons, from a capture. */
 import { readFileSync } from 'node:fs';
 import { judge, judgementText, tally, type Judgement } from '../lab/explain.js';
+import { guardPolicy, type Policy, type RuleName } from '../stack/policies.js';
 import { nearest } from '../stack/knobs.js';
 import { paletteFor, type Palette } from '../view/colour.js';
 import {
@@ -22,13 +23,16 @@ import {
 } from '../view/explain.js';
 import { walkCapture, type CaptureEnd } from '../wire/capture-file.js';
 import { parseNotation } from '../wire/notation.js';
+import { choosePolicy } from './choose-policy.js';
 import { ask, type Explained } from './control.js';
 import { RunError, UsageError, lineOf } from './fail.js';
 import type { RememberedDecision } from './memory.js';
 import { isEnd, isTuple, type EndPattern, type TuplePattern } from './tuple.js';
 
 export interface ExplainFlags {
+  /** A name or a path. */
   policy?: string;
+  hook: [RuleName, string][];
   set: { name: string; value: number }[];
   tuple?: TuplePattern;
   control?: string;
@@ -59,12 +63,14 @@ export async function explain(file: string | undefined, flags: ExplainFlags): Pr
     );
   if (flags.set.length > 0 && flags.policy === undefined)
     throw new UsageError('--set is about the policy that judges: say which with --policy <name>');
-  return explainFile(read(file, flags), flags);
+  if (flags.hook.length > 0 && flags.policy === undefined)
+    throw new UsageError('--hook changes the policy that judges: say which with --policy <name>');
+  return explainFile(read(file, flags), flags, await policyOf(flags));
 }
 
 /** What a running stack remembers; it knows the segments it decided on, not the ordinary ones. */
 async function explainRunning(control: string, flags: ExplainFlags): Promise<number> {
-  if (flags.policy !== undefined || flags.side !== undefined)
+  if (flags.policy !== undefined || flags.hook.length > 0 || flags.side !== undefined)
     throw new UsageError('--policy and --side are about captures, not about --control');
   const { tuple } = flags;
   const answer = await ask<Explained>(control, {
@@ -79,7 +85,7 @@ async function explainRunning(control: string, flags: ExplainFlags): Promise<num
     const near = nearest(tuple.text, answer.tuples).join(', ');
     throw new RunError(`--tuple ${tuple.text}: no decision on it is remembered; nearest: ${near}`);
   }
-  const start = Math.min(...answer.decisions.map(({ at }) => at));
+  const start = answer.decisions[0]?.at ?? NaN;
   const whole = logs.length === 1 || flags.all === true;
   if (flags.json === true) {
     const { policy, remembering, forgotten } = answer;
@@ -161,12 +167,12 @@ function isoOf(ms: number): string | null {
   return Number.isFinite(ms) ? new Date(ms).toISOString() : null;
 }
 
-function explainFile(capture: Capture, flags: ExplainFlags): number {
+function explainFile(capture: Capture, flags: ExplainFlags, policy: string | Policy | null): number {
   if (capture.note !== '') warn(`${capture.file}: ${capture.note}; what is before that is explained`);
   if (capture.unknownLinks.length > 0)
     warn(`${capture.file}: packets of link type ${capture.unknownLinks.join(', ')} cannot be read`);
   const { exchanges } = capture;
-  const judgements = judgeAll(capture, flags);
+  const judgements = judgeAll(capture, flags, policy);
   const one = new Set(exchanges.map(({ local, remote }) => formatTuple(local, remote))).size === 1;
   const whole = one || flags.all === true;
   if (flags.json === true) {
@@ -186,10 +192,21 @@ function explainFile(capture: Capture, flags: ExplainFlags): number {
   return 0;
 }
 
-/** What the policy says of each tuple; null when none was asked for. */
-function judgeAll({ exchanges }: Capture, flags: ExplainFlags): Judgement[] | null {
-  const { policy, set, side } = flags;
+/** The policy asked for, null for none. Guarded without a stopwatch: verdicts must not depend on the machine. */
+async function policyOf({ policy, hook }: ExplainFlags): Promise<string | Policy | null> {
   if (policy === undefined) return null;
+  const chosen = await choosePolicy({ policy, hook });
+  if (typeof chosen === 'string') return chosen;
+  return guardPolicy(chosen, { report: ({ message }) => warn(message) }).policy;
+}
+
+/** What the policy says of each tuple; null when none was asked for. */
+function judgeAll(
+  { exchanges }: Capture,
+  { set, side }: ExplainFlags,
+  policy: string | Policy | null,
+): Judgement[] | null {
+  if (policy === null) return null;
   return exchanges.map((exchange) => {
     // An end that was named is judged whoever closed first.
     const keepSide = side !== undefined && isEnd(side, exchange.local) !== isEnd(side, exchange.remote);

@@ -15,7 +15,9 @@ import {
   count,
   jobs,
   mtu,
+  hook,
   policyName,
+  policyOrFile,
   port,
   prefixes,
   seedNumber,
@@ -127,8 +129,9 @@ function explanation(timewait: Command): void {
     .option(
       '--policy <name>',
       'what this TIME-WAIT policy would have done beside what the capture shows',
-      policyName,
+      policyOrFile,
     )
+    .option('--hook <hook=policy>', 'take one hook from another policy (repeatable)', hook, [])
     .option('--set <knob=value>', 'a knob of that policy (repeatable)', setting, [])
     .option('--all', 'the ladders of all tuples')
     .option('--json', 'print JSON')

@@ -10,6 +10,7 @@
  */
 import { reasonComment } from '../reasons.js';
 import type { TimeWaitEntry } from '../stack/api.js';
+import type { Policy } from '../stack/policies.js';
 import { Stack } from '../stack/stack.js';
 import { stretchAt, turned, type Exchange, type Seen } from '../view/exchange.js';
 import { formatSpan } from '../view/ladder.js';
@@ -50,7 +51,8 @@ export interface Judgement {
 }
 
 export interface JudgeOptions {
-  readonly policy: string;
+  /** A name, or a policy of the user's own (guarded, or trusted). */
+  readonly policy: string | Policy;
   readonly knobs: readonly { readonly name: string; readonly value: number }[];
   /** The local end is the one to judge, whoever closed first. Default: the end that comes into TIME-WAIT first. */
   readonly keepSide?: boolean;
@@ -79,7 +81,7 @@ export function judge(exchange: Exchange, options: JudgeOptions): Judgement {
   const oriented = holder === 'remote' && options.keepSide !== true ? turned(exchange) : exchange;
   if (holder !== null) return new Judge(oriented, options).run();
   return {
-    policy: options.policy,
+    policy: typeof options.policy === 'string' ? options.policy : options.policy.name,
     exchange: oriented,
     entries: new Map<number, Entry>(),
     verdicts: new Map<number, Verdict>(),
@@ -157,8 +159,9 @@ class Judge {
       now: 0,
       txSlots: 16,
     });
+    if (typeof options.policy !== 'string') this.stack.usePolicy(options.policy);
     const messages = [
-      this.stack.setPolicy(options.policy),
+      typeof options.policy === 'string' ? this.stack.setPolicy(options.policy) : null,
       ...options.knobs.map(({ name, value }) => this.stack.setKnob(name, value)),
     ];
     for (const message of messages) if (message !== null) throw new RangeError(message);

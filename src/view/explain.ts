@@ -10,6 +10,9 @@ import { formatTable } from './table.js';
 /** Silence from here on is shown in the ladder, ms. */
 const GAP = 1000;
 
+/** More connections than these are not told one by one. */
+const FEW = 3;
+
 /** One tuple in short. Times in ms since the first packet of the file. */
 export interface TupleSummary {
   /** LOCAL-REMOTE as `--tuple` takes it. */
@@ -86,7 +89,8 @@ function stateOf(exchange: Exchange): string {
     if (refused > 0) words.push(refused > 1 ? `${refused} SYNs refused` : 'SYN refused');
     return words.join(', ');
   });
-  return parts.join('; reopened: ');
+  if (parts.length <= FEW) return parts.join('; reopened: ');
+  return `${parts[0]}; reopened ${parts.length - 1} times, the last: ${parts.at(-1)}`;
 }
 
 function connectionState(exchange: Exchange, observed: Observed): string {
@@ -172,8 +176,15 @@ function withMore(rung: Rung, more: string): Rung {
 
 function widest(exchange: Exchange, stamps: 'raw' | 'relative'): number {
   const rungs = rungsOfExchange(exchange, { stamps });
-  const digits = Math.max(0, ...rungs.map(({ frame }) => String(frame ?? '').length));
-  return Math.max(0, ...rungs.map(({ segment }) => segment.length)) + 11 + digits + 3 + 10;
+  const [longest, digits] = rungs.reduce(
+    ([most, wide], { segment, frame }) => [
+      Math.max(most, segment.length),
+      Math.max(wide, String(frame ?? '').length),
+    ],
+    [0, 0],
+  );
+  // Time, number and what stands around them; arrow heads.
+  return longest + 11 + digits + 3 + 10;
 }
 
 /** One rung as data. */

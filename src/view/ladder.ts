@@ -40,10 +40,10 @@ export interface LadderOptions {
 
 export function formatLadder(rungs: readonly Rung[], options: LadderOptions): string {
   const palette = options.palette ?? noColours;
-  const longest = Math.max(0, ...rungs.map((rung) => rung.segment.length));
+  const longest = rungs.reduce((most, { segment }) => Math.max(most, segment.length), 0);
   const width = Math.max(options.width ?? 0, longest + 8, options.left.length + options.right.length + 2);
   const gap = width - options.left.length - options.right.length + 2;
-  const digits = Math.max(0, ...rungs.map((rung) => String(rung.frame ?? '').length));
+  const digits = rungs.reduce((most, { frame }) => Math.max(most, String(frame ?? '').length), 0);
   const number = (frame: number | undefined): string =>
     digits === 0 ? '' : `${String(frame ?? '').padStart(digits + 1)}  `;
   const margin = ' '.repeat(11 + (digits === 0 ? 0 : digits + 3));

@@ -19,7 +19,7 @@ export function pad(text: string, to: number, right = false): string {
 
 export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const widths = columns.map((column, i) =>
-    Math.max(width(column.title), ...rows.map((row) => width(row[i] ?? ''))),
+    rows.reduce((widest, row) => Math.max(widest, width(row[i] ?? '')), width(column.title)),
   );
   const line = (cells: readonly string[]): string =>
     cells

@@ -165,6 +165,28 @@ t.test('--policy: what another policy would have done', async (t) => {
   });
 });
 
+t.test('--policy with a file, and --hook', async (t) => {
+  const file = join(directory, 'mine.mjs');
+  const text = `import { act, definePolicy, reason } from 'timewait';
+const why = reason('lab-deaf', 'dropped silently: this lab hears nothing', 'our lab');
+export default definePolicy({ name: 'deaf', lifetime: () => 5000, segmentArrives: () => act.silent(why) });
+`;
+  writeFileSync(file, text);
+  const own = await explain(demo, '--tuple', '40000-8080', '--policy', file);
+  t.match(own, /TIME-WAIT begins: deaf keeps it for 5\.00 s/);
+  t.match(own, /deaf would stay silent; the capture shows ACK\n.*lab-deaf: dropped silently: .*\[our lab\]/);
+  const hooked = await explain(
+    demo,
+    '--tuple',
+    '40000-8080',
+    '--policy',
+    'rfc9293',
+    '--hook',
+    'segmentArrives=freebsd',
+  );
+  t.match(hooked, /segmentArrives=freebsd would answer SYN,ACK; the capture shows ACK/);
+});
+
 t.test('our stack, judged by the policy that it ran, answers as it did', async (t) => {
   const text = await explain(demo, '--policy', 'freebsd');
   const rows = text.split('\n').filter((line) => / (3|4) +\d+ +0\.0 ms/.test(line));
@@ -256,6 +278,7 @@ t.test('what cannot be explained: one line', async (t) => {
     [[demo, '--side', 'nobody'], 2, /an end is/],
     [[demo, '--policy', 'lunix'], 2, /unknown policy, nearest: linux/],
     [[demo, '--set', 'tcp_rfc1337=1'], 2, /--policy/],
+    [[demo, '--hook', 'segmentArrives=linux'], 2, /--policy/],
     [[demo, '--control', '/nowhere'], 2, /not both/],
     [['--control', join(directory, 'nowhere')], 1, /no stack answers/],
     [['--control', join(directory, 'nowhere'), '--policy', 'linux'], 2, /about captures/],

@@ -91,6 +91,22 @@ t.test('what became of it', async (t) => {
   t.equal(stateOf(...handshake, ...simultaneous), 'TIME-WAIT at 10.0.0.2:80 and 10.0.0.1:4000');
 });
 
+t.test('a tuple that is used again and again', async (t) => {
+  const lines = Array.from({ length: 5 }, (_, k) => [
+    `${k} > S ${1000 * k}:${1000 * k}(0) win 5`,
+    `${k} < S. 7:7(0) ack ${1000 * k + 1} win 5`,
+  ]).flat();
+  const { connections, state } = summarizeTuple(one(lines), 0);
+  t.equal(connections, 5);
+  t.equal(state, 'open; reopened 4 times, the last: open');
+});
+
+t.test('a hundred thousand packets', async (t) => {
+  const [first] = packetsOf(['0 > . 1:1(0) ack 1 win 5']);
+  const exchange = exchangesOf(Array.from({ length: 150_000 }, () => first!))[0]!;
+  t.equal(formatExchange(exchange).split('\n').length, 150_001);
+});
+
 t.test('who is the local end: as recorded, as asked, or who was connected to', async (t) => {
   t.equal(one(handshake).local.port, 80);
   t.equal(one(handshake.slice(1)).local.port, 80, 'SYN,ACK');
