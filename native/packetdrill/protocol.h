@@ -40,6 +40,7 @@ enum operation {
   OP_SLEEP,
   OP_TIME,
   OP_SETTING,
+  OP_AWAIT,
 };
 
 enum kind { KIND_DONE = 0, KIND_BLOCKED };

@@ -32,6 +32,7 @@ export const operations = [
   'sleep',
   'time',
   'setting',
+  'await',
 ] as const;
 
 export type Operation = (typeof operations)[number];

@@ -29,7 +29,7 @@ const EPOCH = 1_000_000_000e6;
  */
 const FIRST = 740;
 const MOST_BLOCKED = 16;
-const EINVAL = 22;
+const [EINVAL, EDEADLK] = [22, 35];
 const [SOL_TCP, TCP_INQ, TCP_CC_INFO] = [6, 36, 26];
 const [SOL_SOCKET, SO_SNDBUF, SO_RCVBUF, SO_MEMINFO] = [1, 7, 8, 55];
 const NOTHING = new Uint8Array(0);
@@ -145,9 +145,22 @@ export class PluginSession {
       case 'setting':
         this.setting(target, textOf(fields.rest()));
         return this.reply(id, { value: 0 });
+      case 'await':
+        return this.reply(id, this.awaitCall(fields.u32(), target));
       default:
         return this.call(id, operation, fields, target);
     }
+  }
+
+  /** Time goes on until a call that blocks is over; one that never is, is given up. */
+  private awaitCall(id: number, target: StackTarget): Answer {
+    const waited = this.open.find((one) => one.id === id);
+    if (waited === undefined) throw new ProtocolError('no call of that id blocks');
+    target.finish(waited.made, target.now() + this.settings.wait);
+    if (waited.made.result !== null) return { value: 0 };
+    this.open = this.open.filter((one) => one !== waited);
+    this.say('a call outside a time range blocks, and nothing ends it');
+    return { value: -1, errno: EDEADLK };
   }
 
   /** A sysctl of the tool's namespace; beyond a knob's range (Linux writes 'no limit' so) it is the knob's end. */

@@ -148,6 +148,24 @@ void t.test('a call that blocks returns before the reply to what woke it', (t) =
   t.end();
 });
 
+void t.test('a call that blocks where nobody else moves the clock', (t) => {
+  const tool = new Tool('wait=7');
+  const fd = tool.listener();
+  const before = tool.one('time').time;
+  // One descriptor, POLLIN, two seconds
+  const [poll] = tool.ask('poll', 2000, 1, fd, 1);
+  t.ok(poll!.blocked);
+  const [done, own] = tool.ask('await', poll!.id);
+  t.same([done!.id, done!.value, done!.time - before], [poll!.id, 0, 2_000_000]);
+  t.equal(own!.value, 0);
+  const [accept] = tool.ask('accept', fd);
+  const never = tool.one('await', accept!.id);
+  t.same([never.value, never.errno], [-1, 35], 'EDEADLK after the seconds of wait=');
+  t.match(tool.said, [/nothing ends it/]);
+  t.equal(tool.one('close', fd).value, 0);
+  t.end();
+});
+
 void t.test('nothing comes: an empty packet, not a wait for ever', (t) => {
   const tool = new Tool('wait=7');
   const before = tool.one('time').time;

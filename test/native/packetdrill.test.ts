@@ -44,14 +44,15 @@ if (inNamespace(t, import.meta.url)) {
       // It ends when the bytes arrive, although the clock is at 5 s when the tool asks
       'read 1000 at 0.300',
       'ACK: flags 10, data 0, ack +1001, at 0.300',
-      'data: flags 18, data 500, ack +1001, at 5.000',
-      ...['5.299', '5.899', '7.099', '9.499', '14.299', '23.899', '43.099'].map(
+      'poll timed out at 7.000',
+      'data: flags 18, data 500, ack +1001, at 7.000',
+      ...['7.299', '7.899', '9.099', '11.499', '16.299', '25.899', '45.099'].map(
         (time) => `again: flags 18, data 500, ack +1001, at ${time}`,
       ),
       'queued 0',
-      'FIN: flags 11, data 0, ack +1001, at 43.099',
+      'FIN: flags 11, data 0, ack +1001, at 45.099',
     ]);
-    t.ok(performance.now() - began < 15_000, 'without waiting 43 seconds');
+    t.ok(performance.now() - began < 15_000, 'without waiting 45 seconds');
   });
 
   void t.test('sysctls of the namespace count from the next call on', { skip }, async (t) => {
