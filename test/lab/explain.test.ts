@@ -104,6 +104,18 @@ t.test('timestamps: TS.Recent is the last one that came in order', async (t) => 
   t.same(verdicts(at(131), { policy: 'linux' }), ['SYN,ACK/nothing tw-syn-accepted-linux apart']);
   t.same(verdicts(at(130), { policy: 'linux' }), ['ACK/nothing tw-syn-low-linux']);
   t.same(verdicts(at(129), { policy: 'linux' }), ['ACK/nothing tw-paws-linux']);
+  const duplicate = '30.5 > . 4294967280:4294967280(0) ack 6 win 512 <TS val 999 ecr 1>';
+  const stale = [
+    ...stamped.slice(0, 6),
+    duplicate,
+    stamped[6]!,
+    syn(1000, RCV_NXT - 100, ' <TS val 131 ecr 0>'),
+  ];
+  t.same(
+    verdicts(stale, { policy: 'linux' }),
+    ['SYN,ACK/nothing tw-syn-accepted-linux apart'],
+    'an old segment has no say',
+  );
   const mixed = [...closed.slice(0, 1), ...stamped.slice(1), syn(1000, RCV_NXT - 100, ' <TS val 999 ecr 0>')];
   t.same(
     verdicts(mixed, { policy: 'linux' }),
@@ -123,6 +135,11 @@ t.test('time passes as in the capture', async (t) => {
   );
   // A round trip of 20 ms: RTO 220 ms, three and a half of them.
   t.same(judged(stamped, { policy: 'linux-recycle' }).entries.get(6), { lifetime: 770 });
+  // 300 ms: RTO 300 + 2 * 300.
+  const far = stamped.map((line) =>
+    line.replace(/^(20|21|22|30|31) /, (_, ms: string) => `${Number(ms) + 280} `),
+  );
+  t.same(judged(far, { policy: 'linux-recycle' }).entries.get(6), { lifetime: 3150 });
 });
 
 t.test('after a killed TIME-WAIT the listener answers, as in the demo', async (t) => {

@@ -88,6 +88,8 @@ t.test('what became of it', async (t) => {
     '11 < . 502:502(0) ack 4294967292 win 200',
     '11 > . 4294967292:4294967292(0) ack 502 win 100',
   ];
+  t.equal(stateOf(...handshake, ...simultaneous.slice(0, 2)), 'closing');
+  t.equal(stateOf(...handshake, ...simultaneous.slice(0, 3)), 'closing', 'one FIN is not acknowledged');
   t.equal(stateOf(...handshake, ...simultaneous), 'TIME-WAIT at 10.0.0.2:80 and 10.0.0.1:4000');
 });
 
