@@ -22,7 +22,7 @@ export interface DiffFlags {
 
 /** Conversations at once: as many as the kernel takes in a step without packets waiting. */
 const BATCH = 400;
-const FINDINGS = 40;
+const FINDINGS = 150;
 
 export async function diff(flags: DiffFlags, args: readonly string[]): Promise<number> {
   if (!insideNamespace()) {

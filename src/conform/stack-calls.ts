@@ -416,6 +416,8 @@ function receiveNow(
     const value = String.fromCharCode(...bytes);
     return done(bytes.length, new Map<number, Value>([[1, { kind: 'text', value }]]));
   }
+  // The peer's FIN ends the stream for good: an error behind it is for writers (Linux SOCK_DONE)
+  if (readable === 0 && socket.connection!.peerClosed) return done(0);
   if (readable === 0 && socket.error !== '') return failed(socket.takeError());
   if (ended || length === 0) return done(0);
   return failed('EAGAIN');
@@ -457,6 +459,14 @@ function shutdown(socket: StackSocket, how: number): CallResult {
   const [readSide, writeSide, both] = [0, 1, 2];
   if (how !== readSide && how !== writeSide && how !== both) return failed('EINVAL');
   if (socket.connection === null || socket.phase === 'closed') return failed('ENOTCONN');
+  // Linux inet_shutdown: an attempt to connect ends, whichever side is shut
+  if (socket.connection.stateName === 'SYN-SENT') {
+    socket.stack.abort(socket.connection);
+    socket.connection = null;
+    socket.phase = 'idle';
+    socket.error = 'ECONNRESET';
+    return done(0);
+  }
   if (how !== writeSide) socket.readShut = true;
   if (how !== readSide) {
     socket.writeShut = true;

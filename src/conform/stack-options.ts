@@ -70,7 +70,7 @@ export function getOption(
     wrote(into?.kind === 'list' ? { kind: 'list', items: [number(value)] } : number(value));
   switch (key) {
     case SO_ERROR: {
-      const error = socket.takeError();
+      const error = socket.takeError() || socket.takeSoftError();
       return listed(error === '' ? 0 : (errnos[error] ?? 0));
     }
     case SO_LINGER: {

@@ -3,7 +3,7 @@
  * writable or wrong, and the errors in the order in which Linux reports them.
  */
 import type { ConnectionHandle, ListenerHandle, StackApi } from '../stack/api.js';
-import { EV_CLOSED, EV_CONNECTED } from '../stack/api.js';
+import { EV_CLOSED, EV_CONNECTED, EV_SOFT_ERROR } from '../stack/api.js';
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
@@ -34,6 +34,7 @@ export class StackSocket {
   readonly options = new Map<string, number>();
   /** Counts news: an edge-triggered epoll reports when it has changed. */
   news = 0;
+  private softNews = false;
 
   constructor(
     readonly stack: StackApi,
@@ -44,6 +45,7 @@ export class StackSocket {
   take(events: number): void {
     if (events === 0) return;
     this.news++;
+    if ((events & EV_SOFT_ERROR) !== 0) this.softNews = true;
     if ((events & EV_CONNECTED) !== 0 && this.phase === 'connecting') this.phase = 'connected';
     if ((events & EV_CLOSED) !== 0) {
       this.error = this.connection?.error ?? this.error;
@@ -64,6 +66,13 @@ export class StackSocket {
     const { error } = this;
     this.error = '';
     return error;
+  }
+
+  /** A soft error (ICMP) goes to SO_ERROR once, as long as nothing was acknowledged since. */
+  takeSoftError(): string {
+    if (!this.softNews) return '';
+    this.softNews = false;
+    return this.connection?.softError ?? '';
   }
 
   get readable(): number {

@@ -110,12 +110,13 @@ function error(core: Core): number {
   if (m.kind === PACKET_TOO_BIG) return tooBig(core, tcb, m.mtu);
   const errno = errnoOf(m);
   const synchronizedState = tcb.state >= S.ESTABLISHED;
+  const named = isHardError(m) && errno === 'EHOSTUNREACH' ? hardErrno(m.code) : errno;
   if (isHardError(m) && !synchronizedState) {
     core.count(Mib.TcpAttemptFails);
-    fail(core.ctx, tcb, m.kind === UNREACHABLE && errno === 'EHOSTUNREACH' ? hardErrno(m.code) : errno);
+    fail(core.ctx, tcb, named);
     return Reason['icmp-hard'];
   }
-  tcb.softError = errno;
+  tcb.softError = named;
   core.ctx.raise(tcb, EV_SOFT_ERROR);
   return isHardError(m) ? Reason['icmp-hard-as-soft'] : Reason['icmp-soft'];
 }

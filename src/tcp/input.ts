@@ -264,7 +264,14 @@ function trim(tcb: Tcb, segment: Segment, seq: number, window: number): void {
 }
 
 function ackInRange(tcb: Tcb, ack: number): boolean {
-  return !after(ack, tcb.sndNxt) && !before(ack, (tcb.sndUna - tcb.maxSndWnd) | 0);
+  return !after(ack, tcb.sndNxt) && !before(ack, oldestAck(tcb));
+}
+
+/** R5961-8: SND.UNA - MAX.SND.WND; nothing below our ISN was ever sent, whatever the window (Linux, too). */
+function oldestAck(tcb: Tcb): number {
+  // As Linux counts: the SYN of an active opener, text, FIN
+  const acked = tcb.bytesAcked + (tcb.active ? 1 : 0) + (tcb.finAcked ? 1 : 0);
+  return (tcb.sndUna - Math.min(tcb.maxSndWnd, acked)) | 0;
 }
 
 /** Fifth, check the ACK field. */
@@ -292,7 +299,7 @@ function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     return outOfWindowAck(ctx, tcb, segment, Reason['ack-unsent'], Mib.TcpExtTCPACKSkippedChallenge);
   }
   // R5961-8, R5961-9
-  if (before(ack, (tcb.sndUna - tcb.maxSndWnd) | 0)) return challengeAck(ctx, tcb, Reason['ack-too-old']);
+  if (before(ack, oldestAck(tcb))) return challengeAck(ctx, tcb, Reason['ack-too-old']);
   newAck(ctx, tcb, segment);
   return Reason.plain;
 }
@@ -301,6 +308,8 @@ function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
 function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const { ack } = segment;
   const advanced = after(ack, tcb.sndUna);
+  // The path works again, whatever was reported
+  tcb.softError = null;
   const freshSack = takeSack(tcb, segment);
   const oldWindow = tcb.sndWnd;
   const windowChanged = updateWindow(tcb, segment);

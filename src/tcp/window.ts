@@ -3,7 +3,7 @@
  * own (RFC 9293 3.8.6.2.2, MUST-39).
  */
 import { after } from '../seqnum.js';
-import type { Tcb } from './tcb.js';
+import { T_DELACK, type Tcb } from './tcb.js';
 
 /** Largest shift of RFC 7323 2.3. */
 export const MAX_WSCALE = 14;
@@ -32,6 +32,8 @@ export function windowUpdateDue(tcb: Tcb): boolean {
   const edge = rightEdge(tcb);
   const gain = (edge - tcb.rcvAdv) | 0;
   if (gain <= 0) return false;
+  // What the 16-bit field cannot say (R7323-7) is worth a segment only when an ACK is owed anyway.
+  if (!tcb.isArmed(T_DELACK) && tcb.rcvWnd >= 65535 << tcb.rcvWscale) return false;
   // A closed or nearly closed window is reopened at the first useful step; an open one only by large steps.
   const offered = tcb.rcvWnd;
   const small = Math.min(tcb.rcvLimit >> 1, 2 * tcb.rcvMss);

@@ -81,6 +81,27 @@ const scripts: Record<string, string> = {
 +0 shutdown(4, SHUT_WR) = 0
 +0 > F. 1:1(0) ack 1
 +0 send(4, ..., 1, MSG_NOSIGNAL) = -1 EPIPE`,
+  'the end of the stream comes before an error behind it': `${SERVER}+0 < F. 1:1(0) ack 1 win 65535
++0 > . 1:1(0) ack 2
++0 < R 2:2(0) win 0
++0 read(4, ..., 10) = 0
++0 send(4, ..., 1, MSG_NOSIGNAL) = -1 EPIPE`,
+  'a RST alone is an error to readers': `${SERVER}+0 < R 1:1(0) win 0
++0 read(4, ..., 10) = -1 ECONNRESET
++0 read(4, ..., 10) = 0`,
+  'shutdown ends an attempt to connect': `${CLIENT}+0 shutdown(3, SHUT_WR) = 0
++0 getsockopt(3, SOL_SOCKET, SO_ERROR, [ECONNRESET], [4]) = 0
++0 read(3, ..., 10) = -1 ENOTCONN
++0 < S. 0:0(0) ack 1 win 65535 <mss 1460>
++0 > R 1:1(0)`,
+  'SO_ERROR tells of a soft error, once': `${SERVER}+0 write(4, ..., 10) = 10
++0 > P. 1:11(10) ack 1
++0 < icmp unreachable host_unreachable [1:11(10)]
++0 getsockopt(4, SOL_SOCKET, SO_ERROR, [EHOSTUNREACH], [4]) = 0
++0 getsockopt(4, SOL_SOCKET, SO_ERROR, [0], [4]) = 0
++0 < icmp unreachable port_unreachable [1:11(10)]
++0 < . 1:1(0) ack 11 win 65535
++0 getsockopt(4, SOL_SOCKET, SO_ERROR, [0], [4]) = 0`,
   'bad arguments': `${SERVER}+0 read(7, ..., 1) = -1 EBADF
 +0 read(4, NULL, 10) = -1 EFAULT
 +0 write(4, NULL, 10) = -1 EFAULT

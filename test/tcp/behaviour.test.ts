@@ -369,3 +369,33 @@ t.test('limits: accept queue, SYN queue', (t: Test) => {
   t.equal(full.stack.counters.get('TcpExtListenOverflows'), 1);
   t.end();
 });
+
+t.test(
+  'R5961-8: nothing below our ISN was ever sent, so an ACK there is no old one but a forged one',
+  (t: Test) => {
+    const c = new Conversation();
+    c.established();
+    c.inject('. 1:6(5) ack 0 win 65535');
+    t.equal(c.reason, 'ack-too-old', 'our SYN was acknowledged when the connection began');
+    t.equal(c.mismatch('. 1:1(0) ack 1'), '');
+    c.send(10);
+    c.rest();
+    c.inject('. 1:1(0) ack 11 win 65535');
+    c.inject('. 1:6(5) ack 1 win 65535');
+    t.not(c.reason, 'ack-too-old', 'what was sent may be acknowledged again');
+    c.inject('. 6:11(5) ack 0 win 65535');
+    t.equal(c.reason, 'ack-too-old');
+    t.end();
+  },
+);
+
+t.test('R7323-7: reading opens no window that the 16-bit field cannot say', (t: Test) => {
+  const c = new Conversation();
+  c.established();
+  c.inject('. 1:2(1) ack 1 win 65535');
+  c.advance(100);
+  c.rest();
+  c.read();
+  t.same(c.rest(), [], 'no window update after one byte');
+  t.end();
+});

@@ -68,15 +68,15 @@ export interface DiffCase {
 export interface StepSeen {
   readonly call: string;
   readonly replies: readonly string[];
+  /** Of the tuple after it, as ss prints it; CLOSED when there is nothing. */
+  readonly state: string;
+  /** SO_ERROR, asked when the tuple became CLOSED and after the last step: '' for none, '-' without socket or not asked. */
+  readonly error: string;
 }
 
 /** What one implementation did with a case. */
 export interface Observation {
   readonly steps: readonly StepSeen[];
-  /** Of the tuple when all is over, as ss prints it; CLOSED when there is nothing. */
-  readonly state: string;
-  /** Pending SO_ERROR of the last socket, '' for none, '-' without socket. */
-  readonly error: string;
   /** The conversation as lines of a packet script. */
   readonly script: readonly string[];
 }

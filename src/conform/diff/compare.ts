@@ -5,7 +5,7 @@ export type DifferenceKind = 'reply' | 'call' | 'state' | 'error';
 
 export interface Difference {
   readonly kind: DifferenceKind;
-  /** Step at which it shows; the last one for what is asked at the end. */
+  /** Step at which it shows. */
   readonly step: number;
   readonly judge: string;
   readonly subject: string;
@@ -15,9 +15,10 @@ const listed = (replies: readonly string[]): string =>
   replies.length === 0 ? 'nothing' : replies.join(', ');
 
 /**
- * The first difference, or null. Compared: at each step what a call returned, and of every segment
- * flags (but PSH), relative SEQ and ACK, length, whether it carries a timestamp, whether the window
- * is closed, and how a new ISN follows from the old connection; at the end the state and SO_ERROR.
+ * The first difference, or null. Compared at each step: what a call returned; of every segment sent
+ * the flags (but PSH), relative SEQ and ACK, length, whether it carries a timestamp, whether the
+ * window is closed, and how a new ISN follows from the old connection; the state; and SO_ERROR once
+ * the connection is over.
  */
 export function firstDifference(judge: Observation, subject: Observation): Difference | null {
   for (const [step, seen] of judge.steps.entries()) {
@@ -25,12 +26,10 @@ export function firstDifference(judge: Observation, subject: Observation): Diffe
     if (seen.call !== other.call) return { kind: 'call', step, judge: seen.call, subject: other.call };
     const [a, b] = [listed(seen.replies), listed(other.replies)];
     if (a !== b) return { kind: 'reply', step, judge: a, subject: b };
+    if (seen.state !== other.state) return { kind: 'state', step, judge: seen.state, subject: other.state };
+    if (seen.error !== other.error)
+      return { kind: 'error', step, judge: seen.error || 'none', subject: other.error || 'none' };
   }
-  const step = judge.steps.length - 1;
-  if (judge.state !== subject.state)
-    return { kind: 'state', step, judge: judge.state, subject: subject.state };
-  if (judge.error !== subject.error)
-    return { kind: 'error', step, judge: judge.error || 'none', subject: subject.error || 'none' };
   return null;
 }
 

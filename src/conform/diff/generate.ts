@@ -93,6 +93,17 @@ const segments: fc.Arbitrary<SegmentEvent> = fc.record({
   window: fc.oneof({ arbitrary: fc.constant(65535), weight: 12 }, { arbitrary: fc.constant(0), weight: 1 }),
 });
 
+/**
+ * What implementations treat differently for known reasons stays rare, so that it does not hide what
+ * follows: text on a SYN, missing timestamps, closed windows.
+ */
+function mostlyPlain(event: SegmentEvent): SegmentEvent {
+  if (event.length === 1000) return event;
+  const syn = (event.flags & SYN) !== 0;
+  const stamp = event.stamp === 'none' && !syn && (event.flags & RST) === 0 ? 'newer' : event.stamp;
+  return { ...event, stamp, window: 65535, length: syn ? 0 : event.length };
+}
+
 function eventsOf(side: 'server' | 'client'): fc.Arbitrary<DiffEvent> {
   const calls: fc.Arbitrary<DiffEvent> = fc.oneof(
     fc.constant(call('read')),
@@ -101,7 +112,7 @@ function eventsOf(side: 'server' | 'client'): fc.Arbitrary<DiffEvent> {
     fc.constant(side === 'client' ? call('connect') : call('unlisten')),
   );
   return fc.oneof(
-    { arbitrary: segments, weight: 14 },
+    { arbitrary: segments.map(mostlyPlain), weight: 14 },
     { arbitrary: calls, weight: 4 },
     {
       arbitrary: fc.constantFrom(...icmpNames).map((name): DiffEvent => ({ kind: 'icmp', name })),

@@ -50,6 +50,7 @@ export class Peer {
   private last: Uint8Array | null = null;
   private lastSeq = NOTHING_YET;
   private asked: number | null = null;
+  private synAsked = false;
 
   constructor(
     private readonly ends: Ends,
@@ -74,7 +75,10 @@ export class Peer {
     }
     if ((flags & ACK) === 0) this.asked = builder.seq;
     const bytes = this.write(builder, length);
-    if ((flags & SYN) !== 0 && (flags & RST) === 0) this.first = builder.seq;
+    if ((flags & SYN) !== 0 && (flags & RST) === 0) {
+      this.first = builder.seq;
+      this.synAsked = true;
+    }
     // Whether it counts is the other end's to decide; later events are relative to what a sane peer believes.
     if (
       (flags & ACK) !== 0 &&
@@ -150,6 +154,7 @@ export class Peer {
    * segment: those may stand at the edge of the window, which is not the same everywhere.
    */
   private ackText(flags: number, ack: number): string {
+    if (this.synAsked && ack === ((this.first + 1) | 0)) return 'SYN+1';
     if ((flags & SYN) !== 0) return `SYN${signed((ack - this.first) | 0)}`;
     if ((flags & RST) !== 0 && this.asked !== null) return `SEG${signed((ack - this.asked) | 0)}`;
     return `next${signed((ack - this.rcvNxt) | 0)}`;
@@ -158,6 +163,7 @@ export class Peer {
   /** A step begins: SEG.SEQ of the segment without ACK that is sent in it, when it is one. */
   begin(): void {
     this.asked = null;
+    this.synAsked = false;
   }
 
   /** A SYN with an ISN not seen before: how it follows from the connection that was. */

@@ -12,8 +12,11 @@ import { Program, type Caller } from './program.js';
 
 /** ms between two steps: longer than the shortest timer that matters (Linux resends a SYN after 8 ms). */
 export const STEP = 20;
-/** Smallest RTO, ms: no conversation lasts as long, so nothing is sent twice for the clock's sake. */
-export const RTO_MIN = 30_000;
+/**
+ * Smallest RTO, ms: no conversation lasts as long, so nothing is sent twice for the clock's sake; and
+ * 3.5 times as much is below tcp_fin_timeout, which would be waited in two parts else.
+ */
+export const RTO_MIN = 10_000;
 export const MTU = 1500;
 
 /** Where a case is played: the running kernel, or our stack. */
@@ -71,6 +74,7 @@ class Tuple {
   readonly key: string;
   replies: string[] = [];
   call = '';
+  state = 'CLOSED';
 
   constructor(
     readonly one: DiffCase,
@@ -88,6 +92,17 @@ class Tuple {
     };
     this.program = new Program(side.caller(setup), this.peer.script);
     this.key = keyOf(ends.localPort, ends.remote.toString(), ends.remotePort);
+  }
+
+  /** Step k is over. */
+  async end(k: number, states: ReadonlyMap<string, string>): Promise<void> {
+    await this.program.accept();
+    const state = states.get(this.key) ?? 'CLOSED';
+    const ended = state === 'CLOSED' && this.state !== 'CLOSED';
+    const error = ended || k === this.one.events.length - 1 ? await this.program.error() : '-';
+    this.steps.push({ call: this.call, replies: this.replies, state, error });
+    this.replies = [];
+    this.state = state;
   }
 }
 
@@ -111,19 +126,10 @@ export async function play(
     await side.inject(await step(tuples, k, builder));
     await side.pause(STEP);
     hear(byKey, await side.sent(), segment);
-    for (const tuple of tuples) {
-      if (k >= tuple.one.events.length) continue;
-      await tuple.program.accept();
-      tuple.steps.push({ call: tuple.call, replies: tuple.replies });
-      tuple.replies = [];
-    }
+    const states = await side.states();
+    for (const tuple of tuples) if (k < tuple.one.events.length) await tuple.end(k, states);
   }
-  const states = await side.states();
-  const seen: Observation[] = [];
-  for (const { program, peer, steps, key } of tuples) {
-    const state = states.get(key) ?? 'CLOSED';
-    seen.push({ steps, state, error: await program.error(), script: [...peer.script] });
-  }
+  const seen = tuples.map(({ peer, steps }) => ({ steps, script: [...peer.script] }));
   await cleanUp(side, tuples, builder);
   return seen;
 }

@@ -80,6 +80,7 @@ export class Search {
   private played = 0;
   private differing = 0;
   private unsteady = 0;
+  private unexamined = 0;
 
   constructor(private readonly options: SearchOptions) {}
 
@@ -99,7 +100,7 @@ export class Search {
       differing: this.differing,
       unsteady: this.unsteady,
       findings,
-      unexamined: Math.max(0, this.kinds.size - options.findings),
+      unexamined: this.unexamined,
       counters,
     };
   }
@@ -130,13 +131,16 @@ export class Search {
     const got = await play(subject, batch, ends);
     const found = batch.flatMap((one, i) => {
       const difference = firstDifference(expected[i]!, got[i]!);
-      return difference === null ? [] : [{ one, difference, judge: expected[i]!, subject: got[i]! }];
+      if (difference === null) return [];
+      const state = got[i]!.steps[difference.step - 1]?.state ?? 'CLOSED';
+      const text = signature(one, difference, state, [judge.name, subject.name]);
+      return [{ one, difference, judge: expected[i]!, subject: got[i]!, signature: text }];
     });
     if (count && found.length === 0) {
       const own = await subject.counters();
       for (const [name, value] of after) this.addCounter(name, value - before.get(name)!, own.get(name) ?? 0);
     }
-    return this.signed(found);
+    return found;
   }
 
   private addCounter(name: string, judge: number, subject: number): void {
@@ -144,35 +148,16 @@ export class Search {
     this.counterSums.set(name, [a + judge, b + subject]);
   }
 
-  /** The state in which the step met the subject belongs to the signature: the cases are played up to there. */
-  private async signed(found: readonly Omit<Differing, 'signature'>[]): Promise<Differing[]> {
-    if (found.length === 0) return [];
-    const side = this.options.subject();
-    const parts = found.map(({ one, difference }) => ({
-      ...one,
-      events: one.events.slice(0, difference.step),
-    }));
-    const seen = await play(
-      side,
-      parts,
-      parts.map((one) => this.tuples.next(one.version)),
-    );
-    const names = [this.options.judge.name, side.name] as const;
-    return found.map((each, i) => ({
-      ...each,
-      signature: signature(each.one, each.difference, seen[i]!.state, names),
-    }));
-  }
-
   /** Known kinds need no shrinking; the most frequent of the others come first. */
   private async shrinkAll(): Promise<Finding[]> {
     const { deviations, findings: most } = this.options;
     const results = new Map<string, Finding>();
     const add = (one: Differing, count: number): void => {
-      const group = groupOf(one.signature);
+      const deviation = explanation(deviations, one.signature);
+      const group = deviation?.id ?? groupOf(one.signature);
       const known = results.get(group);
       if (known !== undefined) known.count += count;
-      else results.set(group, { ...one, deviation: explanation(deviations, one.signature), count });
+      else results.set(group, { ...one, deviation, count });
     };
     const unknown: { count: number; best: Differing }[] = [];
     for (const kind of this.kinds.values()) {
@@ -180,6 +165,7 @@ export class Search {
       else unknown.push(kind);
     }
     unknown.sort((a, b) => b.count - a.count);
+    this.unexamined = Math.max(0, unknown.length - most);
     const shortest = await this.shrink(unknown.slice(0, most).map(({ best }) => best));
     for (const [i, one] of shortest.entries()) {
       if (one === null) this.unsteady++;

@@ -1,0 +1,48 @@
+/** The differential against the running kernel: the linux profile holds, a planted fault does not go unseen. */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { lack, timewait } from './cli.js';
+
+interface Report {
+  readonly played: number;
+  readonly seconds: number;
+  readonly unexamined: number;
+  readonly findings: readonly { signature: string; events: number; deviation: string | null; case: string }[];
+}
+
+void t.test('a few hundred random conversations with the kernel', { skip: lack() }, async (t) => {
+  const ran = await timewait(['diff', '--seeds', '400', '--seed', '7', '--json']);
+  const report = JSON.parse(ran.stdout) as Report;
+  t.equal(report.played, 400);
+  const unexplained = report.findings.filter(({ deviation }) => deviation === null);
+  t.same(
+    unexplained.map((finding) => `${finding.signature} | ${finding.case}`),
+    [],
+  );
+  t.equal(ran.status, 0, ran.stderr);
+});
+
+void t.test(
+  'another profile is told from the kernel, each difference a script',
+  { skip: lack() },
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const args = ['diff', '--seeds', '500', '--profile', 'rfc9293', '--json', '--out', folder];
+    const ran = await timewait(args);
+    t.equal(ran.status, 1);
+    const report = JSON.parse(ran.stdout) as Report;
+    const found = report.findings.filter(({ deviation }) => deviation === null);
+    t.ok(
+      found.some(({ signature }) => /in TIME-WAIT .* to < S seq/.test(signature)),
+      'SYNs in TIME-WAIT are judged otherwise',
+    );
+    for (const { events, signature } of found) t.ok(events <= 8, `${events} events: ${signature}`);
+    t.equal(readdirSync(folder).filter((name) => name.endsWith('.pkt')).length, report.findings.length);
+    const script = readdirSync(folder).find((name) => name.startsWith('difference-'))!;
+    const kernel = await timewait(['pkt', 'run', '--target', 'kernel', join(folder, script)]);
+    t.equal(kernel.status, 0, `${script} passes on the kernel: ${kernel.stdout}${kernel.stderr}`);
+  },
+);
