@@ -330,7 +330,10 @@ export class PluginSession {
       if (out?.kind === 'text') bytes.set(latin1(out.value));
       const socket = target.socketOf(fd);
       const asked = socket !== null && (socket.options.get(`${SOL_TCP}:${TCP_INQ}`) ?? 0) !== 0;
-      const control = asked ? controlMessage(SOL_TCP, TCP_INQ, socket.readable) : NOTHING;
+      // Linux says 1 when nothing but the end of the stream is left to read
+      const ended = socket?.readable === 0 && socket.connection?.peerClosed === true;
+      const left = ended ? 1 : (socket?.readable ?? 0);
+      const control = asked ? controlMessage(SOL_TCP, TCP_INQ, left) : NOTHING;
       const kept = control.length <= controlRoom ? control : NOTHING;
       return joined([int32(0), int32(kept.length), kept, bytes]);
     });
