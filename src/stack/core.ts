@@ -286,6 +286,13 @@ export class Core {
     c.timestamps = k('net.ipv4.tcp_timestamps') !== 0;
     c.resetTimestamps = c.timestamps && k('net.ipv4.tcp_reset_timestamps') !== 0;
     c.sack = k('net.ipv4.tcp_sack') !== 0;
+    c.dsack = k('net.ipv4.tcp_dsack') !== 0;
+    c.congestion = k('net.ipv4.tcp_congestion_control');
+    c.initialWindow = k('net.ipv4.tcp_init_cwnd');
+    c.slowStartLimit = k('net.inet.tcp.abc_l_var');
+    c.idleRestart = k('net.ipv4.tcp_slow_start_after_idle');
+    c.rack = k('net.ipv4.tcp_recovery') !== 0;
+    c.forgetSack = k('net.ipv4.tcp_keep_sack') === 0;
     c.negotiatesHolder = this.policy.negotiatesHolder;
     c.windowScaling = k('net.ipv4.tcp_window_scaling') !== 0;
     c.rtoInit = k('net.ipv4.tcp_rto_init');

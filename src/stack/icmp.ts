@@ -7,7 +7,7 @@ import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { EV_SOFT_ERROR, type ConnectionError } from '../tcp/events.js';
 import { updateMss } from '../tcp/options.js';
-import { fail, markAllLost } from '../tcp/sender.js';
+import { fail, resendAll } from '../tcp/sender.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
 import {
@@ -144,7 +144,7 @@ function tooBig(core: Core, tcb: Tcb, mtu: number): number {
   updateMss(tcb);
   rememberPath(core, tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3, claimed);
   // R5681-8 leaves cwnd alone but for its unit; the packet was dropped, not the path congested.
-  if (tcb.state >= S.ESTABLISHED) markAllLost(tcb);
+  if (tcb.state >= S.ESTABLISHED) resendAll(tcb);
   core.ctx.markReady(tcb);
   return Reason['icmp-pmtu'];
 }

@@ -19,7 +19,7 @@ export function tcpInfo(tcb: Tcb): TcpInfo {
     rto: tcb.rtt.rto,
     srtt: tcb.rtt.srtt,
     rttvar: tcb.rtt.rttvar,
-    sndCwnd: tcb.congestion.cwnd,
+    sndCwnd: tcb.congestion.cwnd + tcb.inflation,
     sndSsthresh: tcb.congestion.ssthresh,
     sndMss: tcb.mss,
     rcvMss: tcb.rcvMss,

@@ -49,7 +49,7 @@ export function becomeRecord(core: Core, tcb: Tcb, finWait2: boolean): void {
   core.connections++;
   core.detach(tcb, index < 0 ? -1 : RECORD | index);
   tcb.sendQueue.clear();
-  tcb.scoreboard = null;
+  tcb.sent = null;
   tcb.reassembly = null;
   tcb.armed = 0;
   if (finWait2) tcb.moveTo(S.CLOSED);

@@ -37,6 +37,19 @@ export class TcpConfig {
   invalidRatelimit = 500;
   maxRanges = 256;
   ttl = 64;
+  /** congestion/choice.ts */
+  congestion = 0;
+  /** Segments of the first flight, 0: RFC 5681's bound. */
+  initialWindow = 10;
+  /** RFC 3465 L, segments. */
+  slowStartLimit = 2;
+  /** After an idle RTO: 0 nothing, 1 the restart window, 2 half per RTO. */
+  idleRestart = 1;
+  /** RACK-TLP (RFC 8985) in place of RFC 6675's DupThresh. */
+  rack = true;
+  /** An RTO forgets what was selectively acknowledged (R2018-11). */
+  forgetSack = true;
+  dsack = true;
   sendBuffer = 1 << 18;
   receiveBuffer = 1 << 20;
   /** The window scale is that of this many bytes when they are more. */

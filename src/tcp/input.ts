@@ -15,9 +15,10 @@ import { ACK, FIN, RST, SYN, URG, type Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
 import { EV_CONNECTED, EV_PEER_CLOSED, EV_READABLE, EV_URGENT } from './events.js';
 import { challengeAck, outOfWindowAck } from './limits.js';
+import { congestionControl } from './congestion/choice.js';
 import { peerOptions, recordTimestamp } from './options.js';
 import { FULL, Reassembly } from './reassembly.js';
-import { acknowledge, duplicateAck, fail, markAllLost, takeSack } from './sender.js';
+import { acknowledge, digest, fail, resendAll, startWindow, takeSack } from './sender.js';
 import * as S from './state.js';
 import { T_DELACK, T_FIN_WAIT_2, T_PERSIST, T_REXMT, type Tcb } from './tcb.js';
 import { armSendTimers, schedule } from './timers.js';
@@ -110,7 +111,11 @@ function established(ctx: TcpContext, tcb: Tcb): void {
   tcb.moveTo(S.ESTABLISHED);
   // R9293-47: the user closed before the handshake was over
   if (tcb.finQueued) tcb.moveTo(S.FIN_WAIT_1);
-  tcb.congestion.start(tcb.mss, tcb.totalRetrans > 0);
+  tcb.congestion = congestionControl(ctx.config.congestion);
+  tcb.congestion.slowStartLimit = ctx.config.slowStartLimit;
+  // R5681-7: one segment after a lost SYN
+  tcb.congestion.start(tcb.totalRetrans > 0 ? tcb.mss : startWindow(ctx, tcb));
+  tcb.windowEnd = tcb.sndUna;
   // R6298-19: a lost SYN and an RTO below 3 s: 3 s when data transmission begins
   if (tcb.totalRetrans > 0 && tcb.rtt.base < 3000) tcb.rtt.base = 3000;
   tcb.rtt.backoff = 0;
@@ -310,23 +315,27 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const advanced = after(ack, tcb.sndUna);
   // The path works again, whatever was reported
   tcb.softError = null;
-  const freshSack = takeSack(tcb, segment);
+  tcb.sent?.beginAck();
+  const freshSack = takeSack(ctx, tcb, segment);
   const oldWindow = tcb.sndWnd;
   const windowChanged = updateWindow(tcb, segment);
+  let bytes = 0;
+  let duplicate = false;
   if (advanced) {
     sampleRtt(ctx, tcb, segment);
-    acknowledge(ctx, tcb, ack);
+    bytes = acknowledge(ctx, tcb, ack);
   } else if (ack === tcb.sndUna && tcb.flight > 0 && tcb.sndWnd > 0) {
     // Note: the answers to window probes meet R5681-2 to the letter, and say nothing about loss.
     // R5681-2: no payload, no SYN or FIN, the window unchanged, or with SACK: new SACK information
     const pure = segment.payloadLength === 0 && (segment.flags & FIN) === 0;
-    if (tcb.sackEnabled ? freshSack : pure && !windowChanged) duplicateAck(ctx, tcb, freshSack);
+    duplicate = tcb.sackEnabled ? freshSack : pure && !windowChanged;
   }
+  if (!before(ack, tcb.sndUna) || freshSack) digest(ctx, tcb, segment, bytes, advanced, duplicate);
   // The window reopened over an unanswered probe or lost data: resend from SND.UNA
   if (oldWindow === 0 && tcb.sndWnd > 0) {
     tcb.disarm(T_PERSIST);
     tcb.probes = 0;
-    if (tcb.flight > 0) markAllLost(tcb);
+    if (tcb.flight > 0) resendAll(tcb);
   }
   if (windowChanged || advanced) ctx.markReady(tcb);
   armSendTimers(ctx, tcb, advanced);

@@ -2,13 +2,14 @@
  * What a connection sends. `decide` is the one place that says why; `output` writes
  * it; nobody else looks at what is owed.
  */
-import { after, before, max, min } from '../seqnum.js';
+import { after, max, min } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { ACK, FIN, PSH, RST, SYN } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
-import { pipe } from './sender.js';
+import { pipe, startWindow } from './sender.js';
+import { SENT, Sent } from './sent.js';
 import * as S from './state.js';
-import { OPEN, T_DELACK, T_PERSIST, type Tcb } from './tcb.js';
+import { OPEN, RECOVERY, T_DELACK, T_PERSIST, type Tcb } from './tcb.js';
 import { armSendTimers, schedule } from './timers.js';
 import { rightEdge } from './window.js';
 
@@ -59,42 +60,79 @@ function decide(ctx: TcpContext, tcb: Tcb): number {
   }
   // R5681-19: each segment out of order gets its own duplicate ACK, and it must not carry data
   if (tcb.dupAcksOwed > 0) return SEND_ACK;
-  if (tcb.rexmtOwed || after(tcb.lostEdge, tcb.highRxt)) {
-    const again = chooseRetransmission(tcb);
-    if (again !== NOTHING) return again;
-  }
+  const { sent } = tcb;
+  if (sent !== null && (tcb.rexmtOwed || sent.lost > 0) && chooseRetransmission(tcb, sent))
+    return SEND_RETRANSMISSION;
+  if (tcb.tlpOwed && sent !== null) return chooseTail(tcb, sent);
   if (chooseNew(ctx, tcb)) return SEND_DATA;
+  if (tcb.recovery === RECOVERY && sent !== null && !ctx.config.rack && chooseLastResort(tcb, sent))
+    return SEND_RETRANSMISSION;
   if (tcb.probeOwed) return SEND_PROBE;
   if (tcb.keepOwed) return SEND_KEEPALIVE;
   return tcb.ackNow ? SEND_ACK : NOTHING;
 }
 
-/** NextSeg rule 1 of RFC 6675 4: the first hole below what counts as lost, as cwnd permits. */
-function chooseRetransmission(tcb: Tcb): number {
-  if (tcb.flight === 0) {
+/** NextSeg rule 1 (R6675-5): the first piece that counts as lost, as cwnd permits. */
+function chooseRetransmission(tcb: Tcb, sent: Sent): boolean {
+  if (tcb.flight === 0 || sent.count === 0) {
     tcb.rexmtOwed = false;
-    return NOTHING;
+    return false;
   }
   // A closed window is probed, not retransmitted into.
-  if (tcb.sndWnd === 0 && !tcb.rexmtOwed) return NOTHING;
-  const board = tcb.scoreboard;
-  let seq = tcb.rexmtOwed ? tcb.sndUna : max(tcb.highRxt, tcb.sndUna);
-  let end = tcb.sndNxt;
-  if (board !== null && board.ranges > 0) {
-    seq = board.nextHole(seq);
-    end = board.holeEnd(seq, tcb.sndNxt);
-  }
-  if (!tcb.rexmtOwed) {
-    if (!before(seq, tcb.lostEdge)) {
-      tcb.highRxt = tcb.lostEdge;
-      return NOTHING;
-    }
-    if (pipe(tcb) + tcb.mss > tcb.congestion.cwnd + tcb.inflation && pipe(tcb) > 0) return NOTHING;
-  }
-  const dataEnd = min(end, tcb.queueEnd);
-  const available = (dataEnd - seq) | 0;
+  if (tcb.sndWnd === 0 && !tcb.rexmtOwed) return false;
+  const i = tcb.rexmtOwed ? 0 : sent.firstLost();
+  if (i < 0) return false;
+  chooseAgain(tcb, sent.startOf(i), sent.runEnd(i));
+  if (tcb.rexmtOwed) return true;
+  const inNetwork = sent.pipe;
+  return inNetwork === 0 || inNetwork + choice.length <= tcb.congestion.cwnd + tcb.inflation;
+}
+
+/** Up to a segment of what lies in [seq, end) and was sent before. */
+function chooseAgain(tcb: Tcb, seq: number, end: number): void {
+  const available = (min(end, tcb.queueEnd) - seq) | 0;
   choice.seq = seq;
   choice.length = available > 0 ? Math.min(available, tcb.mss) : 0;
+}
+
+/** NextSeg rules 3 and 4: R6675-7 a hole that is not known to be lost, R6675-8 the rescue retransmission. */
+function chooseLastResort(tcb: Tcb, sent: Sent): boolean {
+  if (!tcb.sackEnabled || sent.pipe + tcb.mss > tcb.congestion.cwnd) return false;
+  const highest = sent.highestSacked();
+  for (let i = 0; i < sent.count && after(highest, sent.startOf(i)); i++) {
+    if (sent.markOf(i) !== SENT) continue;
+    chooseAgain(tcb, sent.startOf(i), sent.endOf(i));
+    return true;
+  }
+  if (tcb.rescued || !after(sent.end, highest)) return false;
+  tcb.rescued = true;
+  chooseLast(tcb, sent);
+  return true;
+}
+
+/** The last segment of what is in flight, where segments were cut when it was sent. */
+function chooseLast(tcb: Tcb, sent: Sent): void {
+  const start = sent.startOf(sent.count - 1);
+  const length = (min(sent.end, tcb.queueEnd) - start) | 0;
+  const whole = length > 0 ? Math.floor((length - 1) / tcb.mss) * tcb.mss : 0;
+  chooseAgain(tcb, (start + whole) | 0, sent.end);
+}
+
+/** R8985-16: new data if there is some and the peer's window lets it, else the last segment again. cwnd does not ask. */
+function chooseTail(tcb: Tcb, sent: Sent): number {
+  const unsent = (tcb.queueEnd - tcb.sndNxt) | 0;
+  const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
+  const length = Math.min(unsent, tcb.mss, usable);
+  if (length > 0) {
+    choice.seq = tcb.sndNxt;
+    choice.length = length;
+    return SEND_DATA;
+  }
+  if (sent.count === 0) {
+    tcb.tlpOwed = false;
+    return NOTHING;
+  }
+  chooseLast(tcb, sent);
   return SEND_RETRANSMISSION;
 }
 
@@ -108,20 +146,21 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
     choice.length = 0;
     return finDue && unsent === 0;
   }
-  // R5681-30: restart after idling
-  if (tcb.flight === 0 && tcb.recovery === OPEN && ((ctx.now - tcb.lastSentAt) | 0) > tcb.rtt.rto) {
-    tcb.congestion.idle(tcb.mss);
-  }
+  if (tcb.flight === 0 && tcb.recovery === OPEN) restartAfterIdle(ctx, tcb);
   const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
   // R5681-22, R5681-23: limited transmit, one segment for each of the first two duplicates
-  const limited = tcb.recovery === OPEN ? Math.min(tcb.dupAcks, 2) * tcb.mss : 0;
+  // (R6675-12: with SACK the bytes that left the network make room by themselves)
+  const limited = tcb.recovery === OPEN && !tcb.sackEnabled ? Math.min(tcb.dupAcks, 2) * tcb.mss : 0;
   const allowed = tcb.congestion.cwnd + tcb.inflation + limited - pipe(tcb);
   const length = Math.min(unsent, tcb.mss, usable);
   if (length <= 0) {
     if (tcb.flight === 0 && tcb.sndWnd === 0) armPersist(ctx, tcb);
     return false;
   }
-  if (length > allowed && !(tcb.flight === 0 && allowed > 0)) return false;
+  if (length > allowed && !(tcb.flight === 0 && allowed > 0)) {
+    tcb.cwndLimited = true;
+    return false;
+  }
   choice.length = length;
   // (1) a full-sized segment
   if (length === tcb.mss) return true;
@@ -133,6 +172,30 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   if (tcb.forceSend) return true;
   if (length < unsent && tcb.flight === 0) armOverride(ctx, tcb);
   return false;
+}
+
+/**
+ * R5681-30: nothing was sent for longer than an RTO. Knob tcp_slow_start_after_idle: 1 back to
+ * the restart window, 2 half the window for each RTO (RFC 2861, Linux tcp_cwnd_restart).
+ */
+function restartAfterIdle(ctx: TcpContext, tcb: Tcb): void {
+  const { congestion } = tcb;
+  const rto = tcb.rtt.rto;
+  const idle = (ctx.now - tcb.lastSentAt) | 0;
+  if (idle <= rto || ctx.config.idleRestart === 0) return;
+  const restart = Math.min(congestion.cwnd, startWindow(ctx, tcb));
+  if (ctx.config.idleRestart === 1) congestion.cwnd = restart;
+  else {
+    if (congestion.cwnd > restart)
+      congestion.ssthresh = Math.max(congestion.ssthresh, (3 * congestion.cwnd) >> 2);
+    let window = congestion.cwnd;
+    for (let left = idle - rto; left > 0 && window > restart; left -= rto) window >>= 1;
+    congestion.cwnd = Math.max(window, restart);
+  }
+  // Once for one pause.
+  tcb.lastSentAt = ctx.now;
+  tcb.maxPipe = 0;
+  tcb.cwndLimited = false;
 }
 
 function armPersist(ctx: TcpContext, tcb: Tcb): void {
@@ -196,7 +259,17 @@ function emitRetransmission(ctx: TcpContext, tcb: Tcb): void {
   let flags = ACK;
   if (withFin) flags |= FIN;
   if (length > 0 && end === tcb.queueEnd) flags |= PSH;
-  tcb.highRxt = max(tcb.highRxt, withFin ? (end + 1) | 0 : end);
+  const past = withFin ? (end + 1) | 0 : end;
+  if (tcb.tlpOwed) probeSent(ctx, tcb, past, true);
+  if (tcb.sent !== null) {
+    tcb.sent.resent(seq, past, ctx.now, tcb.sackEnabled);
+    if (!tcb.resentOnce) {
+      tcb.resentOnce = true;
+      tcb.resentAt = ctx.now;
+    }
+    tcb.undoResent += (past - seq) | 0;
+  }
+  if (tcb.recovery === RECOVERY) tcb.prrOut += (past - seq) | 0;
   tcb.totalRetrans++;
   ctx.counters.bump(Mib.TcpRetransSegs);
   // Karn (R6298-9): the sample that would cover a resent segment is void
@@ -221,6 +294,11 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   }
   const idle = tcb.flight === 0;
   tcb.sndNxt = (end + (flags & FIN)) | 0;
+  noteSent(ctx, tcb, seq);
+  if (idle) tcb.congestion.held(ctx.now);
+  if (tcb.tlpOwed) probeSent(ctx, tcb, tcb.sndNxt, false);
+  if (tcb.recovery === RECOVERY) tcb.prrOut += length;
+  else if (tcb.dupAcks > 0 || (tcb.sent !== null && tcb.sent.sacked > 0)) tcb.limitedBytes += length;
   tcb.forceSend = false;
   if (!tcb.rttRunning) startRtt(ctx, tcb, seq);
   if (idle) tcb.progressAt = ctx.now;
@@ -229,6 +307,24 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   tcb.lastSentAt = ctx.now;
   armSendTimers(ctx, tcb, idle);
   schedule(ctx, tcb);
+}
+
+/** [seq, SND.NXT) went out for the first time. */
+function noteSent(ctx: TcpContext, tcb: Tcb, seq: number): void {
+  const sent = (tcb.sent ??= new Sent());
+  sent.push(seq, tcb.sndNxt, ctx.now);
+  const inNetwork = sent.pipe;
+  if (inNetwork > tcb.maxPipe) tcb.maxPipe = inNetwork;
+  if (inNetwork + tcb.mss > tcb.congestion.cwnd) tcb.cwndLimited = true;
+}
+
+/** R8985-15, R8985-18: what the answer to the probe will be compared with. */
+function probeSent(ctx: TcpContext, tcb: Tcb, end: number, again: boolean): void {
+  tcb.tlpOwed = false;
+  tcb.tlpOut = true;
+  tcb.tlpResent = again;
+  tcb.tlpEnd = end;
+  ctx.counters.bump(Mib.TcpExtTCPLossProbes);
 }
 
 /** MUST-36: one octet (or our FIN) at SND.UNA, beyond the closed window. */
@@ -243,8 +339,11 @@ function emitProbe(ctx: TcpContext, tcb: Tcb): void {
     tcb.finSent = true;
   }
   const past = (end + (flags & FIN)) | 0;
-  if (after(past, tcb.sndNxt)) tcb.sndNxt = past;
-  else ctx.counters.bump(Mib.TcpRetransSegs);
+  if (after(past, tcb.sndNxt)) {
+    const from = tcb.sndNxt;
+    tcb.sndNxt = past;
+    noteSent(ctx, tcb, from);
+  } else ctx.counters.bump(Mib.TcpRetransSegs);
   tcb.rttRunning = false;
   write(ctx, tcb, seq, length, flags);
 }

@@ -1,13 +1,16 @@
 /**
- * The sender's side of loss: what counts as lost, what an acknowledgment ends, how a
- * connection dies. RFC 5681, RFC 6582 (no SACK), RFC 6675 (SACK).
+ * The sender's side of an acknowledgment: what it ends, what it lets the window do, how
+ * a connection dies. RFC 5681, RFC 6582 (no SACK), RFC 6675 and RFC 8985 (SACK), with
+ * the proportional rate reduction of RFC 6937.
  */
-import { after, before, max, min } from '../seqnum.js';
+import { after, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import type { Segment } from '../wire/segment.js';
+import { initialWindow, type PathFacts } from './congestion/control.js';
 import type { TcpContext } from './context.js';
 import { EV_CLOSED, EV_FLUSHED, EV_READABLE, EV_WRITABLE, type ConnectionError } from './events.js';
-import { Scoreboard } from './scoreboard.js';
+import { detectLoss, found, inEpisode, rackRecovered, rackUpdate } from './rack.js';
+import type { Sent } from './sent.js';
 import * as S from './state.js';
 import { LOSS, OPEN, RECOVERY, type Tcb } from './tcb.js';
 
@@ -16,96 +19,85 @@ export function fail(ctx: TcpContext, tcb: Tcb, error: ConnectionError | null): 
   tcb.error = error;
   tcb.sendQueue.clear();
   tcb.reassembly = null;
-  tcb.scoreboard = null;
+  tcb.sent = null;
   tcb.armed = 0;
   tcb.moveTo(S.CLOSED);
   ctx.charge(tcb);
   ctx.raise(tcb, EV_CLOSED | EV_READABLE);
 }
 
-/** All that is in flight counts as lost and may be resent from SND.UNA on. */
-export function markAllLost(tcb: Tcb): void {
-  tcb.highRxt = tcb.sndUna;
-  tcb.lostEdge = tcb.sndNxt;
+const facts: PathFacts = { mss: 0, now: 0, srtt: 0 };
+
+/** What congestion control is told; valid until the next call. */
+export function pathFacts(ctx: TcpContext, tcb: Tcb): PathFacts {
+  facts.mss = tcb.mss;
+  facts.now = ctx.now;
+  facts.srtt = tcb.rtt.srtt;
+  return facts;
+}
+
+/** R5681-7, R6928-1: the window a connection starts, or after an idle time starts again, with. */
+export function startWindow(ctx: TcpContext, tcb: Tcb): number {
+  return initialWindow(tcb.mss, ctx.config.initialWindow);
+}
+
+/**
+ * All that is in flight was lost for another reason than congestion (a smaller path MTU, a
+ * window that was closed): resent as the window permits, which stays as it is.
+ */
+export function resendAll(tcb: Tcb): void {
+  if (tcb.sent === null || tcb.sent.count === 0) return;
+  tcb.sent.loseAll(false);
+  if (tcb.recovery === RECOVERY) tcb.congestion.cwnd = tcb.congestion.ssthresh;
+  tcb.recovery = LOSS;
+  tcb.recover = tcb.sndNxt;
+  tcb.undoable = false;
 }
 
 /** Bytes believed to be in the network (RFC 6675 4 SetPipe). */
 export function pipe(tcb: Tcb): number {
-  const una = tcb.sndUna;
-  const board = tcb.scoreboard;
-  const edge = max(tcb.lostEdge, una);
-  const resent = min(max(tcb.highRxt, una), edge);
-  let outstanding = ((tcb.sndNxt - edge) | 0) + ((resent - una) | 0);
-  if (board !== null && board.ranges > 0) {
-    const below = board.sackedBelow(resent);
-    outstanding -= below + (board.sacked - board.sackedBelow(edge));
-  }
-  return outstanding;
+  return tcb.sent === null ? tcb.flight : tcb.sent.pipe;
 }
 
-/** Takes the SACK blocks of a segment; true when one told something new. */
-export function takeSack(tcb: Tcb, segment: Segment): boolean {
+/**
+ * Takes the SACK blocks of a segment; true when one told something new. The first may be
+ * a D-SACK: compared with the ACK field beside it, never with SND.UNA (R2883-6).
+ */
+export function takeSack(ctx: TcpContext, tcb: Tcb, segment: Segment): boolean {
+  tcb.dsacked = 0;
   if (!tcb.sackEnabled || segment.sackCount === 0) return false;
-  const board = (tcb.scoreboard ??= new Scoreboard());
+  const { sack, sackCount } = segment;
+  let first = 0;
+  const left = sack[0]!;
+  const right = sack[1]!;
+  // R2883-7: above the ACK when it lies within the second block
+  const inSecond = sackCount > 1 && !before(left, sack[2]!) && !after(right, sack[3]!);
+  if (after(right, left) && (before(left, segment.ack) || inSecond)) {
+    first = 1;
+    noteDuplicate(ctx, tcb, left, right, !before(left, segment.ack));
+  }
+  const { sent } = tcb;
+  if (sent === null) return false;
   let fresh = false;
-  for (let i = 0; i < segment.sackCount; i++) {
-    if (board.add(segment.sack[2 * i]!, segment.sack[2 * i + 1]!, tcb.sndUna, tcb.sndNxt)) fresh = true;
+  for (let i = first; i < sackCount; i++) {
+    if (sent.sack(sack[2 * i]!, sack[2 * i + 1]!)) fresh = true;
   }
   return fresh;
 }
 
-/**
- * A duplicate acknowledgment (R5681-2) or one with new SACK information.
- * Three of them start recovery (R5681-21), the first two let new data out (limited
- * transmit, R5681-22: `output` reads `dupAcks`).
- */
-export function duplicateAck(ctx: TcpContext, tcb: Tcb, freshSack: boolean): void {
-  tcb.dupAcks++;
-  ctx.markReady(tcb);
-  if (tcb.recovery === RECOVERY) {
-    if (tcb.sackEnabled) updateLostEdge(tcb);
-    // R5681-27: each further duplicate means one segment left the network
-    else tcb.inflation += tcb.mss;
-    return;
-  }
-  if (tcb.recovery === LOSS) return;
-  const board = tcb.scoreboard;
-  const enough =
-    tcb.dupAcks >= 3 || (freshSack && board !== null && board.lostEdge(tcb.sndUna, tcb.mss) !== tcb.sndUna);
-  // R6582-2: not again for losses of the window that was repaired last; SACK is evidence enough at its edge
-  const beyond = tcb.sackEnabled ? !before(tcb.sndUna, tcb.recover) : after(tcb.sndUna, tcb.recover);
-  if (enough && beyond) enterRecovery(ctx, tcb);
-}
-
-function enterRecovery(ctx: TcpContext, tcb: Tcb): void {
-  tcb.recovery = RECOVERY;
-  tcb.recover = tcb.sndNxt;
-  tcb.rttRunning = false;
-  tcb.congestion.enterRecovery(tcb.flight, tcb.mss);
-  tcb.highRxt = tcb.sndUna;
-  tcb.lostEdge = tcb.sndUna;
-  tcb.rexmtOwed = true;
-  if (tcb.sackEnabled) {
-    ctx.counters.bump(Mib.TcpExtTCPSackRecovery);
-    updateLostEdge(tcb);
-  } else {
-    ctx.counters.bump(Mib.TcpExtTCPRenoRecovery);
-    // R5681-26: the three duplicates left the network
-    tcb.inflation = 3 * tcb.mss;
-  }
-  ctx.counters.bump(Mib.TcpExtTCPFastRetrans);
-}
-
-function updateLostEdge(tcb: Tcb): void {
-  if (tcb.scoreboard === null) return;
-  tcb.lostEdge = max(tcb.lostEdge, tcb.scoreboard.lostEdge(tcb.sndUna, tcb.mss));
+function noteDuplicate(ctx: TcpContext, tcb: Tcb, left: number, right: number, above: boolean): void {
+  // R2883-9: it marks nothing. Only what can have been sent lately counts.
+  if (after(right, tcb.sndNxt) || before(left, (tcb.sndUna - tcb.maxSndWnd) | 0)) return;
+  ctx.counters.bump(above ? Mib.TcpExtTCPDSACKOfoRecv : Mib.TcpExtTCPDSACKRecv);
+  tcb.dsacked = (right - left) | 0;
+  if (inEpisode(tcb, left, right)) tcb.undoResent -= tcb.dsacked;
 }
 
 /**
- * SND.UNA < SEG.ACK <= SND.NXT: the acknowledged bytes leave the queue (R9293-27),
- * the congestion window grows, recovery goes on or ends.
+ * SND.UNA < SEG.ACK <= SND.NXT: the acknowledged bytes leave the queue (R9293-27).
+ * Returns how many bytes of data they were.
  */
-export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): void {
+export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): number {
   let bytes = (ack - tcb.sndUna) | 0;
   if (!tcb.synAcked) {
     tcb.synAcked = true;
@@ -116,51 +108,267 @@ export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): void {
   tcb.sndUna = ack;
   if (bytes > 0) tcb.sendQueue.release(bytes);
   tcb.bytesAcked += bytes;
-  tcb.scoreboard?.advance(ack);
-  tcb.highRxt = max(tcb.highRxt, ack);
-  tcb.lostEdge = max(tcb.lostEdge, ack);
+  tcb.sent?.acknowledge(ack);
   tcb.retries = 0;
+  // R6675-10
   tcb.dupAcks = 0;
   // What was in the way is not any more.
   tcb.softError = null;
   tcb.progressAt = ctx.now;
-  if (tcb.recovery === OPEN) {
-    // R5681-6: the handshake does not open the window
-    if (bytes > 0) tcb.congestion.acked(bytes, tcb.mss);
-    // Kept near SND.UNA, or the serial comparison would turn round after 2^31 bytes without loss.
-    if (after(ack, tcb.recover)) tcb.recover = (ack - 1) | 0;
-  } else recoveryAck(ctx, tcb, ack, bytes);
+  // R6582-12: near SND.UNA, or the serial comparison would turn round after 2^31 bytes without loss
+  if (tcb.recovery === OPEN && after(ack, tcb.recover)) tcb.recover = (ack - 1) | 0;
   if (tcb.sendBlocked && tcb.sendQueue.length <= tcb.sndLimit >> 1) {
     tcb.sendBlocked = false;
     ctx.raise(tcb, EV_WRITABLE);
   }
   if (tcb.sendQueue.length === 0 && (!tcb.finQueued || finAcked)) ctx.raise(tcb, EV_FLUSHED);
   ctx.markReady(tcb);
+  return bytes;
 }
 
-function recoveryAck(ctx: TcpContext, tcb: Tcb, ack: number, bytes: number): void {
-  // R6582-3: full acknowledgment
-  if (!before(ack, tcb.recover)) {
-    if (tcb.recovery === RECOVERY) tcb.congestion.exitRecovery(tcb.flight, tcb.mss);
-    else tcb.congestion.acked(bytes, tcb.mss);
-    tcb.recovery = OPEN;
-    tcb.inflation = 0;
-    tcb.lostEdge = ack;
-    tcb.highRxt = ack;
-    return;
+/**
+ * What an ACK means for loss and congestion, after `takeSack` and `acknowledge`. `bytes`
+ * were newly acknowledged; `advanced`: SND.UNA moved; `duplicate`: R5681-2 or new SACK information.
+ */
+export function digest(
+  ctx: TcpContext,
+  tcb: Tcb,
+  segment: Segment,
+  bytes: number,
+  advanced: boolean,
+  duplicate: boolean,
+): void {
+  const { sent } = tcb;
+  if (sent === null) return;
+  rackUpdate(ctx, tcb, sent, segment);
+  if (tcb.tlpOut) probeAnswered(ctx, tcb, segment, advanced);
+  if (tcb.recovery !== OPEN && spurious(ctx, tcb, sent, segment, advanced)) undo(ctx, tcb, sent);
+  if (duplicate) {
+    tcb.dupAcks++;
+    ctx.markReady(tcb);
   }
-  if (tcb.recovery === LOSS) {
-    tcb.congestion.acked(bytes, tcb.mss);
-    return;
+  if (tcb.sackEnabled) withSack(ctx, tcb, sent, bytes, advanced);
+  else withoutSack(ctx, tcb, sent, bytes, advanced, duplicate);
+  if (tcb.recovery === OPEN && sent.sacked === 0 && tcb.dupAcks === 0) tcb.limitedBytes = 0;
+}
+
+function withSack(ctx: TcpContext, tcb: Tcb, sent: Sent, bytes: number, advanced: boolean): void {
+  let ended = false;
+  // R6675-14
+  if (tcb.recovery !== OPEN && advanced && !before(tcb.sndUna, tcb.recover)) {
+    // R6937-6
+    if (tcb.recovery === RECOVERY) {
+      tcb.congestion.cwnd = tcb.congestion.ssthresh;
+      ended = true;
+    }
+    recovered(tcb);
   }
-  if (tcb.sackEnabled) {
-    updateLostEdge(tcb);
-    // The hole at SND.UNA was resent and lost, or never marked: a partial ACK says it is missing (RFC 6582 3.2).
-    if (!after(tcb.lostEdge, ack)) tcb.lostEdge = min((ack + tcb.mss) | 0, tcb.sndNxt);
-    return;
+  detectLoss(ctx, tcb, sent);
+  if (found.bytes > 0) ctx.markReady(tcb);
+  if (tcb.recovery === OPEN) {
+    if (sent.lost > 0) {
+      enterRecovery(ctx, tcb, sent);
+      reduceRate(tcb, sent, sent.delivered, false);
+      // R6582-13: what ended recovery does not open the window as well
+    } else if (advanced && !ended) grow(ctx, tcb, bytes);
+  } else if (tcb.recovery === RECOVERY) {
+    if (found.again) lostAgain(ctx, tcb);
+    reduceRate(tcb, sent, sent.delivered, advanced && !found.again);
+  } else grow(ctx, tcb, sent.delivered);
+}
+
+/** Something was found lost by a timer. */
+export function lossFound(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
+  if (tcb.recovery === OPEN) {
+    enterRecovery(ctx, tcb, sent);
+    reduceRate(tcb, sent, 0, false);
+  } else if (tcb.recovery === RECOVERY) {
+    if (found.again) lostAgain(ctx, tcb);
+    reduceRate(tcb, sent, 0, false);
   }
-  // RFC 6582 3.2: partial acknowledgment: resend the first unacknowledged segment, deflate
-  tcb.inflation = Math.max(0, tcb.inflation - bytes) + (bytes >= tcb.mss ? tcb.mss : 0);
-  tcb.rexmtOwed = true;
   ctx.markReady(tcb);
+}
+
+function enterRecovery(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
+  tcb.recovery = RECOVERY;
+  tcb.recover = tcb.sndNxt;
+  tcb.rttRunning = false;
+  // R5681-25: what limited transmit let out does not count
+  const flight = tcb.flight - tcb.limitedBytes;
+  tcb.congestion.reduce(flight, pathFacts(ctx, tcb));
+  tcb.limitedBytes = 0;
+  tcb.reducedAt = ctx.now;
+  tcb.tlpOwed = false;
+  beginEpisode(tcb, sent);
+  ctx.counters.bump(Mib.TcpExtTCPFastRetrans);
+  if (tcb.sackEnabled) {
+    ctx.counters.bump(Mib.TcpExtTCPSackRecovery);
+    // R6937-1
+    tcb.recoverFs = flight;
+    tcb.prrDelivered = 0;
+    tcb.prrOut = 0;
+    tcb.rescued = false;
+    return;
+  }
+  ctx.counters.bump(Mib.TcpExtTCPRenoRecovery);
+  // R5681-26: the three duplicates left the network
+  tcb.congestion.cwnd = tcb.congestion.ssthresh;
+  tcb.inflation = 3 * tcb.mss;
+  sent.isolate(tcb.sndUna, tcb.mss);
+  tcb.rexmtOwed = true;
+}
+
+/** From here on a reduction may prove wrong. What an earlier episode resent and is still under way counts with this one. */
+export function beginEpisode(tcb: Tcb, sent: Sent): void {
+  tcb.undoable = true;
+  tcb.undoUna = tcb.sndUna;
+  tcb.undoResent = sent.again;
+  if (sent.again === 0) tcb.resentOnce = false;
+  tcb.frto = false;
+}
+
+/** RFC 6937 3: how much may be sent for what was delivered (R6937-2 .. R6937-5). */
+function reduceRate(tcb: Tcb, sent: Sent, delivered: number, healthy: boolean): void {
+  const { mss, congestion } = tcb;
+  const { ssthresh } = congestion;
+  const inNetwork = sent.pipe;
+  tcb.prrDelivered += delivered;
+  let count: number;
+  if (inNetwork > ssthresh) {
+    // R6937-3
+    count = Math.ceil((tcb.prrDelivered * ssthresh) / Math.max(1, tcb.recoverFs)) - tcb.prrOut;
+  } else {
+    // R6937-4: slow start up to ssthresh while all goes well, else what left the network may be replaced
+    const limit = Math.max(tcb.prrDelivered - tcb.prrOut, delivered) + (healthy ? mss : 0);
+    count = Math.min(ssthresh - inNetwork, limit);
+  }
+  // R6675-13: the first retransmission goes out in any case
+  if (tcb.prrOut === 0) count = Math.max(count, mss);
+  congestion.cwnd = inNetwork + Math.max(0, count);
+}
+
+/** R5681-37: a retransmission was lost, too: another reduction, once in a round trip. */
+function lostAgain(ctx: TcpContext, tcb: Tcb): void {
+  if (((ctx.now - tcb.reducedAt) | 0) < Math.max(1, tcb.rackRtt)) return;
+  tcb.congestion.reduce(tcb.congestion.ssthresh, pathFacts(ctx, tcb));
+  tcb.undoable = false;
+  tcb.reducedAt = ctx.now;
+  tcb.recover = tcb.sndNxt;
+  tcb.recoverFs = tcb.flight;
+  tcb.prrDelivered = 0;
+  tcb.prrOut = 0;
+}
+
+function recovered(tcb: Tcb): void {
+  tcb.recovery = OPEN;
+  tcb.inflation = 0;
+  tcb.limitedBytes = 0;
+  rackRecovered(tcb);
+}
+
+/** RFC 5681 3.2 and RFC 6582 3.2: duplicates are all there is to go by. */
+function withoutSack(
+  ctx: TcpContext,
+  tcb: Tcb,
+  sent: Sent,
+  bytes: number,
+  advanced: boolean,
+  duplicate: boolean,
+): void {
+  if (duplicate) {
+    // R5681-27: each further duplicate means one segment left the network
+    if (tcb.recovery === RECOVERY) tcb.inflation = Math.min(tcb.inflation + tcb.mss, tcb.flight);
+    // R5681-21; R6582-2: not again for losses of the window that was repaired last
+    else if (tcb.recovery === OPEN && tcb.dupAcks >= 3 && after(tcb.sndUna, tcb.recover))
+      enterRecovery(ctx, tcb, sent);
+    return;
+  }
+  if (!advanced) return;
+  if (tcb.recovery === OPEN) grow(ctx, tcb, bytes);
+  else if (!before(tcb.sndUna, tcb.recover)) {
+    // R6582-3: full acknowledgment; no burst when little is in flight
+    const { congestion, mss, flight } = tcb;
+    if (tcb.recovery === RECOVERY)
+      congestion.cwnd = Math.min(congestion.ssthresh, Math.max(flight, mss) + mss);
+    else grow(ctx, tcb, bytes);
+    recovered(tcb);
+  } else if (tcb.recovery === LOSS) grow(ctx, tcb, bytes);
+  else {
+    // R6582-4, R6582-5: partial acknowledgment: resend the first unacknowledged segment, deflate
+    tcb.inflation = tcb.inflation - bytes + (bytes >= tcb.mss ? tcb.mss : 0);
+    if (tcb.inflation < -tcb.congestion.cwnd) tcb.inflation = -tcb.congestion.cwnd;
+    sent.isolate(tcb.sndUna, tcb.mss);
+    tcb.rexmtOwed = true;
+  }
+}
+
+/** New data was acknowledged: the window grows if it was what held the sender back (RFC 7661 3, R9438-8). */
+function grow(ctx: TcpContext, tcb: Tcb, bytes: number): void {
+  const { congestion } = tcb;
+  // R5681-6: the handshake does not open the window
+  if (bytes > 0) {
+    const used = congestion.cwnd < congestion.ssthresh ? congestion.cwnd < 2 * tcb.maxPipe : tcb.cwndLimited;
+    // R3465-2: in slow start after a timeout one segment for an ACK
+    const most = tcb.recovery === LOSS && congestion.slowStartLimit < 100 ? tcb.mss : bytes;
+    if (used || tcb.recovery === LOSS) congestion.acked(Math.min(bytes, most), pathFacts(ctx, tcb));
+    else congestion.held(ctx.now);
+  }
+  if (!before(tcb.sndUna, tcb.windowEnd)) {
+    tcb.windowEnd = tcb.sndNxt;
+    tcb.maxPipe = pipe(tcb);
+    tcb.cwndLimited = false;
+  }
+}
+
+/** 7.4.2 of RFC 8985: did the probe repair a loss, or was it needless? */
+function probeAnswered(ctx: TcpContext, tcb: Tcb, segment: Segment, advanced: boolean): void {
+  if (before(segment.ack, tcb.tlpEnd)) return;
+  if (!tcb.tlpResent || tcb.dsacked > 0) {
+    tcb.tlpOut = false;
+    return;
+  }
+  if (after(segment.ack, tcb.tlpEnd)) {
+    tcb.tlpOut = false;
+    if (tcb.recovery !== OPEN) return;
+    // R8985-18: the only loss, repaired by the probe, is a sign of congestion like any other
+    ctx.counters.bump(Mib.TcpExtTCPLossProbeRecovery);
+    tcb.congestion.reduce(tcb.flight + tcb.mss, pathFacts(ctx, tcb));
+    tcb.congestion.cwnd = Math.min(tcb.congestion.cwnd, tcb.congestion.ssthresh);
+    return;
+  }
+  // A duplicate with nothing in it: both copies arrived
+  if (!advanced && segment.payloadLength === 0 && segment.sackCount === 0) tcb.tlpOut = false;
+}
+
+/** Was what began this episode no loss at all? */
+function spurious(ctx: TcpContext, tcb: Tcb, sent: Sent, segment: Segment, advanced: boolean): boolean {
+  if (!tcb.undoable || !tcb.resentOnce) return false;
+  // RFC 3522: the ACK echoes a timestamp from before the first retransmission
+  if (advanced && tcb.tsEnabled && segment.hasTimestamp && segment.tsEcr !== 0) {
+    if (before(segment.tsEcr, (tcb.resentAt + tcb.tsOffset) | 0)) return true;
+  }
+  // RFC 5682 3 with SACK: after a timeout, data arrives that was never resent
+  if (tcb.recovery === LOSS && tcb.frto && tcb.sackEnabled && sent.original > 0) {
+    if (before(sent.originalTime, tcb.resentAt)) {
+      ctx.counters.bump(Mib.TcpExtTCPSpuriousRTOs);
+      return true;
+    }
+  }
+  // All that was resent arrived twice (RFC 3708)
+  if (tcb.dsacked > 0 && tcb.undoResent <= 0) {
+    ctx.counters.bump(Mib.TcpExtTCPDSACKUndo);
+    return true;
+  }
+  return false;
+}
+
+/** R9438-11 and Linux tcp_undo_cwnd_reduction: as if nothing had happened. */
+function undo(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
+  ctx.counters.bump(tcb.recovery === LOSS ? Mib.TcpExtTCPLossUndo : Mib.TcpExtTCPFullUndo);
+  sent.restore();
+  tcb.congestion.undo();
+  tcb.undoable = false;
+  tcb.rexmtOwed = false;
+  tcb.rtt.backoff = 0;
+  recovered(tcb);
 }

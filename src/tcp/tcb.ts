@@ -8,13 +8,14 @@
  * never offered beyond it), ranges by the context's configuration.
  */
 import { formatWords } from '../wire/address.js';
-import { NewReno, type CongestionControl } from './congestion.js';
+import type { CongestionControl } from './congestion/control.js';
+import { NewReno } from './congestion/reno.js';
 import type { ConnectionError } from './events.js';
 import { ReceiveQueue } from './receive-queue.js';
 import type { Reassembly } from './reassembly.js';
 import { RttEstimator } from './rto.js';
-import type { Scoreboard } from './scoreboard.js';
 import { SendQueue } from './send-queue.js';
+import type { Sent } from './sent.js';
 import { CLOSED, stateNames } from './state.js';
 
 /** Timers of a connection: indexes of `deadlines`, bits of `armed`. */
@@ -25,6 +26,11 @@ export const T_KEEP = 3;
 export const T_FIN_WAIT_2 = 4;
 export const T_USER = 5;
 const TIMERS = 6;
+
+/** What T_REXMT is armed for: they exclude each other (R8985-19). */
+export const K_RTO = 0;
+export const K_PROBE = 1;
+export const K_REORDER = 2;
 
 /** `recovery`: what the sender believes about the network. */
 export const OPEN = 0;
@@ -128,18 +134,68 @@ export class Tcb {
   readonly sendQueue = new SendQueue();
   readonly receiveQueue = new ReceiveQueue();
   reassembly: Reassembly | null = null;
-  scoreboard: Scoreboard | null = null;
+  /** What is in flight; made with the first data. */
+  sent: Sent | null = null;
 
   // Sending
-  readonly congestion: CongestionControl = new NewReno();
+  congestion: CongestionControl = new NewReno();
   readonly rtt = new RttEstimator();
   recovery = OPEN;
   /** Recovery ends when this is acknowledged (RFC 6582 recover). */
   recover = 0;
   dupAcks = 0;
-  /** Unacknowledged bytes below `lostEdge` count as lost, those below `highRxt` were resent. */
-  lostEdge = 0;
-  highRxt = 0;
+  /** Bytes that limited transmit let out: no part of FlightSize (R5681-25). */
+  limitedBytes = 0;
+  /** Most bytes in the network since `windowEnd` was set, and whether cwnd ever stopped us (RFC 7661, Linux tcp_cwnd_validate). */
+  maxPipe = 0;
+  cwndLimited = false;
+  windowEnd = 0;
+  /** Proportional rate reduction (RFC 6937 3): prr_delivered, prr_out, RecoverFS, bytes. */
+  prrDelivered = 0;
+  prrOut = 0;
+  recoverFs = 0;
+  /** When ssthresh was reduced last. */
+  reducedAt = 0;
+  /** RescueRxt of RFC 6675 4, valid while `rescued`. */
+  rescued = false;
+  // RACK (RFC 8985 5.2)
+  rackValid = false;
+  rackTime = 0;
+  rackEnd = 0;
+  rackRtt = 0;
+  /** Smallest RTT of this window and of the one before, ms; -1 unknown. */
+  minRttNow = -1;
+  minRttBefore = -1;
+  minRttAt = 0;
+  reorderingSeen = false;
+  reoSteps = 1;
+  reoPersist = 0;
+  /** D-SACKs count once until this is acknowledged. */
+  reoRound = 0;
+  reoRoundOn = false;
+  /** ms until the reordering timer, 0 none. */
+  reoWait = 0;
+  /** Tail loss probe (RFC 8985 7.1). */
+  tlpOwed = false;
+  tlpOut = false;
+  tlpResent = false;
+  tlpEnd = 0;
+  tlpSampled = true;
+  /** Deadline of the RTO proper, and what T_REXMT stands for now: K_RTO, K_PROBE, K_REORDER. */
+  rtoAt = 0;
+  rexmtKind = 0;
+  // Undoing a reduction that proves wrong
+  undoable = false;
+  undoUna = 0;
+  /** Bytes resent in this episode and not reported as duplicates. */
+  undoResent = 0;
+  /** When something was resent first in this episode, valid while `resentOnce`. */
+  resentAt = 0;
+  resentOnce = false;
+  /** A timeout out of the blue: data that arrives without being resent proves it wrong (RFC 5682). */
+  frto = false;
+  /** D-SACKed bytes of the segment in hand. */
+  dsacked = 0;
   /** NewReno without SACK: cwnd is inflated by this many bytes (R5681-26, -27). */
   inflation = 0;
   /** One RTT sample runs: acknowledgment at or above `rttSeq` ends it. */

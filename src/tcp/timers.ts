@@ -7,9 +7,23 @@ import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import type { TcpContext } from './context.js';
 import { EV_SOFT_ERROR } from './events.js';
-import { fail, markAllLost } from './sender.js';
+import { detectLoss, found, loseAtTimeout } from './rack.js';
+import { beginEpisode, fail, lossFound, pathFacts } from './sender.js';
 import * as S from './state.js';
-import { LOSS, T_DELACK, T_FIN_WAIT_2, T_KEEP, T_PERSIST, T_REXMT, T_USER, type Tcb } from './tcb.js';
+import {
+  K_PROBE,
+  K_REORDER,
+  K_RTO,
+  LOSS,
+  OPEN,
+  T_DELACK,
+  T_FIN_WAIT_2,
+  T_KEEP,
+  T_PERSIST,
+  T_REXMT,
+  T_USER,
+  type Tcb,
+} from './tcb.js';
 
 /** Longest pause between two window probes, ms. */
 const PROBE_MAX = 60_000;
@@ -50,7 +64,8 @@ export function armSendTimers(ctx: TcpContext, tcb: Tcb, restart: boolean): void
   } else if (tcb.flight > 0) {
     tcb.disarm(T_PERSIST);
     tcb.probeBackoff = 0;
-    if (restart || !tcb.isArmed(T_REXMT)) tcb.arm(T_REXMT, (ctx.now + tcb.rtt.rto) | 0);
+    if (restart || !tcb.isArmed(T_REXMT)) tcb.rtoAt = (ctx.now + tcb.rtt.rto) | 0;
+    armRexmt(ctx, tcb);
   } else {
     tcb.disarm(T_REXMT);
     if (tcb.sndWnd !== 0 && !waiting) {
@@ -59,6 +74,65 @@ export function armSendTimers(ctx: TcpContext, tcb: Tcb, restart: boolean): void
     }
   }
   armUserTimer(ctx, tcb);
+}
+
+/** Longest delay of an ACK that a probe allows for, ms (RFC 8985 7.2, Linux: the smallest RTO). */
+const WORST_DELACK = 200;
+/** Shortest time to a probe, ms. */
+const PROBE_MIN = 10;
+
+/** R8985-19: T_REXMT is one of the reordering, probe and retransmission timers. */
+function armRexmt(ctx: TcpContext, tcb: Tcb): void {
+  let kind = K_RTO;
+  let wait = (tcb.rtoAt - ctx.now) | 0;
+  if (tcb.reoWait > 0 && tcb.reoWait < wait) {
+    kind = K_REORDER;
+    wait = tcb.reoWait;
+  } else if (probeDue(ctx, tcb)) {
+    kind = K_PROBE;
+    wait = Math.min(wait, probeTimeout(tcb));
+  }
+  tcb.rexmtKind = kind;
+  tcb.arm(T_REXMT, (ctx.now + Math.max(0, wait)) | 0);
+}
+
+/** R8985-13, R8985-15 */
+function probeDue(ctx: TcpContext, tcb: Tcb): boolean {
+  return (
+    ctx.config.rack &&
+    tcb.sackEnabled &&
+    tcb.recovery === OPEN &&
+    tcb.state >= S.ESTABLISHED &&
+    !tcb.tlpOut &&
+    tcb.tlpSampled &&
+    tcb.sent !== null &&
+    tcb.sent.count > 0 &&
+    tcb.sent.sacked === 0
+  );
+}
+
+/** R8985-14: ms from now. */
+function probeTimeout(tcb: Tcb): number {
+  if (tcb.rtt.srtt8 === 0) return Math.min(1000, tcb.rtt.rto);
+  return Math.max(PROBE_MIN, 2 * tcb.rtt.srtt) + (tcb.flight <= tcb.mss ? WORST_DELACK : 0);
+}
+
+/** Reordering timer and tail loss probe; the RTO starts anew with either (R8985-17). */
+function rexmtTimer(ctx: TcpContext, tcb: Tcb): number {
+  if (tcb.rexmtKind === K_RTO) return retransmit(ctx, tcb);
+  const { sent } = tcb;
+  if (sent === null || tcb.flight === 0) return Reason.plain;
+  if (tcb.rexmtKind === K_REORDER) {
+    detectLoss(ctx, tcb, sent);
+    if (found.bytes > 0) lossFound(ctx, tcb, sent);
+  } else {
+    tcb.tlpOwed = true;
+    tcb.tlpSampled = false;
+    ctx.markReady(tcb);
+  }
+  tcb.rtoAt = (ctx.now + tcb.rtt.rto) | 0;
+  armRexmt(ctx, tcb);
+  return Reason.plain;
 }
 
 function userLimit(ctx: TcpContext, tcb: Tcb): number {
@@ -97,7 +171,7 @@ export function timersDue(ctx: TcpContext, tcb: Tcb): number {
 function fire(ctx: TcpContext, tcb: Tcb, timer: number): number {
   switch (timer) {
     case T_REXMT:
-      return retransmit(ctx, tcb);
+      return rexmtTimer(ctx, tcb);
     case T_DELACK:
       ctx.counters.bump(Mib.TcpExtDelayedACKs);
       tcb.ackNow = true;
@@ -156,16 +230,29 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
     ctx.counters.bump(Mib.TcpExtTCPSynRetrans);
     tcb.synOwed = true;
   } else {
-    tcb.congestion.timeout(tcb.flight, tcb.mss, tcb.recovery === LOSS && tcb.retries > 1);
-    // R2018-11: the receiver may have reneged, forget what it had
-    tcb.scoreboard?.clear();
+    const again = tcb.recovery === LOSS && tcb.retries > 1;
+    tcb.congestion.timeout(tcb.flight - tcb.limitedBytes, pathFacts(ctx, tcb), again);
+    if (again) tcb.undoable = false;
+    else if (tcb.sent !== null) {
+      const open = tcb.recovery === OPEN;
+      beginEpisode(tcb, tcb.sent);
+      // RFC 5682 2.1 (1): not after losses that are being repaired already
+      tcb.frto = open;
+    }
     tcb.recovery = LOSS;
+    // R6675-16
     tcb.recover = tcb.sndNxt;
     tcb.dupAcks = 0;
     tcb.inflation = 0;
-    markAllLost(tcb);
+    tcb.limitedBytes = 0;
+    tcb.reoWait = 0;
+    tcb.tlpOut = false;
+    tcb.tlpOwed = false;
+    if (tcb.sent !== null) loseAtTimeout(ctx, tcb, tcb.sent);
     tcb.rexmtOwed = true;
   }
+  tcb.rtoAt = (ctx.now + tcb.rtt.rto) | 0;
+  tcb.rexmtKind = K_RTO;
   tcb.arm(T_REXMT, (ctx.now + tcb.rtt.rto) | 0);
   ctx.markReady(tcb);
   return Reason.plain;

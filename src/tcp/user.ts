@@ -21,8 +21,6 @@ export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number
   tcb.sndUna = iss;
   tcb.sndNxt = iss;
   tcb.recover = iss;
-  tcb.lostEdge = iss;
-  tcb.highRxt = iss;
   tcb.tsOffset = tsOffset;
   tcb.tsEnabled = config.timestamps;
   tcb.sndLimit = config.sendBuffer;

@@ -5,7 +5,7 @@
  */
 import t from 'tap';
 import type { ConnectionHandle, ListenerHandle } from '../../src/stack/api.js';
-import { EV_CLOSED } from '../../src/stack/api.js';
+import { EV_CLOSED, EV_CONNECTED } from '../../src/stack/api.js';
 import { Prng } from '../../src/link/prng.js';
 import { policies } from '../../src/stack/catalogue.js';
 import { Stack } from '../../src/stack/stack.js';
@@ -141,6 +141,8 @@ class Fuzz {
       const events = each.takeEvents();
       if (this.below(2) === 0) while (stack.read(each) !== null);
       if ((events & EV_CLOSED) !== 0) stack.close(each);
+      // One of ours that came about: somebody holds it now
+      else if ((events & EV_CONNECTED) !== 0) this.held.push(each);
     }
   }
 

@@ -242,7 +242,11 @@ t.test('R5681-21, R5681-22, R6582: three duplicate ACKs, limited transmit, parti
   t.match(c.take(), /^\. 11001:12001/);
   c.inject('. 1:1(0) ack 1 win 65535');
   t.match(c.take(), /^\. 1:1001/, 'the third resends the missing segment');
-  t.equal(c.stack.tcpInfo(c.user!).sndSsthresh, 6000, 'half of FlightSize');
+  t.equal(
+    c.stack.tcpInfo(c.user!).sndSsthresh,
+    5000,
+    'R5681-25: half of FlightSize, without the two of limited transmit',
+  );
   c.rest();
   c.inject('. 1:1(0) ack 3001 win 65535');
   t.match(c.take(), /^\. 3001:4001/, 'a partial ACK resends the next hole');

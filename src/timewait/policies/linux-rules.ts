@@ -42,6 +42,11 @@ export const LINUX_PRESETS = {
   'net.ipv4.tcp_max_tw_buckets': 131_072,
   // tcp_v4_send_reset adds no timestamps
   'net.ipv4.tcp_reset_timestamps': 0,
+  // CUBIC without a limit on slow start, decay while idle (tcp_cwnd_restart), SACK kept at an RTO (tcp_timeout_mark_lost)
+  'net.ipv4.tcp_congestion_control': 1,
+  'net.inet.tcp.abc_l_var': 65_535,
+  'net.ipv4.tcp_slow_start_after_idle': 2,
+  'net.ipv4.tcp_keep_sack': 1,
 };
 const PAWS_WRAP = 2_147_483;
 

@@ -1,0 +1,144 @@
+/** Loss detection by time: RACK (RFC 8985 6). With knob tcp_recovery 0 by count: RFC 6675. */
+import { after, before } from '../seqnum.js';
+import { Mib } from '../mib.js';
+import type { Segment } from '../wire/segment.js';
+import type { TcpContext } from './context.js';
+import { EVER, LOST, RESENT, SACKED, sentAfter, type Sent } from './sent.js';
+import { OPEN, type Tcb } from './tcb.js';
+
+/** Half of the time that a smallest RTT is remembered, ms (Linux tcp_min_rtt_wlen: 300 s). */
+const MIN_RTT_HALF = 150_000;
+const DUP_THRESH = 3;
+/** Recoveries without D-SACK after which the reordering window shrinks again (R8985-9). */
+const PERSIST = 16;
+const MOST_STEPS = 255;
+
+/** Smallest RTT of the last minutes, ms; 0 while unknown. */
+export function minRtt(tcb: Tcb): number {
+  const { minRttNow, minRttBefore } = tcb;
+  if (minRttBefore < 0) return minRttNow < 0 ? 0 : minRttNow;
+  return minRttNow < 0 ? minRttBefore : Math.min(minRttNow, minRttBefore);
+}
+
+/** R8985-4: a windowed minimum, of two halves. */
+function sampleMinRtt(ctx: TcpContext, tcb: Tcb, rtt: number): void {
+  if ((ctx.now - tcb.minRttAt) >>> 0 > MIN_RTT_HALF) {
+    tcb.minRttBefore = (ctx.now - tcb.minRttAt) >>> 0 > 2 * MIN_RTT_HALF ? -1 : tcb.minRttNow;
+    tcb.minRttNow = -1;
+    tcb.minRttAt = ctx.now;
+  }
+  if (tcb.minRttNow < 0 || rtt < tcb.minRttNow) tcb.minRttNow = rtt;
+}
+
+/** Steps 1 to 3 of 6.2: what the ACK in hand says about times. */
+export function rackUpdate(ctx: TcpContext, tcb: Tcb, sent: Sent, segment: Segment): void {
+  if (tcb.reoRoundOn && !before(tcb.sndUna, tcb.reoRound)) tcb.reoRoundOn = false;
+  if (tcb.dsacked > 0) widen(tcb);
+  if (sent.delivered === 0) return;
+  if (sent.reordered) tcb.reorderingSeen = true;
+  const { latestTime, latestEnd, latestMark } = sent;
+  const rtt = (ctx.now - latestTime) | 0;
+  if ((latestMark & EVER) !== 0) {
+    // R8985-5: it may be the answer to the first copy
+    const echoesEarlier =
+      tcb.tsEnabled && segment.hasTimestamp && before(segment.tsEcr, (latestTime + tcb.tsOffset) | 0);
+    if (echoesEarlier || rtt < minRtt(tcb)) return;
+  } else {
+    sampleMinRtt(ctx, tcb, rtt);
+    tcb.tlpSampled = true;
+  }
+  tcb.rackRtt = rtt;
+  if (!tcb.rackValid || sentAfter(latestTime, latestEnd, tcb.rackTime, tcb.rackEnd)) {
+    tcb.rackValid = true;
+    tcb.rackTime = latestTime;
+    tcb.rackEnd = latestEnd;
+  }
+}
+
+/** R8985-9: a D-SACK says that a resend was early. Once a round trip. */
+function widen(tcb: Tcb): void {
+  if (tcb.reoRoundOn) return;
+  tcb.reoRoundOn = true;
+  tcb.reoRound = tcb.sndNxt;
+  tcb.reoSteps = Math.min(MOST_STEPS, tcb.reoSteps + 1);
+  tcb.reoPersist = PERSIST;
+}
+
+/** A recovery is over. */
+export function rackRecovered(tcb: Tcb): void {
+  if (tcb.reoPersist > 0 && --tcb.reoPersist === 0) tcb.reoSteps = 1;
+}
+
+/** R8985-8, ms. Note: at least 1 ms, the granularity of the clock. */
+export function reorderingWindow(tcb: Tcb, sent: Sent): number {
+  const enough =
+    tcb.recovery !== OPEN || tcb.dupAcks >= DUP_THRESH || sent.sacked > (DUP_THRESH - 1) * tcb.mss;
+  if (!tcb.reorderingSeen && enough) return 0;
+  return Math.max(1, Math.min(tcb.reoSteps * (minRtt(tcb) >> 2), tcb.rtt.srtt));
+}
+
+/** What `detectLoss` found: bytes marked as lost, and whether one of them had been resent before. */
+export const found = { bytes: 0, again: false };
+
+/** Marks what is lost by now; `tcb.reoWait` says when to look again (R8985-10, R8985-11). */
+export function detectLoss(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
+  found.bytes = 0;
+  found.again = false;
+  tcb.reoWait = 0;
+  if (!tcb.sackEnabled || sent.count === 0) return;
+  if (ctx.config.rack) byTime(ctx, tcb, sent);
+  else byCount(tcb, sent);
+  if (found.again) ctx.counters.bump(Mib.TcpExtTCPLostRetransmit);
+}
+
+function byTime(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
+  if (!tcb.rackValid) return;
+  const window = tcb.rackRtt + reorderingWindow(tcb, sent);
+  for (let i = 0; i < sent.count; i++) {
+    const fate = sent.fateOf(i);
+    if (fate === SACKED || fate === LOST) continue;
+    if (!sentAfter(tcb.rackTime, tcb.rackEnd, sent.timeOf(i), sent.endOf(i))) continue;
+    const left = (sent.timeOf(i) + window - ctx.now) | 0;
+    if (left <= 0) lose(sent, i);
+    else if (left > tcb.reoWait) tcb.reoWait = left;
+  }
+}
+
+/** R6675-3, R6675-11: below the edge all is lost, and what is at SND.UNA after three duplicates. */
+function byCount(tcb: Tcb, sent: Sent): void {
+  const edge = sent.lostEdge(tcb.mss);
+  for (let i = 0; i < sent.count && before(sent.startOf(i), edge); i++) {
+    if (sent.markOf(i) === 0) lose(sent, i);
+  }
+  if (tcb.dupAcks >= DUP_THRESH && sent.markOf(0) === 0 && sent.sacked > 0) {
+    sent.isolate(tcb.sndUna, tcb.mss);
+    lose(sent, 0);
+  }
+}
+
+function lose(sent: Sent, i: number): void {
+  if (sent.fateOf(i) === RESENT) found.again = true;
+  found.bytes += (sent.endOf(i) - sent.startOf(i)) | 0;
+  sent.lose(i);
+}
+
+/** R8985-12: at an RTO the first segment and all that was sent long enough ago. */
+export function loseAtTimeout(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
+  // R2018-12: what is at SND.UNA is resent, whatever was said about it; a peer that acknowledged it only selectively reneged
+  const forget = ctx.config.forgetSack || (sent.count > 0 && sent.fateOf(0) === SACKED);
+  if (!ctx.config.rack || !tcb.sackEnabled || !tcb.rackValid) {
+    sent.loseAll(forget);
+    return;
+  }
+  const window = tcb.rackRtt + reorderingWindow(tcb, sent);
+  for (let i = 0; i < sent.count; i++) {
+    const fate = sent.fateOf(i);
+    if (fate === LOST || (fate === SACKED && !forget)) continue;
+    if (i === 0 || fate === SACKED || ((sent.timeOf(i) + window - ctx.now) | 0) <= 0) sent.lose(i);
+  }
+}
+
+/** The part of a D-SACK block that concerns what was resent since `undoUna`. */
+export function inEpisode(tcb: Tcb, left: number, right: number): boolean {
+  return tcb.undoable && !before(left, tcb.undoUna) && !after(right, tcb.sndNxt);
+}

@@ -1,0 +1,358 @@
+/**
+ * What is in flight: every byte between SND.UNA and SND.NXT with what became of it and
+ * when it was sent last (RFC 6675 3, RFC 8985 6.1). Bytes that were sent in the same
+ * millisecond and fared alike share one record, so a flight without loss is a record a
+ * burst; records split where the peer's SACK blocks do.
+ *
+ *     | end, time, mark | end, time, mark | ...      a record begins where the one before ends
+ *
+ * Memory: 12 bytes a record, at most 4096 records. Beyond that, new data joins the last
+ * record and a SACK block that would need a split counts only where records lie wholly
+ * inside it: coarser, never wrong.
+ */
+import { after, before, max } from '../seqnum.js';
+
+/** Low two bits of a mark: what the sender believes of these bytes. */
+export const SENT = 0;
+export const SACKED = 1;
+export const LOST = 2;
+export const RESENT = 3;
+const FATE = 3;
+/** Was resent at some time (Karn). */
+export const EVER = 4;
+/** Resent although not known to be lost: counted twice in the pipe (RFC 6675 4 SetPipe). */
+export const TWICE = 8;
+
+/** RACK_sent_after of RFC 8985 6.2: the later sending, at the same moment the higher sequence number. */
+export function sentAfter(time: number, end: number, otherTime: number, otherEnd: number): boolean {
+  return after(time, otherTime) || (time === otherTime && after(end, otherEnd));
+}
+
+const MOST = 4096;
+const SMALLEST = 8;
+
+export class Sent {
+  private cells = new Int32Array(3 * SMALLEST);
+  private head = 0;
+  private tail = 0;
+  /** SND.UNA as far as this map knows: where the first record begins. */
+  start = 0;
+  /** Bytes by fate; `twice` counts the second copies. */
+  sacked = 0;
+  lost = 0;
+  /** Resent and not heard of since. */
+  again = 0;
+  private twice = 0;
+
+  // What the present ACK delivered; `beginAck` clears it.
+  delivered = 0;
+  /** Delivered bytes that were sent once only. */
+  original = 0;
+  /** When the first of them was sent. */
+  originalTime = 0;
+  /** The most recently sent of the delivered pieces. */
+  latestTime = 0;
+  latestEnd = 0;
+  latestMark = 0;
+  /** The piece below what was delivered before was sent once (R8985-7). */
+  reordered = false;
+  /** Highest sequence number delivered: RACK.fack. */
+  fack = 0;
+
+  get count(): number {
+    return (this.tail - this.head) / 3;
+  }
+
+  /** Where the last record ends: SND.NXT. */
+  get end(): number {
+    return this.tail === this.head ? this.start : this.cells[this.tail - 3]!;
+  }
+
+  /** Bytes believed to be in the network (R6675-4). */
+  get pipe(): number {
+    return ((this.end - this.start) | 0) - this.sacked - this.lost + this.twice;
+  }
+
+  endOf(i: number): number {
+    return this.cells[this.head + 3 * i]!;
+  }
+
+  timeOf(i: number): number {
+    return this.cells[this.head + 3 * i + 1]!;
+  }
+
+  markOf(i: number): number {
+    return this.cells[this.head + 3 * i + 2]!;
+  }
+
+  fateOf(i: number): number {
+    return this.markOf(i) & FATE;
+  }
+
+  startOf(i: number): number {
+    return i === 0 ? this.start : this.cells[this.head + 3 * i - 3]!;
+  }
+
+  beginAck(): void {
+    this.delivered = 0;
+    this.original = 0;
+    this.reordered = false;
+  }
+
+  /** [seq, end) was sent for the first time. */
+  push(seq: number, end: number, now: number): void {
+    if (this.head === this.tail) {
+      this.start = seq;
+      this.head = 0;
+      this.tail = 0;
+      this.fack = seq;
+    } else {
+      const last = this.tail - 3;
+      const mark = this.cells[last + 2]!;
+      const same = mark === SENT && this.cells[last + 1] === now;
+      if (same || (this.count >= MOST && (mark & FATE) !== SACKED)) {
+        this.tally(mark, (end - this.cells[last]!) | 0);
+        this.cells[last] = end;
+        this.cells[last + 1] = now;
+        return;
+      }
+    }
+    this.room();
+    this.cells[this.tail] = end;
+    this.cells[this.tail + 1] = now;
+    this.cells[this.tail + 2] = SENT;
+    this.tail += 3;
+  }
+
+  /** The cumulative acknowledgment moved to `una`. */
+  acknowledge(una: number): void {
+    while (this.head < this.tail && !after(this.cells[this.head]!, una)) {
+      this.release(this.head, this.cells[this.head]!);
+      this.start = this.cells[this.head]!;
+      this.head += 3;
+    }
+    if (this.head < this.tail && after(una, this.start)) {
+      this.release(this.head, una);
+      this.start = una;
+    }
+    if (this.head === this.tail) {
+      this.start = una;
+      this.head = 0;
+      this.tail = 0;
+    }
+    if (after(una, this.fack)) this.fack = una;
+  }
+
+  /** The record at `at` leaves, from its start up to `to`. */
+  private release(at: number, to: number): void {
+    const mark = this.cells[at + 2]!;
+    const bytes = (to - this.start) | 0;
+    if ((mark & FATE) !== SACKED) this.deliver(at, to, bytes);
+    this.tally(mark, -bytes);
+  }
+
+  private deliver(at: number, end: number, bytes: number): void {
+    const time = this.cells[at + 1]!;
+    const mark = this.cells[at + 2]!;
+    // R8985-6: the later sending, then the higher sequence number
+    if (this.delivered === 0 || sentAfter(time, end, this.latestTime, this.latestEnd)) {
+      this.latestTime = time;
+      this.latestEnd = end;
+      this.latestMark = mark;
+    }
+    this.delivered += bytes;
+    if ((mark & EVER) === 0) {
+      if (this.original === 0 || before(time, this.originalTime)) this.originalTime = time;
+      this.original += bytes;
+      if (before(end, this.fack)) this.reordered = true;
+    }
+    if (after(end, this.fack)) this.fack = end;
+  }
+
+  /** One SACK block, clipped to what is in flight; true when it tells something new (R6675-1). */
+  sack(left: number, right: number): boolean {
+    // R2018-17: a block outside what is in flight is an old one, a D-SACK or a lie
+    if (!after(right, left) || after(right, this.end) || !after(right, this.start)) return false;
+    const known = this.sacked;
+    const from = max(left, this.start);
+    let i = this.split(from, true);
+    while (i < this.count && !after(this.endOf(i), right)) {
+      this.sackRecord(i);
+      i++;
+    }
+    if (i < this.count && before(this.startOf(i), right) && this.fateOf(i) !== SACKED) {
+      const end = this.split(right, false);
+      if (end > i) this.sackRecord(i);
+    }
+    if (this.sacked !== known) this.merge(from, right);
+    return this.sacked !== known;
+  }
+
+  private sackRecord(i: number): void {
+    if (this.fateOf(i) === SACKED) return;
+    const at = this.head + 3 * i;
+    this.deliver(at, this.cells[at]!, (this.cells[at]! - this.startOf(i)) | 0);
+    this.setMark(i, SACKED);
+  }
+
+  /** Neighbours inside [left, right] that are acknowledged alike become one. */
+  private merge(left: number, right: number): void {
+    let i = Math.max(0, this.find(left) - 1);
+    while (i + 1 < this.count && !after(this.startOf(i + 1), right)) {
+      if (this.fateOf(i) === SACKED && this.fateOf(i + 1) === SACKED) {
+        this.cells[this.head + 3 * i] = this.endOf(i + 1);
+        this.remove(i + 1);
+      } else i++;
+    }
+  }
+
+  /** [left, right) was resent now; `doubles`: what was not lost is now twice in the network. */
+  resent(left: number, right: number, now: number, doubles: boolean): void {
+    let i = this.split(left, true);
+    this.split(right, false);
+    for (; i < this.count && !after(this.endOf(i), right); i++) {
+      const fate = this.fateOf(i);
+      const second = doubles && (fate === SENT || fate === RESENT) ? TWICE : 0;
+      this.setMark(i, RESENT | EVER | second);
+      this.cells[this.head + 3 * i + 1] = now;
+      while (i > 0 && this.markOf(i - 1) === this.markOf(i) && this.timeOf(i - 1) === now) {
+        this.cells[this.head + 3 * (i - 1)] = this.endOf(i);
+        this.remove(i);
+        i--;
+      }
+    }
+  }
+
+  /** The record counts as lost. */
+  lose(i: number): void {
+    this.setMark(i, LOST | (this.markOf(i) & EVER));
+  }
+
+  /** The first record ends after `bytes` at most. */
+  isolate(seq: number, bytes: number): void {
+    if (((this.endOf(0) - seq) | 0) > bytes) this.split((seq + bytes) | 0, false);
+  }
+
+  /** All of it, what was selectively acknowledged only with `forget` (R2018-11). */
+  loseAll(forget: boolean): void {
+    for (let i = 0; i < this.count; i++) {
+      if (this.fateOf(i) !== SACKED || forget) this.lose(i);
+    }
+  }
+
+  /** Nothing is lost: what was believed so is on its way after all. */
+  restore(): void {
+    for (let i = 0; i < this.count; i++) {
+      if (this.fateOf(i) === LOST) this.setMark(i, SENT | (this.markOf(i) & EVER));
+    }
+  }
+
+  /** Index of the first lost record, -1 when there is none. */
+  firstLost(): number {
+    if (this.lost === 0) return -1;
+    for (let i = 0; i < this.count; i++) if (this.fateOf(i) === LOST) return i;
+    return -1;
+  }
+
+  /** End of the run of records of this fate that begins at `i`. */
+  runEnd(i: number): number {
+    const fate = this.fateOf(i);
+    let last = i;
+    while (last + 1 < this.count && this.fateOf(last + 1) === fate) last++;
+    return this.endOf(last);
+  }
+
+  /**
+   * IsLost of RFC 6675 4 (R6675-3): what lies below the returned number is followed by
+   * three acknowledged ranges or by more than two segments of acknowledged bytes.
+   * The start of the map: nothing counts as lost.
+   */
+  lostEdge(mss: number): number {
+    let bytes = 0;
+    let ranges = 0;
+    for (let i = this.count - 1; i >= 0; i--) {
+      if (this.fateOf(i) !== SACKED) continue;
+      bytes += (this.endOf(i) - this.startOf(i)) | 0;
+      ranges++;
+      if (ranges >= 3 || bytes > 2 * mss) return this.startOf(i);
+    }
+    return this.start;
+  }
+
+  /** Where the highest acknowledged piece begins; the start of the map without one. */
+  highestSacked(): number {
+    for (let i = this.count - 1; i >= 0; i--) if (this.fateOf(i) === SACKED) return this.startOf(i);
+    return this.start;
+  }
+
+  clear(): void {
+    this.head = 0;
+    this.tail = 0;
+    this.sacked = 0;
+    this.lost = 0;
+    this.again = 0;
+    this.twice = 0;
+    if (this.cells.length > 3 * 64) this.cells = new Int32Array(3 * SMALLEST);
+  }
+
+  private setMark(i: number, mark: number): void {
+    const at = this.head + 3 * i;
+    const bytes = (this.cells[at]! - this.startOf(i)) | 0;
+    this.tally(this.cells[at + 2]!, -bytes);
+    this.cells[at + 2] = mark;
+    this.tally(mark, bytes);
+  }
+
+  private tally(mark: number, bytes: number): void {
+    const fate = mark & FATE;
+    if (fate === SACKED) this.sacked += bytes;
+    else if (fate === LOST) this.lost += bytes;
+    else if (fate === RESENT) this.again += bytes;
+    if ((mark & TWICE) !== 0) this.twice += bytes;
+  }
+
+  /** Index of the record that holds `seq`; `count` when it lies at or after the end. */
+  private find(seq: number): number {
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (after(this.endOf(middle), seq)) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  /** Makes a record begin at `seq` and returns its index. In a full map: the next one (`up`) or the one that holds it. */
+  private split(seq: number, up: boolean): number {
+    const i = this.find(seq);
+    if (i === this.count || this.startOf(i) === seq) return i;
+    if (this.count >= MOST) return up ? i + 1 : i;
+    this.room();
+    const at = this.head + 3 * i;
+    this.cells.copyWithin(at + 3, at, this.tail);
+    this.tail += 3;
+    this.cells[at] = seq;
+    return i + 1;
+  }
+
+  private remove(i: number): void {
+    const at = this.head + 3 * i;
+    this.cells.copyWithin(at, at + 3, this.tail);
+    this.tail -= 3;
+  }
+
+  /** Room for one record at the tail. */
+  private room(): void {
+    if (this.tail + 3 <= this.cells.length) return;
+    if (this.head * 2 >= this.cells.length) {
+      this.cells.copyWithin(0, this.head, this.tail);
+    } else {
+      const larger = new Int32Array(2 * this.cells.length);
+      larger.set(this.cells.subarray(this.head, this.tail));
+      this.cells = larger;
+    }
+    this.tail -= this.head;
+    this.head = 0;
+  }
+}
