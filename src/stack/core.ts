@@ -9,6 +9,7 @@
 import { Counters } from '../mib.js';
 import { reasonLimit } from '../reasons.js';
 import { TcpContext } from '../tcp/context.js';
+import { dialects } from '../tcp/dialect.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
 import { TimerWheel } from '../time/wheel.js';
@@ -283,6 +284,7 @@ export class Core {
   refresh(): void {
     const k = (name: string): number => this.knobs.get(name);
     const c = this.ctx.config;
+    c.dialect = dialects[k('timewait_dialect')]!;
     c.timestamps = k('net.ipv4.tcp_timestamps') !== 0;
     c.resetTimestamps = c.timestamps && k('net.ipv4.tcp_reset_timestamps') !== 0;
     c.sack = k('net.ipv4.tcp_sack') !== 0;

@@ -282,6 +282,14 @@ const rows: readonly Row[] = [
     '1: losses are found by time, the tail is probed (RACK-TLP, RFC 8985), 0: by counting (RFC 6675)',
   ],
   [
+    'timewait_dialect',
+    '',
+    0,
+    2,
+    0,
+    'whose departures from RFC 9293 outside TIME-WAIT: 0 none, 1 Linux, 2 FreeBSD (src/tcp/dialect.ts lists them)',
+  ],
+  [
     'net.ipv4.tcp_keep_sack',
     '',
     0,

@@ -7,10 +7,13 @@ import type { Counters } from '../mib.js';
 import type { TimerWheel } from '../time/wheel.js';
 import { SegmentBuilder } from '../wire/builder.js';
 import type { PacketRing } from '../wire/ring.js';
+import { dialects, type Dialect } from './dialect.js';
 import type { Tcb } from './tcb.js';
 
 /** Settings of tcp/, refreshed by the stack from its knobs. Times in ms, sizes in bytes. */
 export class TcpConfig {
+  /** Departures from RFC 9293 by system. */
+  dialect: Dialect = dialects[0]!;
   timestamps = true;
   /** A RST in reply carries timestamps, TSval 0. */
   resetTimestamps = true;

@@ -141,6 +141,7 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
       return outOfWindowAck(ctx, tcb, segment, Reason.paws, Mib.TcpExtTCPACKSkippedPAWS);
     }
   }
+  if ((flags & (ACK | RST | SYN)) === 0 && ctx.config.dialect.dropsWithoutAck) return Reason['no-ack-flag'];
   // First, check sequence number
   let { seq } = segment;
   // R5961-1, MUST-66: a RST counts by its sequence number alone, whatever text it carries

@@ -6,7 +6,11 @@ import { KEEP, PRESSURE_EVICT_OLDEST, verdict, type PolicyContext, type RecordFa
 import { ACK_ALWAYS, ACK_RESTART } from './base.js';
 import { BsdPolicy, lookUpAgain } from './bsd-rules.js';
 
-const PORTS = { 'net.ipv4.ip_local_port_range.min': 10_000, 'net.ipv4.ip_local_port_range.max': 65_535 };
+const PRESETS = {
+  timewait_dialect: 2,
+  'net.ipv4.ip_local_port_range.min': 10_000,
+  'net.ipv4.ip_local_port_range.max': 65_535,
+};
 
 abstract class FreebsdRules extends BsdPolicy {
   override readonly uses = [
@@ -75,7 +79,7 @@ class Freebsd extends FreebsdRules {
   readonly title =
     'FreeBSD 14: 60 s, none for local peers, a SYN above RCV.NXT reopens with a fresh ISN, a lower one is dropped silently';
   readonly source = 'FreeBSD main sys/netinet/tcp_timewait.c tcp_twcheck, tcp_twstart; in_pcb.c';
-  override readonly knobs = PORTS;
+  override readonly knobs = PRESETS;
   override readonly unverified = [
     'Read from the source; no FreeBSD was run.',
     'A limit of its own for TIME-WAIT was not found; net.inet.tcp.maxtcptw above 0 gives it that of 13.',
@@ -92,7 +96,7 @@ class Freebsd13 extends FreebsdRules {
   readonly source =
     'FreeBSD 10.4, 13.1 sys/netinet/tcp_timewait.c tcp_twcheck, tcp_twstart, tcp_tw_2msl_scan; fixed by 2515552e6216';
   override readonly knobs = {
-    ...PORTS,
+    ...PRESETS,
     'net.inet.tcp.nolocaltimewait': 0,
     // Half the ephemeral range
     'net.inet.tcp.maxtcptw': 27_768,

@@ -38,6 +38,7 @@ export const LINUX_KNOBS = [
 export const MODERN_KNOBS = [...LINUX_KNOBS, 'net.ipv4.tcp_tw_reuse_delay'];
 /** 64 ns ISN clock; half of an established hash of 262144 buckets. */
 export const LINUX_PRESETS = {
+  timewait_dialect: 1,
   'net.ipv4.tcp_isn': 1,
   'net.ipv4.tcp_max_tw_buckets': 131_072,
   // tcp_v4_send_reset adds no timestamps

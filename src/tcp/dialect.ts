@@ -1,0 +1,34 @@
+/**
+ * What systems do otherwise than RFC 9293 outside TIME-WAIT: one field for each
+ * departure, with where it stands in that system's source. False or 0 is the RFC's way,
+ * so `RFC` is the dialect without departures. Which one a stack speaks is the knob
+ * `timewait_dialect`, which profiles of whole systems preset.
+ *
+ * A branch that asks a field names the rule it departs from.
+ */
+
+/** Values of the knob `timewait_dialect`: indexes of `dialects`. */
+export const DIALECT_RFC = 0;
+export const DIALECT_LINUX = 1;
+export const DIALECT_FREEBSD = 2;
+
+export class Dialect {
+  readonly name: string = 'rfc9293';
+  /**
+   * A segment without ACK, SYN and RST is dropped before its sequence number is looked
+   * at, so nothing answers it (Linux tcp_rcv_established, tcp_rcv_state_process; FreeBSD
+   * tcp_do_segment). RFC 9293 3.10.7.4 looks at the number first.
+   */
+  readonly dropsWithoutAck: boolean = false;
+}
+
+class Linux extends Dialect {
+  override readonly name = 'linux';
+}
+
+class FreeBsd extends Dialect {
+  override readonly name = 'freebsd';
+}
+
+/** By the knob's value. */
+export const dialects: readonly Dialect[] = [new Dialect(), new Linux(), new FreeBsd()];
