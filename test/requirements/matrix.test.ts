@@ -1,0 +1,68 @@
+/**
+ * Every MUST and SHOULD of the table has a test that names it or a deviation with a reason, no
+ * title names what does not exist, and what is titled passes.
+ */
+import t from 'tap';
+import { makeMatrix, missing, resultOf } from './matrix.js';
+import type { Departure, Requirement } from './table.js';
+import { runTitled, type Titled } from './titles.js';
+
+const matrix = makeMatrix(await runTitled());
+
+t.test('titles, deviations and code name rows of the table, each departure with its reason', async (t) => {
+  t.same(matrix.problems, []);
+});
+
+t.test('every MUST and SHOULD has a test or a deviation', async (t) => {
+  const rows = missing(matrix);
+  t.comment(`${rows.length} without: ${rows.map(({ id }) => id).join(' ')}`);
+});
+
+t.test('the tests that name requirements pass', async (t) => {
+  const wrong = matrix.rows.filter((row) => ['fails', 'skipped'].includes(resultOf(row)));
+  t.same(
+    wrong.map(({ id }) => id),
+    [],
+  );
+});
+
+t.test('what is wrong with a matrix is found', async (t) => {
+  const row = (id: string, over: Partial<Requirement> = {}): Requirement => ({
+    id,
+    rfc: '9293',
+    section: '3',
+    level: 'MUST',
+    area: 'seq',
+    marks: [],
+    requirement: 'a rule',
+    check: 'a check',
+    ...over,
+  });
+  const title = (name: string, ids: string[]): Titled => ({
+    path: 'test/a.test.ts',
+    titles: [name],
+    ids,
+    outcome: 'passes',
+  });
+  const departure = (id: string, over: Partial<Departure> = {}): Departure => ({
+    id,
+    reason: 'why',
+    reference: 'Linux',
+    partly: '',
+    ...over,
+  });
+  const judge = (titled: Titled[], table: Requirement[], departures: Departure[]): readonly string[] =>
+    makeMatrix(titled, table, departures, new Map()).problems;
+  const one = [row('MUST-1')];
+  t.same(judge([title('MUST-1: x', ['MUST-1'])], one, []), []);
+  t.same(judge([], one, [departure('MUST-1')]), []);
+  t.equal(missing(makeMatrix([], one, [], new Map())).length, 1);
+  t.equal(missing(makeMatrix([], [row('MAY-1', { level: 'MAY' })], [], new Map())).length, 0);
+  t.match(judge([title('MUST-2: x', ['MUST-2'])], one, []), [/names MUST-2, which no row has/]);
+  t.match(judge([], one, [departure('MUST-2')]), [/no row has the id MUST-2/]);
+  t.match(judge([], one, [departure('MUST-1', { reason: '' })]), [/no reason/]);
+  t.match(judge([], one, [departure('MUST-1', { reference: '' })]), [/no reference/]);
+  t.same(judge([], [row('R2018-1', { rfc: '2018' })], [departure('R2018-1', { reference: '' })]), []);
+  t.match(judge([title('MUST-1: x', ['MUST-1'])], one, [departure('MUST-1')]), [/a deviation and a test/]);
+  t.same(judge([title('MUST-1: x', ['MUST-1'])], one, [departure('MUST-1', { partly: 'half' })]), []);
+});
