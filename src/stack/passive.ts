@@ -1,7 +1,7 @@
 /** RFC 9293 3.10.7.1 CLOSED and 3.10.7.2 LISTEN, and the listener's queues. */
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
-import { textOnSyn } from '../tcp/input.js';
+import { textOnSyn } from '../tcp/text.js';
 import { peerOptions } from '../tcp/options.js';
 import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';

@@ -4,8 +4,8 @@
  */
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
+import { armFinWait2 } from './closing.js';
 import type { TcpContext } from './context.js';
-import { armFinWait2 } from './input.js';
 import { fixedHeaders, updateMss } from './options.js';
 import { emitReset } from './output.js';
 import { fail } from './sender.js';

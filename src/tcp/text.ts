@@ -1,0 +1,155 @@
+/**
+ * SEGMENT ARRIVES, RFC 9293 3.10.7.4 from the sixth step on: the URG bit, the segment text, the
+ * FIN bit. The steps before are in input.ts.
+ */
+import { after, afterEq, before } from '../seqnum.js';
+import { Mib } from '../mib.js';
+import { Reason } from '../reasons.js';
+import { FIN, type Segment } from '../wire/segment.js';
+import { enterTimeWait } from './closing.js';
+import type { TcpContext } from './context.js';
+import { EV_PEER_CLOSED, EV_READABLE, EV_URGENT } from './events.js';
+import { FULL, Reassembly } from './reassembly.js';
+import { fail } from './sender.js';
+import * as S from './state.js';
+import { T_DELACK, T_FIN_WAIT_2, T_REXMT, type Tcb } from './tcb.js';
+
+/** The segment's own text after trimming: offsets into it, valid during one call. */
+export const text = { seq: 0, offset: 0, length: 0, fin: false };
+
+/** R9293-31: what of the segment is new and in the window. */
+export function trim(tcb: Tcb, segment: Segment, seq: number, window: number): void {
+  text.seq = seq;
+  text.offset = segment.payloadOffset;
+  text.length = segment.payloadLength;
+  text.fin = (segment.flags & FIN) !== 0;
+  const old = (tcb.rcvNxt - seq) | 0;
+  if (old > 0) {
+    const cut = Math.min(old, text.length);
+    text.seq = (text.seq + cut) | 0;
+    text.offset += cut;
+    text.length -= cut;
+    // An old FIN was processed before.
+    if (text.fin && before((text.seq + text.length) | 0, tcb.rcvNxt)) text.fin = false;
+  }
+  const room = (tcb.rcvNxt + window - text.seq) | 0;
+  if (text.length + (text.fin ? 1 : 0) > room) {
+    text.fin = false;
+    text.length = Math.min(text.length, Math.max(0, room));
+  }
+}
+
+/** MUST-30 .. MUST-33, R9293-66: the pointer only moves forward, the user hears of each advance. */
+export function urgentArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  if (tcb.peerClosed) return;
+  const pointer = (segment.seq + segment.urgent) | 0;
+  if (!after(pointer, tcb.rcvNxt)) return;
+  // A run of urgent data that was received whole sets no mark any more.
+  if (tcb.urgent && after(tcb.rcvUp, tcb.rcvNxt) && !after(pointer, tcb.rcvUp)) return;
+  tcb.urgent = true;
+  tcb.rcvUp = pointer;
+  ctx.raise(tcb, EV_URGENT);
+}
+
+/** Seventh, process the segment text; eighth, check the FIN bit. Reads `text`. */
+export function textAndFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  const { seq, length } = text;
+  if (tcb.peerClosed) {
+    // R9293-41; the peer repeats its FIN or sends beyond it
+    tcb.ackNow = true;
+    return length > 0 ? Reason['data-after-fin'] : Reason.duplicate;
+  }
+  if (length > 0) {
+    // SHLD-3: nobody will ever read this
+    if (tcb.userClosed && after((seq + length) | 0, tcb.rcvNxt)) {
+      ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
+      ctx.resetReply = true;
+      fail(ctx, tcb, 'ECONNABORTED');
+      return Reason['data-after-close'];
+    }
+    if (length > tcb.rcvMss) tcb.rcvMss = length;
+    // The stack's memory bound: what is refused here was never acknowledged. An empty queue always takes one segment.
+    if (ctx.memory + length > ctx.config.memory && (tcb.readable > 0 || after(seq, tcb.rcvNxt))) {
+      ctx.counters.bump(Mib.TcpExtTCPRcvQDrop);
+      return Reason['receive-full'];
+    }
+  }
+  if (text.fin) {
+    tcb.finSeen = true;
+    tcb.finSeq = (seq + length) | 0;
+  }
+  if (after(seq, tcb.rcvNxt)) return outOfOrder(ctx, tcb, segment);
+  if (length > 0) inOrder(ctx, tcb, segment);
+  if (tcb.finSeen && tcb.finSeq === tcb.rcvNxt) finArrives(ctx, tcb);
+  return Reason.plain;
+}
+
+/** R9293-32: the text that continues the stream. */
+function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  const { length } = text;
+  tcb.receiveQueue.append(segment.bytes, text.offset, length);
+  tcb.rcvNxt = (tcb.rcvNxt + length) | 0;
+  tcb.bytesReceived += length;
+  ctx.raise(tcb, EV_READABLE);
+  const holes = tcb.reassembly;
+  if (holes !== null && holes.ranges > 0) {
+    const past = holes.drain(tcb.rcvNxt, tcb.receiveQueue);
+    tcb.bytesReceived += (past - tcb.rcvNxt) | 0;
+    tcb.rcvNxt = past;
+    if (holes.ranges === 0) tcb.reassembly = null;
+    // R5681-20: a filled gap is acknowledged at once
+    tcb.ackNow = true;
+    return;
+  }
+  // SHLD-18, SHLD-19: every second full-sized segment at once, else within the delay
+  if (((tcb.rcvNxt - tcb.lastAckSent) | 0) >= 2 * tcb.rcvMss || ctx.config.delack === 0) tcb.ackNow = true;
+  else if (!tcb.isArmed(T_DELACK)) tcb.arm(T_DELACK, (ctx.now + ctx.config.delack) | 0);
+}
+
+/** SHLD-31, R5681-19, R5681-24 */
+function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  tcb.dupAcksOwed = Math.min(tcb.dupAcksOwed + 1, 64);
+  if (text.length === 0) return Reason['out-of-order'];
+  const holes = (tcb.reassembly ??= new Reassembly());
+  const result = holes.store(text.seq, segment.bytes, text.offset, text.length, ctx.config.maxRanges);
+  if (result === FULL) {
+    ctx.counters.bump(Mib.TcpExtTCPOFODrop);
+    return Reason['out-of-order-full'];
+  }
+  ctx.counters.bump(Mib.TcpExtTCPOFOQueue);
+  return Reason['out-of-order'];
+}
+
+/** Eighth, check the FIN bit: RCV.NXT stands at the peer's FIN. */
+function finArrives(ctx: TcpContext, tcb: Tcb): void {
+  tcb.rcvNxt = (tcb.rcvNxt + 1) | 0;
+  if (before(tcb.rcvAdv, tcb.rcvNxt)) tcb.rcvAdv = tcb.rcvNxt;
+  tcb.peerClosed = true;
+  tcb.reassembly = null;
+  tcb.ackNow = true;
+  ctx.raise(tcb, EV_PEER_CLOSED | EV_READABLE);
+  switch (tcb.state) {
+    case S.SYN_RECEIVED:
+    case S.ESTABLISHED:
+      tcb.moveTo(S.CLOSE_WAIT);
+      return;
+    case S.FIN_WAIT_1:
+      // Our FIN is not acknowledged yet, else the state were FIN-WAIT-2 (R9293-35, R9293-36)
+      tcb.moveTo(S.CLOSING);
+      return;
+    case S.FIN_WAIT_2:
+      tcb.disarm(T_FIN_WAIT_2);
+      tcb.disarm(T_REXMT);
+      enterTimeWait(tcb);
+      return;
+  }
+}
+
+/** Data that came with a SYN for a listener waits until the connection is established (R9293-7). */
+export function textOnSyn(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  if (segment.payloadLength === 0 || !afterEq(tcb.rcvAdv, (tcb.rcvNxt + segment.payloadLength) | 0)) return;
+  tcb.receiveQueue.append(segment.bytes, segment.payloadOffset, segment.payloadLength);
+  tcb.rcvNxt = (tcb.rcvNxt + segment.payloadLength) | 0;
+  tcb.bytesReceived += segment.payloadLength;
+  ctx.markReady(tcb);
+}
