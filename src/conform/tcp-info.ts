@@ -27,7 +27,11 @@ const INFINITE_SSTHRESH = 0x7fffffff;
 export function tcpInfoFields(info: TcpInfo): Map<string, number> {
   const segments = (bytes: number): number => Math.ceil(bytes / Math.max(1, info.sndMss));
   const options =
-    (info.timestamps ? 1 : 0) | (info.sack ? 2 : 0) | (info.sndWscale > 0 || info.rcvWscale > 0 ? 4 : 0);
+    (info.timestamps ? 1 : 0) |
+    (info.sack ? 2 : 0) |
+    (info.sndWscale > 0 || info.rcvWscale > 0 ? 4 : 0) |
+    (info.ecn ? 8 : 0) |
+    (info.ecnSeen ? 16 : 0);
   const fields: Record<string, number> = {
     state: stateNumbers[info.state] ?? 7,
     ca_state: caStates[info.caState] ?? 0,

@@ -125,6 +125,9 @@ export interface TcpInfo {
   readonly rcvWscale: number;
   readonly timestamps: boolean;
   readonly sack: boolean;
+  /** Agreed on by both ends; a packet came with ECT or CE. */
+  readonly ecn: boolean;
+  readonly ecnSeen: boolean;
   readonly unacked: number;
   readonly retrans: number;
   readonly totalRetrans: number;

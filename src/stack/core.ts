@@ -297,6 +297,8 @@ export class Core {
     c.forgetSack = k('net.ipv4.tcp_keep_sack') === 0;
     c.negotiatesHolder = this.policy.negotiatesHolder;
     c.windowScaling = k('net.ipv4.tcp_window_scaling') !== 0;
+    c.ecn = k('net.ipv4.tcp_ecn');
+    c.ecnFallback = k('net.ipv4.tcp_ecn_fallback') !== 0;
     c.rtoInit = k('net.ipv4.tcp_rto_init');
     c.rtoMin = k('net.ipv4.tcp_rto_min');
     c.rtoMax = k('net.ipv4.tcp_rto_max');

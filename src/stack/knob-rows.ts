@@ -240,6 +240,22 @@ const rows: readonly Row[] = [
   ['net.ipv4.tcp_window_scaling', '', 0, 1, 1, 'offer and accept window scaling (RFC 7323)'],
   ['net.ipv4.tcp_sack', '', 0, 1, 1, 'offer and accept selective acknowledgments (RFC 2018)'],
   ['net.ipv4.tcp_dsack', '', 0, 1, 1, 'report duplicates in SACK blocks (RFC 2883)'],
+  [
+    'net.ipv4.tcp_ecn',
+    '',
+    0,
+    2,
+    2,
+    'explicit congestion notification (RFC 3168): 0 off, 1 offered by our SYNs and accepted, 2 accepted from peers that offer it (Linux)',
+  ],
+  [
+    'net.ipv4.tcp_ecn_fallback',
+    '',
+    0,
+    1,
+    1,
+    '1: a SYN that is resent no longer offers ECN (RFC 3168 6.1.1.1)',
+  ],
   // Congestion
   [
     'net.ipv4.tcp_congestion_control',

@@ -1,6 +1,7 @@
 /** RFC 9293 3.10.7.1 CLOSED and 3.10.7.2 LISTEN, and the listener's queues. */
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
+import { ecnFromSyn } from '../tcp/ecn.js';
 import { textOnSyn } from '../tcp/text.js';
 import { peerOptions } from '../tcp/options.js';
 import * as S from '../tcp/state.js';
@@ -105,6 +106,7 @@ export function passiveOpen(
   tcb.rcvNxt = (segment.seq + 1) | 0;
   tcb.rcvAdv = (tcb.rcvNxt + Math.min(65535, tcb.rcvLimit)) | 0;
   peerOptions(ctx, tcb, segment);
+  ecnFromSyn(ctx, tcb, segment);
   tcb.sndWnd = segment.wnd;
   tcb.maxSndWnd = segment.wnd;
   tcb.sndWl1 = segment.seq;

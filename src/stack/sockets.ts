@@ -10,9 +10,11 @@ export function tcpInfo(tcb: Tcb): TcpInfo {
     congestion: tcb.congestion.name,
     caState:
       tcb.recovery === OPEN
-        ? tcb.dupAcks > 0
-          ? 'disorder'
-          : 'open'
+        ? tcb.reducing
+          ? 'cwr'
+          : tcb.dupAcks > 0
+            ? 'disorder'
+            : 'open'
         : tcb.recovery === LOSS
           ? 'loss'
           : 'recovery',
@@ -31,6 +33,8 @@ export function tcpInfo(tcb: Tcb): TcpInfo {
     rcvWscale: tcb.rcvWscale,
     timestamps: tcb.tsEnabled,
     sack: tcb.sackEnabled,
+    ecn: tcb.ecn,
+    ecnSeen: tcb.ecnSeen,
     unacked: tcb.flight,
     retrans: tcb.retries,
     totalRetrans: tcb.totalRetrans,

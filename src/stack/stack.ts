@@ -130,6 +130,7 @@ export class Stack implements StackApi {
       core.count(v6 ? Mib.Ip6InHdrErrors : Mib.IpInHdrErrors);
       return core.decide(loaded === LOAD_BAD_CHECKSUM ? Reason['ip-checksum'] : Reason['ip-header'], 0, null);
     }
+    core.count((v6 ? Mib.Ip6InNoECTPkts : Mib.IpExtInNoECTPkts) + (ip.tos & 3));
     if (!core.isLocal(ip.dst0, ip.dst1, ip.dst2, ip.dst3)) {
       core.count(v6 ? Mib.Ip6InAddrErrors : Mib.IpInAddrErrors);
       return core.decide(Reason['ip-address'], 0, null);
@@ -436,7 +437,8 @@ export class Stack implements StackApi {
         tcb.userTimeout = value;
         return;
       case 'tos':
-        tcb.tos = value & 0xff;
+        // The two low bits belong to ECN.
+        tcb.tos = value & 0xfc;
         return;
     }
   }

@@ -19,6 +19,10 @@ export class TcpConfig {
   resetTimestamps = true;
   sack = true;
   windowScaling = true;
+  /** 0 off, 1 offered and accepted, 2 accepted (net.ipv4.tcp_ecn). */
+  ecn = 2;
+  /** A SYN that is resent offers no ECN any more. */
+  ecnFallback = true;
   /** SYNs carry the option that gives TIME-WAIT to the active opener. */
   negotiatesHolder = false;
   rtoInit = 1000;

@@ -20,14 +20,29 @@ export class Dialect {
    * tcp_do_segment). RFC 9293 3.10.7.4 looks at the number first.
    */
   readonly dropsWithoutAck: boolean = false;
+  /**
+   * A CE mark, and the CWR that answers its echo, are acknowledged at once: the sender's
+   * window may be small (Linux __tcp_ecn_check_ce, tcp_ecn_accept_cwr). RFC 3168 6.1.3
+   * leaves the ACK to the usual delay.
+   */
+  readonly acksMarksAtOnce: boolean = false;
+  /**
+   * Segments that a mark leaves of cwnd at least. With 1, RFC 3168 6.1.2: at one segment the
+   * sender waits for a retransmission timeout instead. With 2, nothing waits (Linux
+   * tcp_reno_ssthresh, FreeBSD newreno_cong_signal).
+   */
+  readonly markFloor: 1 | 2 = 1;
 }
 
 class Linux extends Dialect {
   override readonly name = 'linux';
+  override readonly acksMarksAtOnce = true;
+  override readonly markFloor = 2;
 }
 
 class FreeBsd extends Dialect {
   override readonly name = 'freebsd';
+  override readonly markFloor = 2;
 }
 
 /** By the knob's value. */

@@ -15,6 +15,7 @@ import { Reason } from '../reasons.js';
 import { ACK, FIN, RST, SYN, URG, type Segment } from '../wire/segment.js';
 import { ourFinAcked } from './closing.js';
 import type { TcpContext } from './context.js';
+import { ecnFromAnswer, ecnFromSyn, takeMark } from './ecn.js';
 import { EV_CONNECTED, EV_READABLE } from './events.js';
 import { challengeAck, outOfWindowAck } from './limits.js';
 import { congestionControl } from './congestion/choice.js';
@@ -72,6 +73,7 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   tcb.rcvAdv = (tcb.rcvNxt + Math.min(65535, tcb.rcvLimit)) | 0;
   tcb.irs = segment.seq;
   peerOptions(ctx, tcb, segment);
+  ecnFromAnswer(tcb, segment);
   tcb.lastHeardAt = ctx.now;
   if (!acked) {
     // MUST-10: simultaneous open
@@ -148,7 +150,7 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   if ((flags & SYN) !== 0 && (flags & RST) === 0) {
     // The peer repeats the SYN that made this connection; a SYN,ACK only where both ends opened.
     if (tcb.state === S.SYN_RECEIVED && seq === tcb.irs && ((flags & ACK) === 0 || tcb.active)) {
-      if ((flags & ACK) === 0) return repeatedSyn(tcb);
+      if ((flags & ACK) === 0) return repeatedSyn(ctx, tcb, segment);
       // R9293-70: crossing SYN,ACKs of a simultaneous open: the ACK counts, the SYN is old
       seq = (seq + 1) | 0;
       length--;
@@ -180,7 +182,8 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   return textAndFin(ctx, tcb, segment);
 }
 
-function repeatedSyn(tcb: Tcb): number {
+function repeatedSyn(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  ecnFromSyn(ctx, tcb, segment);
   tcb.synOwed = true;
   return Reason['syn-retransmitted'];
 }
@@ -214,6 +217,8 @@ function notAcceptable(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     ctx.counters.bump(Mib.TcpExtTCPWantZeroWindowAdv);
     // MUST-66
     if ((flags & URG) !== 0) urgentArrives(ctx, tcb, segment);
+    // R3168-21
+    takeMark(ctx, tcb, segment);
     tcb.ackNow = true;
     return Reason['zero-window-probe'];
   }

@@ -6,10 +6,11 @@ import { after, max, min } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { ACK, FIN, PSH, RST, SYN } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
+import { handshakeFlags, markOutgoing } from './ecn.js';
 import { pipe, startWindow } from './sender.js';
 import { SENT, Sent } from './sent.js';
 import * as S from './state.js';
-import { OPEN, RECOVERY, T_DELACK, T_PERSIST, type Tcb } from './tcb.js';
+import { OPEN, RECOVERY, T_DELACK, T_HOLD, T_PERSIST, type Tcb } from './tcb.js';
 import { armSendTimers, schedule } from './timers.js';
 import { rightEdge } from './window.js';
 
@@ -153,6 +154,7 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   const limited = tcb.recovery === OPEN && !tcb.sackEnabled ? Math.min(tcb.dupAcks, 2) * tcb.mss : 0;
   const allowed = tcb.congestion.cwnd + tcb.inflation + limited - pipe(tcb);
   const length = Math.min(unsent, tcb.mss, usable);
+  if (tcb.isArmed(T_HOLD)) return false;
   if (length <= 0) {
     if (tcb.flight === 0 && tcb.sndWnd === 0) armPersist(ctx, tcb);
     return false;
@@ -245,8 +247,9 @@ function emitSyn(ctx: TcpContext, tcb: Tcb): void {
     tcb.totalRetrans++;
     ctx.counters.bump(Mib.TcpRetransSegs);
   }
-  // RFC 3168 and TFO are not offered. R9293-13, R9293-71
-  write(ctx, tcb, tcb.iss, 0, tcb.state === S.SYN_SENT ? SYN : SYN | ACK);
+  // TFO is not offered. R9293-13, R9293-71
+  const flags = tcb.state === S.SYN_SENT ? SYN : SYN | ACK;
+  write(ctx, tcb, tcb.iss, 0, flags | handshakeFlags(ctx, tcb, flags));
   armSendTimers(ctx, tcb, first);
   schedule(ctx, tcb);
 }
@@ -269,7 +272,7 @@ function emitRetransmission(ctx: TcpContext, tcb: Tcb): void {
     }
     tcb.undoResent += (past - seq) | 0;
   }
-  if (tcb.recovery === RECOVERY) tcb.prrOut += (past - seq) | 0;
+  if (tcb.recovery === RECOVERY || tcb.reducing) tcb.prrOut += (past - seq) | 0;
   tcb.totalRetrans++;
   ctx.counters.bump(Mib.TcpRetransSegs);
   // Karn (R6298-9): the sample that would cover a resent segment is void
@@ -297,13 +300,13 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   noteSent(ctx, tcb, seq);
   if (idle) tcb.congestion.held(ctx.now);
   if (tcb.tlpOwed) probeSent(ctx, tcb, tcb.sndNxt, false);
-  if (tcb.recovery === RECOVERY) tcb.prrOut += length;
+  if (tcb.recovery === RECOVERY || tcb.reducing) tcb.prrOut += length;
   else if (tcb.dupAcks > 0 || (tcb.sent !== null && tcb.sent.sacked > 0)) tcb.limitedBytes += length;
   tcb.forceSend = false;
   if (!tcb.rttRunning) startRtt(ctx, tcb, seq);
   if (idle) tcb.progressAt = ctx.now;
   if (length > 0) ctx.counters.bump(Mib.TcpExtTCPOrigDataSent);
-  write(ctx, tcb, seq, length, flags);
+  write(ctx, tcb, seq, length, flags, length > 0);
   tcb.lastSentAt = ctx.now;
   armSendTimers(ctx, tcb, idle);
   schedule(ctx, tcb);
@@ -354,8 +357,8 @@ function startRtt(ctx: TcpContext, tcb: Tcb, seq: number): void {
   tcb.rttAt = ctx.now;
 }
 
-/** One segment of this connection into the ring; whatever was owed as an ACK rides on it. */
-function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: number): void {
+/** One segment of this connection into the ring; whatever was owed as an ACK rides on it. `fresh`: data sent for the first time. */
+function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: number, fresh = false): void {
   const b = ctx.builder;
   address(ctx, tcb);
   b.seq = seq;
@@ -372,7 +375,10 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
     b.wnd = offerWindow(ctx, tcb, true);
   }
   if (syn) synOptions(ctx, tcb, (flags & ACK) !== 0);
-  else if (tcb.tsEnabled) timestamps(ctx, tcb);
+  else {
+    if (tcb.tsEnabled) timestamps(ctx, tcb);
+    if ((flags & RST) === 0) markOutgoing(ctx, tcb, fresh);
+  }
   let room = length;
   if (!syn && tcb.reassembly !== null && tcb.sackEnabled) {
     b.sackCount = tcb.reassembly.sackBlocks(b.sack, tcb.tsEnabled ? 3 : 4);

@@ -8,6 +8,7 @@ import { Mib } from '../mib.js';
 import type { Segment } from '../wire/segment.js';
 import { initialWindow, type PathFacts } from './congestion/control.js';
 import type { TcpContext } from './context.js';
+import { echoesMark, owesCwr, reactionOver, waitAtOneSegment } from './ecn.js';
 import { EV_CLOSED, EV_FLUSHED, EV_READABLE, EV_WRITABLE, type ConnectionError } from './events.js';
 import { detectLoss, found, inEpisode, rackRecovered, rackUpdate } from './rack.js';
 import type { Sent } from './sent.js';
@@ -49,6 +50,7 @@ export function resendAll(tcb: Tcb): void {
   if (tcb.sent === null || tcb.sent.count === 0) return;
   tcb.sent.loseAll(false);
   if (tcb.recovery === RECOVERY) tcb.congestion.cwnd = tcb.congestion.ssthresh;
+  else if (tcb.reducing) reductionOver(tcb);
   tcb.recovery = LOSS;
   tcb.recover = tcb.sndNxt;
   tcb.undoable = false;
@@ -140,6 +142,9 @@ export function digest(
 ): void {
   const { sent } = tcb;
   if (sent === null) return;
+  if (tcb.reducing && reactionOver(tcb)) reductionOver(tcb);
+  tcb.marked = echoesMark(tcb, segment);
+  if (tcb.marked) noteMark(ctx, tcb);
   rackUpdate(ctx, tcb, sent, segment);
   if (tcb.tlpOut) probeAnswered(ctx, tcb, segment, advanced);
   if (tcb.recovery !== OPEN && spurious(ctx, tcb, sent, segment, advanced)) undo(ctx, tcb, sent);
@@ -150,6 +155,34 @@ export function digest(
   if (tcb.sackEnabled) withSack(ctx, tcb, sent, bytes, advanced);
   else withoutSack(ctx, tcb, sent, bytes, advanced, duplicate);
   if (tcb.recovery === OPEN && sent.sacked === 0 && tcb.dupAcks === 0) tcb.limitedBytes = 0;
+}
+
+/** R3168-11: a mark is answered like a loss, once for each window of data, and nothing is resent. */
+function noteMark(ctx: TcpContext, tcb: Tcb): void {
+  // It was no false alarm.
+  tcb.undoable = false;
+  if (tcb.reducing || tcb.recovery === RECOVERY || waitAtOneSegment(ctx, tcb)) return;
+  if (tcb.recovery !== OPEN) return;
+  const { congestion, mss } = tcb;
+  const { cwnd } = congestion;
+  congestion.reduce(cwnd, pathFacts(ctx, tcb));
+  tcb.reducing = true;
+  tcb.reducedEnd = tcb.sndNxt;
+  tcb.reduceTo = cwnd <= 2 * mss && ctx.config.dialect.markFloor === 1 ? mss : congestion.ssthresh;
+  beginRate(tcb, cwnd);
+  owesCwr(tcb);
+}
+
+function reductionOver(tcb: Tcb): void {
+  tcb.reducing = false;
+  tcb.congestion.cwnd = tcb.reduceTo;
+}
+
+/** R6937-1 */
+function beginRate(tcb: Tcb, flight: number): void {
+  tcb.recoverFs = flight;
+  tcb.prrDelivered = 0;
+  tcb.prrOut = 0;
 }
 
 function withSack(ctx: TcpContext, tcb: Tcb, sent: Sent, bytes: number, advanced: boolean): void {
@@ -170,7 +203,8 @@ function withSack(ctx: TcpContext, tcb: Tcb, sent: Sent, bytes: number, advanced
       enterRecovery(ctx, tcb, sent);
       reduceRate(tcb, sent, sent.delivered, false);
       // R6582-13: what ended recovery does not open the window as well
-    } else if (advanced && !ended) grow(ctx, tcb, bytes);
+    } else if (tcb.reducing) reduceRate(tcb, sent, sent.delivered, advanced);
+    else if (advanced && !ended) grow(ctx, tcb, bytes);
   } else if (tcb.recovery === RECOVERY) {
     if (found.again) lostAgain(ctx, tcb);
     reduceRate(tcb, sent, sent.delivered, advanced && !found.again);
@@ -195,18 +229,20 @@ function enterRecovery(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   tcb.rttRunning = false;
   // R5681-25: what limited transmit let out does not count
   const flight = tcb.flight - tcb.limitedBytes;
-  tcb.congestion.reduce(flight, pathFacts(ctx, tcb));
+  // R3168-11: a mark in the same window was answered already, and stays answered
+  const reduced = tcb.reducing;
+  tcb.reducing = false;
+  if (!reduced) tcb.congestion.reduce(flight, pathFacts(ctx, tcb));
+  owesCwr(tcb);
   tcb.limitedBytes = 0;
   tcb.reducedAt = ctx.now;
   tcb.tlpOwed = false;
   beginEpisode(tcb, sent);
+  if (reduced) tcb.undoable = false;
   ctx.counters.bump(Mib.TcpExtTCPFastRetrans);
   if (tcb.sackEnabled) {
     ctx.counters.bump(Mib.TcpExtTCPSackRecovery);
-    // R6937-1
-    tcb.recoverFs = flight;
-    tcb.prrDelivered = 0;
-    tcb.prrOut = 0;
+    if (!reduced) beginRate(tcb, flight);
     tcb.rescued = false;
     return;
   }
@@ -230,7 +266,7 @@ export function beginEpisode(tcb: Tcb, sent: Sent): void {
 /** RFC 6937 3: how much may be sent for what was delivered (R6937-2 .. R6937-5). */
 function reduceRate(tcb: Tcb, sent: Sent, delivered: number, healthy: boolean): void {
   const { mss, congestion } = tcb;
-  const { ssthresh } = congestion;
+  const ssthresh = tcb.reducing ? tcb.reduceTo : congestion.ssthresh;
   const inNetwork = sent.pipe;
   tcb.prrDelivered += delivered;
   let count: number;
@@ -254,9 +290,8 @@ function lostAgain(ctx: TcpContext, tcb: Tcb): void {
   tcb.undoable = false;
   tcb.reducedAt = ctx.now;
   tcb.recover = tcb.sndNxt;
-  tcb.recoverFs = tcb.flight;
-  tcb.prrDelivered = 0;
-  tcb.prrOut = 0;
+  owesCwr(tcb);
+  beginRate(tcb, tcb.flight);
 }
 
 function recovered(tcb: Tcb): void {
@@ -284,8 +319,10 @@ function withoutSack(
     return;
   }
   if (!advanced) return;
-  if (tcb.recovery === OPEN) grow(ctx, tcb, bytes);
-  else if (!before(tcb.sndUna, tcb.recover)) {
+  if (tcb.recovery === OPEN) {
+    if (tcb.reducing) reduceRate(tcb, sent, sent.delivered, true);
+    else grow(ctx, tcb, bytes);
+  } else if (!before(tcb.sndUna, tcb.recover)) {
     // R6582-3: full acknowledgment; no burst when little is in flight
     const { congestion, mss, flight } = tcb;
     if (tcb.recovery === RECOVERY)
@@ -305,8 +342,8 @@ function withoutSack(
 /** New data was acknowledged: the window grows if it was what held the sender back (RFC 7661 3, R9438-8). */
 function grow(ctx: TcpContext, tcb: Tcb, bytes: number): void {
   const { congestion } = tcb;
-  // R5681-6: the handshake does not open the window
-  if (bytes > 0) {
+  // R5681-6: the handshake does not open the window; R3168-12: nor does what says that a mark was seen
+  if (bytes > 0 && !tcb.marked) {
     const used = congestion.cwnd < congestion.ssthresh ? congestion.cwnd < 2 * tcb.maxPipe : tcb.cwndLimited;
     // R3465-2: in slow start after a timeout one segment for an ACK
     const most = tcb.recovery === LOSS && congestion.slowStartLimit < 100 ? tcb.mss : bytes;
@@ -329,11 +366,12 @@ function probeAnswered(ctx: TcpContext, tcb: Tcb, segment: Segment, advanced: bo
   }
   if (after(segment.ack, tcb.tlpEnd)) {
     tcb.tlpOut = false;
-    if (tcb.recovery !== OPEN) return;
+    if (tcb.recovery !== OPEN || tcb.reducing) return;
     // R8985-18: the only loss, repaired by the probe, is a sign of congestion like any other
     ctx.counters.bump(Mib.TcpExtTCPLossProbeRecovery);
     tcb.congestion.reduce(tcb.flight + tcb.mss, pathFacts(ctx, tcb));
     tcb.congestion.cwnd = Math.min(tcb.congestion.cwnd, tcb.congestion.ssthresh);
+    owesCwr(tcb);
     return;
   }
   // A duplicate with nothing in it: both copies arrived
@@ -367,6 +405,7 @@ function undo(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   ctx.counters.bump(tcb.recovery === LOSS ? Mib.TcpExtTCPLossUndo : Mib.TcpExtTCPFullUndo);
   sent.restore();
   tcb.congestion.undo();
+  tcb.cwrOwed = false;
   tcb.undoable = false;
   tcb.rexmtOwed = false;
   tcb.rtt.backoff = 0;

@@ -25,7 +25,9 @@ export const T_PERSIST = 2;
 export const T_KEEP = 3;
 export const T_FIN_WAIT_2 = 4;
 export const T_USER = 5;
-const TIMERS = 6;
+/** New data waits for this one (R3168-13). */
+export const T_HOLD = 6;
+const TIMERS = 7;
 
 /** What T_REXMT is armed for: they exclude each other (R8985-19). */
 export const K_RTO = 0;
@@ -114,6 +116,21 @@ export class Tcb {
   tsOffset = 0;
   lastAckSent = 0;
   sackEnabled = false;
+  // ECN (RFC 3168)
+  /** Offered by our SYN; then agreed on by both. */
+  ecn = false;
+  /** A packet came with ECT or CE. */
+  ecnSeen = false;
+  /** ACKs carry ECE until CWR arrives. */
+  ecnEcho = false;
+  /** The next new data carries CWR. */
+  cwrOwed = false;
+  /** The segment in hand says that a mark was seen. */
+  marked = false;
+  /** The window shrinks because of a mark until something beyond `reducedEnd` is acknowledged; it ends at `reduceTo` bytes. */
+  reducing = false;
+  reducedEnd = 0;
+  reduceTo = 0;
 
   // Sizes, bytes
   /** SendMSS: what the peer's MSS option said. */

@@ -8,6 +8,7 @@ import { Reason } from '../reasons.js';
 import { FIN, type Segment } from '../wire/segment.js';
 import { enterTimeWait } from './closing.js';
 import type { TcpContext } from './context.js';
+import { takeMark } from './ecn.js';
 import { EV_PEER_CLOSED, EV_READABLE, EV_URGENT } from './events.js';
 import { FULL, Reassembly } from './reassembly.js';
 import { fail } from './sender.js';
@@ -78,6 +79,7 @@ export function textAndFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number 
     tcb.finSeen = true;
     tcb.finSeq = (seq + length) | 0;
   }
+  if (length > 0) takeMark(ctx, tcb, segment);
   if (after(seq, tcb.rcvNxt)) return outOfOrder(ctx, tcb, segment);
   if (length > 0) inOrder(ctx, tcb, segment);
   if (tcb.finSeen && tcb.finSeq === tcb.rcvNxt) finArrives(ctx, tcb);

@@ -6,6 +6,7 @@ import { afterEq, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import type { TcpContext } from './context.js';
+import { owesCwr } from './ecn.js';
 import { EV_SOFT_ERROR } from './events.js';
 import { detectLoss, found, loseAtTimeout } from './rack.js';
 import { beginEpisode, fail, lossFound, pathFacts } from './sender.js';
@@ -18,6 +19,7 @@ import {
   OPEN,
   T_DELACK,
   T_FIN_WAIT_2,
+  T_HOLD,
   T_KEEP,
   T_PERSIST,
   T_REXMT,
@@ -184,6 +186,9 @@ function fire(ctx: TcpContext, tcb: Tcb, timer: number): number {
     case T_FIN_WAIT_2:
       fail(ctx, tcb, null);
       return Reason['fin-wait-2-timeout'];
+    case T_HOLD:
+      ctx.markReady(tcb);
+      return Reason.plain;
     case T_USER:
       return userTimeout(ctx, tcb);
   }
@@ -231,7 +236,10 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
     tcb.synOwed = true;
   } else {
     const again = tcb.recovery === LOSS && tcb.retries > 1;
-    tcb.congestion.timeout(tcb.flight - tcb.limitedBytes, pathFacts(ctx, tcb), again);
+    // R3168-11: after the answer to a mark in the same window ssthresh stays as it is
+    tcb.congestion.timeout(tcb.flight - tcb.limitedBytes, pathFacts(ctx, tcb), again || tcb.reducing);
+    tcb.reducing = false;
+    owesCwr(tcb);
     if (again) tcb.undoable = false;
     else if (tcb.sent !== null) {
       const open = tcb.recovery === OPEN;

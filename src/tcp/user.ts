@@ -6,6 +6,7 @@ import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { armFinWait2 } from './closing.js';
 import type { TcpContext } from './context.js';
+import { offersEcn } from './ecn.js';
 import { fixedHeaders, updateMss } from './options.js';
 import { emitReset } from './output.js';
 import { fail } from './sender.js';
@@ -44,6 +45,7 @@ export function activeOpen(ctx: TcpContext, tcb: Tcb): void {
   tcb.moveTo(S.SYN_SENT);
   // RCV.NXT is not known; the SYN's window field offers this much.
   tcb.rcvAdv = 0;
+  tcb.ecn = offersEcn(ctx);
   tcb.synOwed = true;
   ctx.counters.bump(Mib.TcpActiveOpens);
   ctx.markReady(tcb);

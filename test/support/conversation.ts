@@ -36,6 +36,8 @@ export interface ConversationOptions {
   readonly stamped?: boolean;
   /** The peer's address; one of our subnet unless said otherwise. */
   readonly peer?: string;
+  /** What the stack says is shown with its ECN codepoint. */
+  readonly ecn?: boolean;
 }
 
 const U32 = 2 ** 32;
@@ -55,11 +57,13 @@ export class Conversation {
   reason = '';
   private said: SegmentText[] = [];
   private readonly stamped: boolean;
+  private readonly ecn: boolean;
 
   constructor(options: ConversationOptions = {}) {
     const v6 = options.v6 === true;
     this.now = options.start ?? 10_000;
     this.stamped = options.stamped === true;
+    this.ecn = options.ecn === true;
     this.us = parseAddress(v6 ? 'fd00::2' : '10.0.0.2')!;
     this.peer = parseAddress(options.peer ?? (v6 ? 'fd00::1' : '10.0.0.1'))!;
     this.peerIss = options.peerIss ?? U32 - 3;
@@ -147,7 +151,8 @@ export class Conversation {
         ip.load(tx.bytes, tx.offsetOf(i), tx.lengthOf(i));
         if (segment.load(ip, true) !== 0) throw new Error('the stack sent a bad segment');
         if ((segment.flags & SYN) !== 0) this.ourIss ??= segment.seq >>> 0;
-        this.said.push(describeSegment(segment, { seq: this.ourIss ?? 0, ack: this.peerIss }));
+        const text = describeSegment(segment, { seq: this.ourIss ?? 0, ack: this.peerIss });
+        this.said.push(this.ecn ? { ...text, ip: { ecn: segment.tos & 3 } } : text);
       }
       tx.clear();
     }
@@ -166,6 +171,7 @@ export class Conversation {
     const wanted = parseNotation(expected);
     if ('error' in wanted) throw new SyntaxError(`${expected}: ${wanted.error}`);
     const seen = formatNotation({
+      ...(wanted.ip === undefined ? {} : { ip: next.ip }),
       flags: next.flags,
       seq: next.seq,
       length: next.length,
