@@ -32,12 +32,20 @@ export class Dialect {
    * tcp_reno_ssthresh, FreeBSD newreno_cong_signal).
    */
   readonly markFloor: 1 | 2 = 1;
+  /**
+   * ACKs keep the peer's and the user's pace: quick ACKs at first and after trouble, then a delay
+   * that adapts and waits for a reply to carry it, ACKs when the user reads (Linux tcp_input.c
+   * tcp_event_data_recv, __tcp_ack_snd_check, tcp.c tcp_cleanup_rbuf). RFC 5681 4.2: every
+   * second full-sized segment, within one delay.
+   */
+  readonly pacesAcks: boolean = false;
 }
 
 class Linux extends Dialect {
   override readonly name = 'linux';
   override readonly acksMarksAtOnce = true;
   override readonly markFloor = 2;
+  override readonly pacesAcks = true;
 }
 
 class FreeBsd extends Dialect {

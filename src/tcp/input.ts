@@ -14,6 +14,7 @@ import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { ACK, FIN, RST, SYN, URG, type Segment } from '../wire/segment.js';
 import { ourFinAcked } from './closing.js';
+import { hurryAcks, startPace } from './ack.js';
 import type { TcpContext } from './context.js';
 import { ecnFromAnswer, ecnFromSyn, takeMark } from './ecn.js';
 import { EV_CONNECTED, EV_READABLE } from './events.js';
@@ -125,6 +126,7 @@ function established(ctx: TcpContext, tcb: Tcb): void {
   tcb.progressAt = ctx.now;
   tcb.lastSentAt = ctx.now;
   tcb.recover = tcb.iss;
+  startPace(ctx, tcb);
   ctx.raise(tcb, EV_CONNECTED | (tcb.readable > 0 ? EV_READABLE : 0));
   ctx.markReady(tcb);
 }
@@ -225,6 +227,8 @@ function notAcceptable(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   if (tcb.state === S.SYN_RECEIVED) {
     return outOfWindowAck(ctx, tcb, segment, Reason['not-acceptable'], Mib.TcpExtTCPACKSkippedSynRecv);
   }
+  // The peer resends what it has no ACK for
+  if (segment.length > 0 && before(segment.seq, tcb.rcvNxt)) hurryAcks(ctx, tcb);
   return outOfWindowAck(
     ctx,
     tcb,

@@ -5,6 +5,7 @@
 import { after, max, min } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { ACK, FIN, PSH, RST, SYN } from '../wire/segment.js';
+import { ackLeaves } from './ack.js';
 import type { TcpContext } from './context.js';
 import { handshakeFlags, markOutgoing } from './ecn.js';
 import { pipe, startWindow } from './sender.js';
@@ -367,6 +368,7 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   if ((flags & ACK) !== 0) {
     b.ack = tcb.rcvNxt;
     b.wnd = offerWindow(ctx, tcb, syn);
+    if (!syn) ackLeaves(ctx, tcb, length);
     tcb.lastAckSent = tcb.rcvNxt;
     tcb.ackNow = false;
     tcb.disarm(T_DELACK);

@@ -8,6 +8,7 @@
  * never offered beyond it), ranges by the context's configuration.
  */
 import { formatWords } from '../wire/address.js';
+import { AckPace } from './ack-pace.js';
 import type { CongestionControl } from './congestion/control.js';
 import { NewReno } from './congestion/reno.js';
 import type { ConnectionError } from './events.js';
@@ -232,6 +233,7 @@ export class Tcb {
 
   // What is owed
   ackNow = false;
+  readonly pace = new AckPace();
   /** Duplicate ACKs still to send, one for each segment that came out of order (R5681-19). */
   dupAcksOwed = 0;
   probeOwed = false;

@@ -6,6 +6,7 @@ import { after, afterEq, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { FIN, type Segment } from '../wire/segment.js';
+import { dataArrived, finArrivedInPace } from './ack.js';
 import { enterTimeWait } from './closing.js';
 import type { TcpContext } from './context.js';
 import { takeMark } from './ecn.js';
@@ -13,7 +14,7 @@ import { EV_PEER_CLOSED, EV_READABLE, EV_URGENT } from './events.js';
 import { FULL, Reassembly } from './reassembly.js';
 import { fail } from './sender.js';
 import * as S from './state.js';
-import { T_DELACK, T_FIN_WAIT_2, T_REXMT, type Tcb } from './tcb.js';
+import { T_FIN_WAIT_2, T_REXMT, type Tcb } from './tcb.js';
 
 /** The segment's own text after trimming: offsets into it, valid during one call. */
 export const text = { seq: 0, offset: 0, length: 0, fin: false };
@@ -68,7 +69,6 @@ export function textAndFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number 
       fail(ctx, tcb, 'ECONNABORTED');
       return Reason['data-after-close'];
     }
-    if (length > tcb.rcvMss) tcb.rcvMss = length;
     // The stack's memory bound: what is refused here was never acknowledged. An empty queue always takes one segment.
     if (ctx.memory + length > ctx.config.memory && (tcb.readable > 0 || after(seq, tcb.rcvNxt))) {
       ctx.counters.bump(Mib.TcpExtTCPRcvQDrop);
@@ -103,9 +103,7 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
     tcb.ackNow = true;
     return;
   }
-  // SHLD-18, SHLD-19: every second full-sized segment at once, else within the delay
-  if (((tcb.rcvNxt - tcb.lastAckSent) | 0) >= 2 * tcb.rcvMss || ctx.config.delack === 0) tcb.ackNow = true;
-  else if (!tcb.isArmed(T_DELACK)) tcb.arm(T_DELACK, (ctx.now + ctx.config.delack) | 0);
+  dataArrived(ctx, tcb, segment);
 }
 
 /** SHLD-31, R5681-19, R5681-24 */
@@ -128,18 +126,21 @@ function finArrives(ctx: TcpContext, tcb: Tcb): void {
   if (before(tcb.rcvAdv, tcb.rcvNxt)) tcb.rcvAdv = tcb.rcvNxt;
   tcb.peerClosed = true;
   tcb.reassembly = null;
-  tcb.ackNow = true;
   ctx.raise(tcb, EV_PEER_CLOSED | EV_READABLE);
   switch (tcb.state) {
     case S.SYN_RECEIVED:
     case S.ESTABLISHED:
       tcb.moveTo(S.CLOSE_WAIT);
+      if (ctx.config.dialect.pacesAcks && !tcb.ackNow) finArrivedInPace(ctx, tcb);
+      else tcb.ackNow = true;
       return;
     case S.FIN_WAIT_1:
+      tcb.ackNow = true;
       // Our FIN is not acknowledged yet, else the state were FIN-WAIT-2 (R9293-35, R9293-36)
       tcb.moveTo(S.CLOSING);
       return;
     case S.FIN_WAIT_2:
+      tcb.ackNow = true;
       tcb.disarm(T_FIN_WAIT_2);
       tcb.disarm(T_REXMT);
       enterTimeWait(tcb);

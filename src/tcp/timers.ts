@@ -5,6 +5,7 @@
 import { afterEq, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
+import { delayPassed } from './ack.js';
 import type { TcpContext } from './context.js';
 import { owesCwr } from './ecn.js';
 import { EV_SOFT_ERROR } from './events.js';
@@ -176,8 +177,7 @@ function fire(ctx: TcpContext, tcb: Tcb, timer: number): number {
       return rexmtTimer(ctx, tcb);
     case T_DELACK:
       ctx.counters.bump(Mib.TcpExtDelayedACKs);
-      tcb.ackNow = true;
-      ctx.markReady(tcb);
+      delayPassed(ctx, tcb);
       return Reason.plain;
     case T_PERSIST:
       return persist(ctx, tcb);

@@ -5,6 +5,7 @@
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { armFinWait2 } from './closing.js';
+import { readingBringsAck } from './ack.js';
 import type { TcpContext } from './context.js';
 import { offersEcn } from './ecn.js';
 import { fixedHeaders, updateMss } from './options.js';
@@ -13,7 +14,7 @@ import { fail } from './sender.js';
 import * as S from './state.js';
 import { T_KEEP, type Tcb } from './tcb.js';
 import { schedule } from './timers.js';
-import { windowUpdateDue, wscaleFor } from './window.js';
+import { wscaleFor } from './window.js';
 
 /** Fields that both kinds of opening set, from the stack's configuration. */
 export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number, pathMtu: number): void {
@@ -65,7 +66,7 @@ export function send(ctx: TcpContext, tcb: Tcb, bytes: Uint8Array): boolean {
 export function read(ctx: TcpContext, tcb: Tcb, max: number): Uint8Array | null {
   const bytes = tcb.receiveQueue.read(max);
   ctx.charge(tcb);
-  if (bytes !== null && tcb.state >= S.ESTABLISHED && !tcb.peerClosed && windowUpdateDue(tcb)) {
+  if (bytes !== null && readingBringsAck(ctx, tcb, bytes.length)) {
     tcb.ackNow = true;
     ctx.markReady(tcb);
   }
