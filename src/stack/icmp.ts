@@ -141,9 +141,12 @@ function tooBig(core: Core, tcb: Tcb, mtu: number): number {
   if (mtu < (tcb.version === 4 ? LEAST_V4 : LEAST_V6) || claimed >= tcb.pathMtu)
     return Reason['icmp-pmtu-ignored'];
   tcb.pathMtu = claimed;
+  const former = tcb.mss;
   updateMss(tcb);
   rememberPath(core, tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3, claimed);
-  // R5681-8 leaves cwnd alone but for its unit; the packet was dropped, not the path congested.
+  // The packet was dropped, the path is not congested: R5681-8, as many segments as before, smaller ones.
+  const { congestion } = tcb;
+  congestion.cwnd = Math.max(tcb.mss, Math.trunc((congestion.cwnd * tcb.mss) / former));
   if (tcb.state >= S.ESTABLISHED) resendAll(tcb);
   core.ctx.markReady(tcb);
   return Reason['icmp-pmtu'];

@@ -39,6 +39,12 @@ export class Dialect {
    * second full-sized segment, within one delay.
    */
   readonly pacesAcks: boolean = false;
+  /**
+   * Recovery without SACK: every partial acknowledgment restarts the retransmission timer
+   * (Linux tcp_ack, tcp_rearm_rto; FreeBSD tcp_newreno_partial_ack). RFC 6582 3.2 lets the
+   * first one do so (R6582-6).
+   */
+  readonly steadyRecovery: boolean = false;
 }
 
 class Linux extends Dialect {
@@ -46,11 +52,13 @@ class Linux extends Dialect {
   override readonly acksMarksAtOnce = true;
   override readonly markFloor = 2;
   override readonly pacesAcks = true;
+  override readonly steadyRecovery = true;
 }
 
 class FreeBsd extends Dialect {
   override readonly name = 'freebsd';
   override readonly markFloor = 2;
+  override readonly steadyRecovery = true;
 }
 
 /** By the knob's value. */

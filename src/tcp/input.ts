@@ -23,7 +23,7 @@ import { congestionControl } from './congestion/choice.js';
 import { peerOptions, recordTimestamp } from './options.js';
 import { acknowledge, digest, fail, resendAll, startWindow, takeSack } from './sender.js';
 import * as S from './state.js';
-import { T_PERSIST, type Tcb } from './tcb.js';
+import { RECOVERY, T_PERSIST, type Tcb } from './tcb.js';
 import { text, textAndFin, trim, urgentArrives } from './text.js';
 import { armSendTimers, schedule } from './timers.js';
 
@@ -325,7 +325,9 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
     if (tcb.flight > 0) resendAll(tcb);
   }
   if (windowChanged || advanced) ctx.markReady(tcb);
-  armSendTimers(ctx, tcb, advanced);
+  // R6582-6: only the first partial acknowledgment restarts the timer, many losses may end in a timeout
+  const impatient = tcb.recovery === RECOVERY && tcb.partialAcks > 1 && !ctx.config.dialect.steadyRecovery;
+  armSendTimers(ctx, tcb, advanced && !impatient);
   if (tcb.finAcked) ourFinAcked(ctx, tcb);
 }
 

@@ -11,6 +11,8 @@ export function fixedHeaders(version: number): number {
 }
 
 const TIMESTAMP_OPTION = 12;
+/** What a host can send without asking (RFC 9293 3.7.1). */
+const DEFAULT_MSS = 536;
 /** Smallest MSS taken from a peer: Note: smaller offers are raised, they only serve to multiply packets. */
 const SMALLEST_MSS = 64;
 
@@ -24,7 +26,8 @@ export function updateMss(tcb: Tcb): void {
 /** Takes over what the peer's SYN or SYN,ACK offers. */
 export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   // MUST-15: without the option 536 or 1220
-  tcb.peerMss = segment.mss >= 0 ? Math.max(segment.mss, SMALLEST_MSS) : tcb.version === 4 ? 536 : 1220;
+  tcb.peerMss =
+    segment.mss >= 0 ? Math.max(segment.mss, SMALLEST_MSS) : tcb.version === 4 ? DEFAULT_MSS : 1220;
   // R7323-3, R7323-9, R7323-13
   if (segment.windowScale >= 0 && ctx.config.windowScaling) {
     tcb.wscaleOk = true;
@@ -44,7 +47,8 @@ export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   // Both ends know the option: the active opener holds TIME-WAIT (Faber, Touch, Yue 1999)
   if (segment.holder && ctx.config.negotiatesHolder) tcb.holder = tcb.active ? 1 : 2;
   updateMss(tcb);
-  tcb.rcvMss = tcb.mss;
+  // R5681-34: the peer may send smaller segments than we could take; the largest one seen will tell
+  tcb.rcvMss = Math.min(tcb.mss, DEFAULT_MSS);
 }
 
 /** R7323-38: only a segment that spans the last ACK sent, and never backwards (R7323-40) unless it grew invalid. */

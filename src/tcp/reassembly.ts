@@ -26,8 +26,9 @@ export class Reassembly {
   private edges: number[] = [];
   /** Bytes waiting. */
   length = 0;
-  /** Index of the range that changed last: the first SACK block (RFC 2018 4). */
-  private recent = 0;
+  /** For each range, which of all changes was its last. */
+  private changes: number[] = [];
+  private changed = 0;
 
   get ranges(): number {
     return this.edges.length >> 1;
@@ -71,7 +72,7 @@ export class Reassembly {
     const left = j > i && before(edges[i]!, seq) ? edges[i]! : seq;
     const right = j > i && after(edges[j - 1]!, end) ? edges[j - 1]! : end;
     edges.splice(i, j - i, left, right);
-    this.recent = i >> 1;
+    this.changes.splice(i >> 1, (j - i) >> 1, ++this.changed);
     this.length += added;
     return added > 0 ? STORED : KNOWN;
   }
@@ -95,28 +96,28 @@ export class Reassembly {
     }
     if (used > 0) {
       edges.splice(0, used);
-      this.recent = Math.max(0, this.recent - (used >> 1));
+      this.changes.splice(0, used >> 1);
       this.dropPages();
     }
     return at;
   }
 
   /**
-   * Fills SACK blocks: the range that changed last first, then the others from the
-   * newest sequence numbers down (RFC 2018 4). Returns how many.
+   * Fills SACK blocks: the range that changed last first (R2018-6), then the one that changed
+   * before it, and so on (R2018-8). Returns how many.
    */
   sackBlocks(out: Int32Array, most: number): number {
-    const n = this.ranges;
-    if (n === 0) return 0;
-    const recent = Math.min(this.recent, n - 1);
-    out[0] = this.left(recent);
-    out[1] = this.right(recent);
-    let count = 1;
-    for (let i = n - 1; i >= 0 && count < most; i--) {
-      if (i === recent) continue;
-      out[2 * count] = this.left(i);
-      out[2 * count + 1] = this.right(i);
-      count++;
+    let count = 0;
+    for (let later = Infinity; count < most; count++) {
+      let next = -1;
+      for (let i = 0; i < this.ranges; i++) {
+        const change = this.changes[i]!;
+        if (change < later && (next < 0 || change > this.changes[next]!)) next = i;
+      }
+      if (next < 0) break;
+      out[2 * count] = this.left(next);
+      out[2 * count + 1] = this.right(next);
+      later = this.changes[next]!;
     }
     return count;
   }
@@ -125,7 +126,7 @@ export class Reassembly {
     this.pages.clear();
     this.edges = [];
     this.length = 0;
-    this.recent = 0;
+    this.changes = [];
   }
 
   private write(seq: number, source: Uint8Array, offset: number, count: number): void {

@@ -226,7 +226,7 @@ export function lossFound(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
 function enterRecovery(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   tcb.recovery = RECOVERY;
   tcb.recover = tcb.sndNxt;
-  tcb.rttRunning = false;
+  tcb.rttRunning &&= tcb.tsEnabled;
   // R5681-25: what limited transmit let out does not count
   const flight = tcb.flight - tcb.limitedBytes;
   // R3168-11: a mark in the same window was answered already, and stays answered
@@ -250,6 +250,7 @@ function enterRecovery(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   // R5681-26: the three duplicates left the network
   tcb.congestion.cwnd = tcb.congestion.ssthresh;
   tcb.inflation = 3 * tcb.mss;
+  tcb.partialAcks = 0;
   sent.isolate(tcb.sndUna, tcb.mss);
   tcb.rexmtOwed = true;
 }
@@ -336,6 +337,7 @@ function withoutSack(
     if (tcb.inflation < -tcb.congestion.cwnd) tcb.inflation = -tcb.congestion.cwnd;
     sent.isolate(tcb.sndUna, tcb.mss);
     tcb.rexmtOwed = true;
+    tcb.partialAcks++;
   }
 }
 

@@ -216,6 +216,8 @@ export class Tcb {
   dsacked = 0;
   /** NewReno without SACK: cwnd is inflated by this many bytes (R5681-26, -27). */
   inflation = 0;
+  /** Partial acknowledgments of this recovery, without SACK (R6582-6). */
+  partialAcks = 0;
   /** One RTT sample runs: acknowledgment at or above `rttSeq` ends it. */
   rttSeq = 0;
   rttAt = 0;

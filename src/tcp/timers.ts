@@ -229,8 +229,8 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
   ctx.counters.bump(Mib.TcpExtTCPTimeouts);
   // 5.5: back off the timer
   tcb.rtt.backoff++;
-  // Karn: what is resent cannot be timed
-  tcb.rttRunning = false;
+  // Karn (R6298-9): what is resent cannot be timed, but by the timestamp that comes back
+  tcb.rttRunning &&= tcb.tsEnabled;
   if (tcb.state < S.ESTABLISHED) {
     ctx.counters.bump(Mib.TcpExtTCPSynRetrans);
     tcb.synOwed = true;

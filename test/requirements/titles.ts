@@ -26,7 +26,7 @@ export function filesThatName(): string[] {
   const folder = join(root, 'dist/test');
   return (readdirSync(folder, { recursive: true }) as string[])
     .filter((name) => name.endsWith('.test.js') && !name.startsWith('kernel/'))
-    .filter((name) => name !== 'requirements/matrix.test.js')
+    .filter((name) => name !== 'matrix.test.js')
     .filter((name) => idsIn(readFileSync(join(folder, name), 'utf8')).length > 0)
     .sort();
 }

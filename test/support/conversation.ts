@@ -9,7 +9,7 @@
  * Sequence numbers count from 0 both ways. In what is expected, window and options
  * are compared only when written.
  */
-import type { ConnectionHandle, ListenerHandle } from '../../src/stack/api.js';
+import type { ConnectionHandle, ListenerHandle, TcpInfo } from '../../src/stack/api.js';
 import { reasonText } from '../../src/reasons.js';
 import { Stack } from '../../src/stack/stack.js';
 import { parseAddress, type Address } from '../../src/wire/address.js';
@@ -38,6 +38,8 @@ export interface ConversationOptions {
   readonly peer?: string;
   /** What the stack says is shown with its ECN codepoint. */
   readonly ecn?: boolean;
+  /** 1500 unless said otherwise. */
+  readonly mtu?: number;
 }
 
 const U32 = 2 ** 32;
@@ -70,7 +72,7 @@ export class Conversation {
     this.stack = new Stack({
       seed: new Uint8Array(32).fill(3),
       addresses: [`${this.us.toString()}/${v6 ? 64 : 24}`],
-      mtu: 1500,
+      mtu: options.mtu ?? 1500,
       now: this.now,
     });
     if (options.policy !== undefined) this.stack.setPolicy(options.policy);
@@ -187,6 +189,22 @@ export class Conversation {
     const all = this.said.map((segment) => formatNotation(segment));
     this.said = [];
     return all;
+  }
+
+  /** The same as segments. */
+  segments(): SegmentText[] {
+    const all = this.said;
+    this.said = [];
+    return all;
+  }
+
+  /** First sequence numbers of everything said and not yet taken, counted from `from`. */
+  starts(from = 1): number[] {
+    return this.segments().map(({ seq }) => seq - from);
+  }
+
+  get info(): TcpInfo {
+    return this.stack.tcpInfo(this.user!);
   }
 
   /** State of the conversation's tuple as ss would show it: 'CLOSED' when there is none. */

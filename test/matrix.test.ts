@@ -3,9 +3,9 @@
  * title names what does not exist, and what is titled passes.
  */
 import t from 'tap';
-import { makeMatrix, missing, resultOf } from './matrix.js';
-import type { Departure, Requirement } from './table.js';
-import { runTitled, type Titled } from './titles.js';
+import { makeMatrix, missing, resultOf } from './requirements/matrix.js';
+import type { Departure, Requirement } from './requirements/table.js';
+import { runTitled, type Titled } from './requirements/titles.js';
 
 const matrix = makeMatrix(await runTitled());
 
