@@ -2,6 +2,7 @@
  * What stands before the IP header in a captured packet, by LINKTYPE_ number
  * (https://www.tcpdump.org/linktypes.html).
  */
+import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, VLAN_TAGS } from './ethernet.js';
 import { half } from './ip.js';
 
 const NULL = 0;
@@ -14,10 +15,6 @@ const IPV4 = 228;
 const IPV6 = 229;
 const LINUX_SLL2 = 276;
 
-const ETHERTYPE_IPV4 = 0x0800;
-const ETHERTYPE_IPV6 = 0x86dd;
-/** 802.1Q, 802.1ad, and the number used before that one. */
-const VLAN_TAGS: ReadonlySet<number> = new Set([0x8100, 0x88a8, 0x9100]);
 const MOST_TAGS = 4;
 
 /** sll_pkttype: sent to us, sent by us. */
