@@ -28,7 +28,8 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const SOURCES = ['addon.c', 'checksum.c', 'syscall.c', 'tun.c'];
+const SOURCES = ['addon.c', 'checksum.c', 'packet.c', 'queue.c', 'syscall.c', 'tun.c'];
+const HEADERS = ['addon.h', 'queue.h'];
 const PLUGIN_SOURCES = ['channel.c', 'memory.c', 'plugin.c', 'settings.c'];
 const PLUGIN_HEADERS = ['channel.h', 'interface.h', 'memory.h', 'protocol.h', 'settings.h'];
 const PLUGIN = 'native/build/Release/timewait_packetdrill.so';
@@ -160,7 +161,7 @@ function compileWithGyp() {
 
 function buildAddon() {
   if (process.platform !== 'linux') return say('the native addon is for Linux only; no TUN devices here');
-  const sources = ['addon.h', ...SOURCES, '../binding.gyp'].map((name) => readText(at('native/src', name)));
+  const sources = [...HEADERS, ...SOURCES, '../binding.gyp'].map((name) => readText(at('native/src', name)));
   const stamp = digest([...sources, ...FLAGS, ...DEFINES, process.arch].join('\0'));
   if (existsSync(at(ADDON)) && readText(at('native/build/stamp')) === stamp) return;
   const headers = headersRoot();

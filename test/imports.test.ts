@@ -36,11 +36,11 @@ const roots = new Set(['seqnum', 'mib', 'reasons', 'nearest']);
 const packages: readonly (readonly [name: string, users: RegExp])[] = [
   ['ipaddr.js', /^(wire\/address|net\/|cli\/|lab\/|stack\/)/],
   ['raw-socket', /^link\/raw/],
-  ['cap', /^link\/(pcap|raw|cap)/],
+  ['cap', /^link\/pcap/],
   ['fast-check', /^conform\/diff\//],
 ];
 /** Where Node's own modules may be: file sinks, device links, kernel targets, and the folders that face the user. */
-const nodeUsers = /^(net\/|cli\/|lab\/|link\/(sink|tun|addon|native|raw|pcap|cap)|conform\/kernel)/;
+const nodeUsers = /^(net\/|cli\/|lab\/|link\/(sink|tun|native|packet|raw|pcap)|conform\/kernel)/;
 /** Folders in which time, chance and events come from outside. */
 const engine = new Set(['wire', 'time', 'timewait', 'tcp', 'stack']);
 const forbiddenNames = new Set(

@@ -80,7 +80,7 @@ NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
   napi_value function;
   if (napi_create_function(env, "checksum", NAPI_AUTO_LENGTH, checksum_entry, NULL, &function) != napi_ok ||
       napi_set_named_property(env, exports, "checksum", function) != napi_ok ||
-      define_tun_queue(env, exports) != napi_ok || !add_syscalls(env, exports)) {
+      define_tun_queue(env, exports) != napi_ok || define_packet_queue(env, exports) != napi_ok || !add_syscalls(env, exports)) {
     napi_throw_error(env, NULL, "the addon could not set itself up");
     return NULL;
   }

@@ -33,8 +33,9 @@ bool read_array(napi_env env, napi_value value, const char *name, napi_typedarra
  */
 void throw_errno(napi_env env, int error, const char *syscall, const char *subject);
 
-/* Defines the class TunQueue on `exports`. */
+/* Define the classes TunQueue and PacketQueue on `exports`. */
 napi_status define_tun_queue(napi_env env, napi_value exports);
+napi_status define_packet_queue(napi_env env, napi_value exports);
 
 /* Defines syscall, syscallAsync and address on `exports` (syscall.c). */
 bool add_syscalls(napi_env env, napi_value exports);

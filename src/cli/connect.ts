@@ -1,6 +1,6 @@
 /**
  * `timewait connect HOST PORT`: as nc does. Through the stack behind --control, or a
- * stack of its own on a new TUN device of this network namespace.
+ * stack of its own on a link of this network namespace.
  */
 import { once } from 'node:events';
 import type { Socket as UnixSocket } from 'node:net';
@@ -10,11 +10,12 @@ import { choosePolicy } from './choose-policy.js';
 import { ask, converse, type Outcome } from './control.js';
 import { RunError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
-import { STACK_SIDE } from './run.js';
-import { failureOf, openDevice, type DeviceFlags } from './serve.js';
+import type { LinkFlags } from './link-options.js';
+import { STACK_SIDE, openLink, type DeviceFlags, type OpenLink } from './links.js';
+import { failureOf } from './serve.js';
 import { setUp } from './setup.js';
 
-export interface ConnectFlags extends StackFlags, DeviceFlags {
+export interface ConnectFlags extends StackFlags, DeviceFlags, LinkFlags {
   control?: string;
 }
 
@@ -34,16 +35,20 @@ export async function connect(host: string, port: number, flags: ConnectFlags): 
 
 async function onOwnStack(host: string, port: number, flags: ConnectFlags): Promise<Outcome> {
   const policy = await choosePolicy(flags);
-  const link = openDevice(flags);
-  const { network, close } = setUp(link, flags.address ?? STACK_SIDE, flags, policy);
+  const opened = await openLink(flags);
+  const { network, close } = setUp(opened.link, flags.address ?? STACK_SIDE, flags, policy);
   try {
-    return await Promise.race([failureOf(network), own(network, host, port)]);
+    return await Promise.race([failureOf(network), own(network, opened, host, port)]);
   } finally {
     close();
+    opened.close();
   }
 }
 
-async function own(network: Network, host: string, port: number): Promise<Outcome> {
+async function own(network: Network, opened: OpenLink, host: string, port: number): Promise<Outcome> {
+  network.driver.hold();
+  await opened.ready();
+  network.driver.release();
   const socket = network.connect({ host, port, allowHalfOpen: true });
   let failure: string | null = null;
   try {

@@ -7,6 +7,7 @@ import type { ConnectFlags } from './connect.js';
 import type { DiffFlags } from './diff.js';
 import type { ExplainFlags } from './explain.js';
 import type { NstatFlags, SsFlags } from './inspect.js';
+import { withLinkOptions, type LinkFlags } from './link-options.js';
 import type { ListFlags } from './lists.js';
 import type { PacketdrillFlags } from './packetdrill-server.js';
 import type { PktFlags } from './pkt.js';
@@ -47,15 +48,15 @@ function program(): Command {
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
-  withStackOptions(
+  withRunOptions(
     timewait
       .command('run')
       .description(
-        'our stack on TUN in private namespaces, COMMAND on the kernel side (10.77.0.1, fd77::1; ours is 10.77.0.2, fd77::2)',
+        'our stack in private namespaces, COMMAND on the kernel side (10.77.0.1, fd77::1; ours is 10.77.0.2, fd77::2)',
       )
       .argument('<command...>', 'program and its arguments, behind --')
       .passThroughOptions(),
-  ).action(async (command: string[], flags: StackFlags) => {
+  ).action(async (command: string[], flags: StackFlags & LinkFlags) => {
     const { run } = await import('./run.js');
     await finish(run(command, flags, args));
   });
@@ -86,7 +87,7 @@ function program(): Command {
       const { hazards } = await import('./hazards.js');
       await finish(hazards(flags));
     });
-  withDevice(withStackOptions(timewait.command('serve')))
+  withDevice(withRunOptions(timewait.command('serve')))
     .description(
       'the same services in the present network namespace, until interrupted (needs CAP_NET_ADMIN)',
     )
@@ -96,7 +97,7 @@ function program(): Command {
       const { serve } = await import('./serve.js');
       await finish(serve(flags));
     });
-  withDevice(withStackOptions(timewait.command('connect')))
+  withDevice(withRunOptions(timewait.command('connect')))
     .description('as nc: stdin to the peer, the peer to stdout, half-close at the end of input')
     .argument('<host>', 'address or name of the peer')
     .argument('<port>', 'port of the peer', port)
@@ -141,12 +142,16 @@ function explanation(timewait: Command): void {
     });
 }
 
+function withRunOptions(command: Command): Command {
+  return withLinkOptions(withStackOptions(command));
+}
+
 /** The device of commands that make one in the present namespace. */
 function withDevice(command: Command): Command {
   return command
     .option('--device <name>', 'name of the TUN device', 'tw0')
     .option(
-      '--address <cidr>',
+      '--local, --address <cidr>',
       'address of our stack (repeatable, default 10.77.0.2/24 fd77::2/64)',
       prefixes,
     )

@@ -1,56 +1,47 @@
 /** `timewait run`: our stack on a TUN device in namespaces of its own, and a command on the kernel's side. */
-import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
-import { TunLink } from '../link/tun.js';
-import {
-  bringUp,
-  endOnSignals,
-  environmentLack,
-  insideNamespace,
-  onSentSignals,
-  reenter,
-} from '../lab/namespace.js';
+import { endOnSignals, environmentLack, insideNamespace, onSentSignals, reenter } from '../lab/namespace.js';
 import type { Network } from '../net/network.js';
 import { reasonText } from '../reasons.js';
 import { formatSummary, type RunSummary } from '../view/summary.js';
 import { choosePolicy } from './choose-policy.js';
 import { RunError, lineOf } from './fail.js';
+import type { LinkFlags } from './link-options.js';
+import { STACK_SIDE, openPrivateLink } from './links.js';
 import type { StackFlags } from './options.js';
 import { startServices, type ServiceCounts } from './services.js';
 import { setUp } from './setup.js';
 
-export const DEVICE = 'tw0';
-export const KERNEL_SIDE = ['10.77.0.1/24', 'fd77::1/64'];
-export const STACK_SIDE = ['10.77.0.2/24', 'fd77::2/64'];
-
 /** Exit status of the command. */
 export async function run(
   command: readonly string[],
-  flags: StackFlags,
+  flags: StackFlags & LinkFlags,
   args: readonly string[],
 ): Promise<number> {
   if (!insideNamespace()) {
-    const lack = environmentLack();
+    const lack = environmentLack(flags.link.kind === 'tun');
     if (lack !== null) throw new RunError(`${lack.reason}: ${lack.cure}`);
     return reenter(args);
   }
   endOnSignals();
   const policy = await choosePolicy(flags);
-  const link = TunLink.open({ name: DEVICE });
-  bringUp(link.name, KERNEL_SIDE);
-  const { network, close } = setUp(link, STACK_SIDE, flags, policy);
+  const opened = await openPrivateLink(flags);
+  const { network, close } = setUp(opened.link, STACK_SIDE, flags, policy);
   network.driver.hold();
   try {
+    await opened.ready();
     const services = await startServices(network, flags);
     const started = process.hrtime.bigint();
-    const status = await runCommand(command);
+    const status = await runCommand([...opened.prefix, ...command]);
     const seconds = Number(process.hrtime.bigint() - started) / 1e9;
     await quiet(network);
-    process.stdout.write(`${summarize(network, services, command, status, seconds, flags).text}\n`);
+    const kernel = kernelTimeWait(opened.prefix);
+    process.stdout.write(`${summarize(network, services, command, status, seconds, flags, kernel).text}\n`);
     return status;
   } finally {
     close();
+    opened.close();
   }
 }
 
@@ -87,6 +78,7 @@ export function summarize(
   status: number,
   seconds: number,
   flags: StackFlags,
+  kernel = kernelTimeWait(),
 ): { summary: RunSummary; text: string } {
   const { stack } = network;
   const counts = stack.stateCounts();
@@ -98,11 +90,12 @@ export function summarize(
     seconds,
     connections: { accepted: services.connections, opened: c.get('TcpActiveOpens'), errors: services.errors },
     bytes: { in: services.bytesIn, out: services.bytesOut },
-    timeWait: { stack: counts['TIME-WAIT'] ?? 0, kernel: kernelTimeWait() },
+    timeWait: { stack: counts['TIME-WAIT'] ?? 0, kernel },
     states: Object.fromEntries(
       Object.entries(counts).filter(([state, count]) => count > 0 && state !== 'LISTEN'),
     ),
     segments: { in: c.get('TcpInSegs'), out: c.get('TcpOutSegs'), retransmitted: c.get('TcpRetransSegs') },
+    losses: lossesOf(network),
     decisions: decisionsOf(stack.reasonCounts),
     pcap: flags.pcap ?? null,
   };
@@ -121,16 +114,15 @@ export function decisionsOf(counts: Float64Array): RunSummary['decisions'] {
   return rows.sort((a, b) => b.count - a.count);
 }
 
-/** Sockets of this namespace's kernel in TIME-WAIT (state 06 of /proc/net/tcp). */
-export function kernelTimeWait(): number {
-  let count = 0;
-  for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {
-    try {
-      for (const line of readFileSync(file, 'latin1').split('\n'))
-        if (/^\s*\d+: \S+ \S+ 06 /.test(line)) count++;
-    } catch {
-      continue;
-    }
-  }
-  return count;
+/** Packets that the link lost, by what became of them. */
+function lossesOf(network: Network): RunSummary['losses'] {
+  const losses = Object.entries(network.driver.link.losses?.() ?? {});
+  return Object.fromEntries(losses.filter(([, count]) => count > 0));
+}
+
+/** Sockets of the kernel at the other end in TIME-WAIT (state 06 of /proc/net/tcp). `prefix`: to get there. */
+export function kernelTimeWait(prefix: readonly string[] = []): number {
+  const [program, ...args] = [...prefix, 'cat', '/proc/net/tcp', '/proc/net/tcp6'];
+  const { stdout } = spawnSync(program!, args, { encoding: 'latin1', maxBuffer: 1 << 28 });
+  return stdout.match(/^\s*\d+: \S+ \S+ 06 /gm)?.length ?? 0;
 }

@@ -73,10 +73,10 @@ function readNumber(path: string): number | null {
   return existsSync(path) ? Number(readFileSync(path, 'utf8')) : null;
 }
 
-/** What this system lacks for namespaces with a TUN device; null when nothing. */
-export function environmentLack(): Lack | null {
+/** What this system lacks for namespaces, with a TUN device unless said otherwise; null when nothing. */
+export function environmentLack(withTun = true): Lack | null {
   const tun = tunAvailable();
-  if (!tun.ok) return tun;
+  if (withTun && !tun.ok) return tun;
   if (which('ip') === null)
     return { reason: 'ip(8) is not installed', cure: 'apt-get install iproute2 (dnf install iproute)' };
   if (which('unshare') === null)

@@ -28,6 +28,7 @@ export interface CaptureFormat {
 export class CaptureLink implements Link {
   readonly name: string;
   readonly mtu: number;
+  readonly largest: number;
   /** Packets written. */
   packets = 0;
   /** When the packet in each slot of the receive ring came. */
@@ -43,6 +44,7 @@ export class CaptureLink implements Link {
   ) {
     this.name = inner.name;
     this.mtu = inner.mtu;
+    this.largest = inner.largest ?? inner.mtu;
     sink.write(format.header());
   }
 
@@ -90,6 +92,10 @@ export class CaptureLink implements Link {
 
   unref(): void {
     this.inner.unref();
+  }
+
+  losses(): Readonly<Record<string, number>> {
+    return this.inner.losses?.() ?? {};
   }
 
   close(): void {

@@ -57,6 +57,7 @@ const BUSY_RETRY = 1;
 export class FaultsLink implements Link {
   readonly name: string;
   readonly mtu: number;
+  readonly largest: number;
   readonly counts: { readonly in: FaultCounts; readonly out: FaultCounts };
   private readonly incoming: Lane;
   private readonly outgoing: Lane;
@@ -74,9 +75,10 @@ export class FaultsLink implements Link {
     const faults = { ...noFaults, ...options };
     this.name = inner.name;
     this.mtu = inner.mtu;
-    this.rxStage = new PacketRing(STAGE_SLOTS, inner.mtu);
+    this.largest = inner.largest ?? inner.mtu;
+    this.rxStage = new PacketRing(STAGE_SLOTS, this.largest);
     this.txStage = new PacketRing(STAGE_SLOTS, inner.mtu);
-    this.incoming = new Lane('in', faults, inner.mtu, clock.now());
+    this.incoming = new Lane('in', faults, this.largest, clock.now());
     this.outgoing = new Lane('out', faults, inner.mtu, clock.now());
     this.counts = { in: this.incoming.counts, out: this.outgoing.counts };
   }
@@ -158,6 +160,10 @@ export class FaultsLink implements Link {
 
   unref(): void {
     this.inner.unref();
+  }
+
+  losses(): Readonly<Record<string, number>> {
+    return this.inner.losses?.() ?? {};
   }
 
   /** What is still under way is lost. */

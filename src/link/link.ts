@@ -12,6 +12,8 @@ export interface Link {
   readonly name: string;
   /** Largest IP packet in bytes. */
   readonly mtu: number;
+  /** Largest IP packet it may hand over, when that is more than `mtu`: some devices merge segments. */
+  readonly largest?: number;
   /** Moves waiting packets into the free slots of the ring; returns how many. Never blocks. */
   receive(ring: PacketRing): number;
   /** The packets in the ring have been processed, their reasons are filled in (capture writes them now). */
@@ -28,6 +30,8 @@ export interface Link {
    * should take another turn: 0 when overdue, -1 when there are none. Links without it never ask.
    */
   nextDeadline?(now: number): number;
+  /** Packets the link knows to be lost, by what became of them; links that lose none leave it out. */
+  losses?(): Readonly<Record<string, number>>;
   /** Releases the device. Idempotent. */
   close(): void;
 }

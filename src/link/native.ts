@@ -53,6 +53,38 @@ export interface TunQueue {
   close(): void;
 }
 
+/** Frames lost by a packet queue. */
+export interface PacketCounters extends TunCounters {
+  /** The kernel's ring was full. */
+  dropped: number;
+}
+
+/**
+ * An Ethernet interface through AF_PACKET. As TunQueue, with one more array: the record of
+ * each slot's link header (wire/ethernet.ts).
+ */
+export interface PacketQueue extends Omit<TunQueue, 'receive' | 'transmit' | 'counters'> {
+  receive(
+    bytes: Uint8Array,
+    lengths: Int32Array,
+    head: number,
+    count: number,
+    slots: number,
+    slotSize: number,
+    records: Uint8Array,
+  ): number;
+  transmit(
+    bytes: Uint8Array,
+    lengths: Int32Array,
+    head: number,
+    count: number,
+    slots: number,
+    slotSize: number,
+    records: Uint8Array,
+  ): number;
+  counters(): PacketCounters;
+}
+
 export interface NativeAddon {
   /**
    * The 16-bit one's complement of the one's complement sum over a range (RFC 1071).
@@ -67,6 +99,21 @@ export interface NativeAddon {
    * Throws Error with code (EPERM, EBUSY, ENOENT ...), errno and syscall.
    */
   TunQueue: new (name: string, vnetHeader: number, multiQueue: boolean) => TunQueue;
+  /**
+   * `filter`: classic BPF, 8 bytes an instruction. `mac`, `groups`: addresses to listen to
+   * besides the interface's own, 6 bytes each. A ring of `blocks` of `blockSize` bytes; a
+   * block that is not full is handed over after `timeout` ms. Throws Error with code (EPERM,
+   * ENODEV, EPROTONOSUPPORT for what is no Ethernet ...), errno and syscall.
+   */
+  PacketQueue: new (
+    name: string,
+    filter: Uint8Array,
+    mac: Uint8Array,
+    groups: Uint8Array,
+    blockSize: number,
+    blocks: number,
+    timeout: number,
+  ) => PacketQueue;
   /**
    * A system call of sockets by name ('socket', 'sendmsg', 'ppoll', ... as the kernel has
    * them: `accept` is accept4): its result, or -errno. An array stands for its address.

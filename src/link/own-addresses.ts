@@ -4,6 +4,7 @@
  * out; what is sent is the business of neighbours.ts.
  */
 import { add, diff } from '../seqnum.js';
+import { formatWords } from '../wire/address.js';
 import type { Prng } from './prng.js';
 
 /** RFC 5227 1.1, ms. */
@@ -67,6 +68,10 @@ export class OwnAddress {
         Math.floor(random.fraction() * (this.family === 4 ? PROBE_WAIT : MAX_RTR_SOLICITATION_DELAY)),
       );
     else this.state = PREFERRED;
+  }
+
+  get text(): string {
+    return formatWords(this.words[0]!, this.words[1]!, this.words[2]!, this.words[3]!);
   }
 
   /** ms until `due` has something to say, -1 for never. */

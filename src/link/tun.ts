@@ -60,6 +60,10 @@ export class TunLink implements Link {
     return this.queue.counters();
   }
 
+  losses(): Readonly<Record<string, number>> {
+    return { ...this.queue.counters() };
+  }
+
   /** Throws (ENODEV) when the device is gone; so does `transmit`. */
   receive(ring: PacketRing): number {
     if (this.isClosed) return 0;

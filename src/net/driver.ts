@@ -87,7 +87,7 @@ export class Driver {
     this.onError = options.onError?.bind(options) ?? null;
     this.tracer = new Tracer(stack);
     this.idle = new IdleTimers(clock.now());
-    this.rx = new PacketRing(BATCH, Math.max(stack.tx.slotSize, link.mtu));
+    this.rx = new PacketRing(BATCH, Math.max(stack.tx.slotSize, link.largest ?? link.mtu));
     link.unref();
     link.onReadable(() => {
       this.schedule(this.alive);

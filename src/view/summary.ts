@@ -17,6 +17,8 @@ export interface RunSummary {
   /** Connections of our stack by state, those with none left out. */
   readonly states: Readonly<Record<string, number>>;
   readonly segments: { readonly in: number; readonly out: number; readonly retransmitted: number };
+  /** Packets lost between wire and stack, by what became of them; only what happened. */
+  readonly losses: Readonly<Record<string, number>>;
   readonly decisions: readonly {
     readonly reason: string;
     readonly count: number;
@@ -40,6 +42,8 @@ export function formatSummary(s: RunSummary): string {
     `TIME-WAIT    ${s.timeWait.stack} on our side, ${s.timeWait.kernel} on the kernel's`,
     `states       ${states.length > 0 ? states.join(', ') : 'none'}`,
   ];
+  const losses = Object.entries(s.losses).map(([what, count]) => `${count} ${what}`);
+  if (losses.length > 0) lines.push(`lost         ${losses.join(', ')}`);
   if (s.pcap !== null) lines.push(`capture      ${s.pcap}`);
   if (s.decisions.length > 0) {
     lines.push(

@@ -12,6 +12,7 @@ const summary: RunSummary = {
   timeWait: { stack: 1, kernel: 2 },
   states: { 'TIME-WAIT': 1 },
   segments: { in: 18, out: 15, retransmitted: 0 },
+  losses: {},
   decisions: [],
   pcap: null,
 };

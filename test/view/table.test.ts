@@ -59,6 +59,7 @@ const summary: RunSummary = {
   timeWait: { stack: 2, kernel: 5 },
   states: { ESTABLISHED: 1, 'TIME-WAIT': 2 },
   segments: { in: 11, out: 9, retransmitted: 4 },
+  losses: {},
   decisions: [{ reason: 'tw-enter', count: 2, text: 'entered TIME-WAIT', source: 'RFC 9293 3.10.7.4' }],
   pcap: '/tmp/x.pcapng',
 };

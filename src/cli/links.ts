@@ -1,0 +1,189 @@
+/** Opens what `--link` names: in the present network namespace, or in private ones with the kernel at the other end. */
+import { randomInt } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { bringUp, which } from '../lab/namespace.js';
+import { Wire } from '../lab/veth.js';
+import type { EthernetLink, EthernetOptions } from '../link/ethernet-link.js';
+import { interfaceFacts, type InterfaceFacts } from '../link/interface.js';
+import type { Link } from '../link/link.js';
+import { native } from '../link/native.js';
+import { DUPLICATE, type OwnPrefix } from '../link/own-addresses.js';
+import { openPacketLink } from '../link/packet.js';
+import { Prng } from '../link/prng.js';
+import { TunLink, tunAvailable } from '../link/tun.js';
+import { RealClock } from '../net/real-clock.js';
+import { parsePrefix } from '../wire/address.js';
+import { formatMac, type Mac } from '../wire/ethernet.js';
+import { RunError, UsageError, lineOf } from './fail.js';
+import type { LinkFlags } from './link-options.js';
+
+export const KERNEL_SIDE = ['10.77.0.1/24', 'fd77::1/64'];
+export const STACK_SIDE = ['10.77.0.2/24', 'fd77::2/64'];
+/** Our device in private namespaces, and the kernel's end of a veth pair. */
+const DEVICE = 'tw0';
+const PEER = 'tw1';
+
+export interface DeviceFlags {
+  device: string;
+  address?: string[];
+  kernelAddress?: string[];
+}
+
+export interface OpenLink {
+  readonly link: Link;
+  /** What to put before a command so that it runs at the kernel's end. */
+  readonly prefix: readonly string[];
+  /** Resolves once our addresses may be used; somebody must drive the link meanwhile. Rejects when another host has one. */
+  ready(): Promise<void>;
+  /** Takes back what was made besides the link. */
+  close(): void;
+}
+
+const nothing = { prefix: [], ready: () => Promise.resolve(), close: () => undefined };
+
+/** In the present namespace. */
+export async function openLink(flags: DeviceFlags & LinkFlags): Promise<OpenLink> {
+  const { kind, device } = flags.link;
+  const addresses = flags.address ?? STACK_SIDE;
+  if (kind === 'tun') return { ...nothing, link: openTun({ ...flags, device: device || flags.device }) };
+  if (device === '')
+    throw new UsageError(`--link ${kind}: name the interface, as ${kind}:eth0; \`ip link\` lists them`);
+  return onEthernet(device, addresses, flags);
+}
+
+/** In private namespaces, the other end in one of its own. */
+export async function openPrivateLink(flags: LinkFlags): Promise<OpenLink> {
+  const { kind } = flags.link;
+  const device = flags.link.device || DEVICE;
+  if (kind === 'tun') {
+    const link = TunLink.open({ name: device });
+    bringUp(link.name, KERNEL_SIDE);
+    return { ...nothing, link };
+  }
+  if (which('nsenter') === null)
+    throw new RunError(
+      'nsenter(1) is not installed: apt-get install util-linux (dnf install util-linux-core)',
+    );
+  const wire = await Wire.start({
+    names: [device, PEER],
+    theirs: KERNEL_SIDE,
+    offloads: flags.trustChecksums === true,
+  });
+  try {
+    // Nobody else is on this wire.
+    const opened = await onEthernet(device, STACK_SIDE, { ...flags, detect: false });
+    return { ...opened, prefix: wire.prefix, close: () => wire.close() };
+  } catch (error) {
+    wire.close();
+    throw error;
+  }
+}
+
+/** A TUN device that is up, with the kernel's side addressed. */
+function openTun(flags: DeviceFlags): TunLink {
+  if (which('ip') === null) {
+    throw new RunError('ip(8) is not installed: apt-get install iproute2 (dnf install iproute)');
+  }
+  const tun = tunAvailable();
+  if (!tun.ok) throw new RunError(`${tun.reason}: ${tun.cure}`);
+  let link: TunLink;
+  try {
+    link = TunLink.open({ name: flags.device });
+  } catch (error) {
+    throw explainTun(flags.device, error as NodeJS.ErrnoException);
+  }
+  try {
+    bringUp(link.name, flags.kernelAddress ?? KERNEL_SIDE);
+  } catch (error) {
+    link.close();
+    throw new RunError(lineOf(error));
+  }
+  return link;
+}
+
+function explainTun(device: string, error: NodeJS.ErrnoException): Error {
+  const argument = `--device ${device}`;
+  if (error instanceof RangeError || error instanceof TypeError) {
+    return new UsageError(`${argument}: ${lineOf(error)}`);
+  }
+  switch (error.code) {
+    case 'EPERM':
+      return new RunError(
+        `${argument}: a device in this network namespace needs root (CAP_NET_ADMIN): use sudo, or \`timewait run\`, which needs neither`,
+      );
+    case 'EBUSY':
+      return new RunError(`${argument}: another process has it: choose another name`);
+    case 'EINVAL':
+      return new UsageError(
+        `${argument}: not the name of a TUN device: up to 15 bytes, no '/', not that of another device`,
+      );
+    default:
+      return new RunError(`${argument}: ${lineOf(error)}`);
+  }
+}
+
+/** A link on an Ethernet interface, with addresses and a MAC of our own. */
+async function onEthernet(device: string, addresses: readonly string[], flags: LinkFlags): Promise<OpenLink> {
+  const argument = `--link ${flags.link.kind}:${device}`;
+  const facts = factsOf(argument, device);
+  const options: EthernetOptions = {
+    mac: flags.mac ?? ownMac(device, facts.mac, addresses),
+    addresses: addresses.map(ownPrefix),
+    gateways: flags.gateway ?? [],
+    vlan: flags.vlan ?? 0,
+    detect: flags.detect ?? true,
+    trustChecksums: flags.trustChecksums ?? false,
+    onHint: (line) => void process.stderr.write(`timewait: ${line}\n`),
+    clock: new RealClock(),
+    seed: randomInt(2 ** 31),
+  };
+  try {
+    const link = openPacketLink(device, options);
+    return { ...nothing, link, ready: () => ready(link) };
+  } catch (error) {
+    throw explainSocket(argument, error as NodeJS.ErrnoException);
+  }
+}
+
+/** The interface, which is there, up and an Ethernet. */
+function factsOf(argument: string, device: string): InterfaceFacts {
+  const loaded = native();
+  if (!loaded.ok) throw new RunError(`${loaded.reason}: ${loaded.cure}`);
+  const facts = interfaceFacts(loaded.addon, device);
+  if (facts === null) throw new RunError(`${argument}: no such interface: \`ip link\` lists them`);
+  if (!facts.ethernet) throw new RunError(`${argument}: not an Ethernet interface: use tun or raw`);
+  if (!facts.up) throw new RunError(`${argument}: the interface is down: ip link set ${device} up`);
+  return facts;
+}
+
+function ownPrefix(text: string): OwnPrefix {
+  const { address, prefix } = parsePrefix(text)!;
+  return { words: address.words, family: address.family, prefix };
+}
+
+/** Locally administered, and the same each time, so that neighbours need not learn a new one. */
+function ownMac(device: string, theirs: Mac, addresses: readonly string[]): Mac {
+  let seed = theirs.low;
+  for (const char of [device, ...addresses].join(' '))
+    seed = Math.imul(seed ^ char.charCodeAt(0), 0x01000193);
+  const random = new Prng(seed, theirs.high);
+  return { high: 0x0200 | (random.next() & 0xff), low: random.next() };
+}
+
+function explainSocket(argument: string, error: NodeJS.ErrnoException): Error {
+  if (error.code === 'EPERM' || error.code === 'EACCES') {
+    return new RunError(
+      `${argument}: needs root (CAP_NET_RAW) in this network namespace: use sudo, or \`timewait run\`, which needs neither`,
+    );
+  }
+  return new RunError(`${argument}: ${lineOf(error)}`);
+}
+
+async function ready(link: EthernetLink): Promise<void> {
+  const { neighbours } = link;
+  while (!neighbours.settled) await sleep(10);
+  const taken = neighbours.own.find((own) => own.state === DUPLICATE);
+  if (taken === undefined) return;
+  const other = formatMac(taken.otherHigh, taken.otherLow);
+  throw new RunError(`${taken.text} on ${link.name} belongs to ${other}: choose another address`);
+}

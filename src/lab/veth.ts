@@ -1,0 +1,83 @@
+/**
+ * A wire between two network namespaces: our end of a veth pair stays here, the other one goes
+ * to a namespace of its own, where the kernel is the peer. To be used inside private namespaces
+ * (namespace.ts); that namespace ends with us, however we end.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { switchOffloadsOff } from '../link/interface.js';
+import { native } from '../link/native.js';
+import { must, sysctl, which } from './namespace.js';
+
+/** Holds the namespace until its input ends. /proc may be that of an outer process namespace: this is how it calls us. */
+const HOLDER = 'read -r pid rest </proc/self/stat; echo "$pid"; exec cat';
+
+export interface WireOptions {
+  /** Our end, and the kernel's. */
+  readonly names: readonly [ours: string, theirs: string];
+  /** Addresses of the kernel's end, with prefix length. */
+  readonly theirs: readonly string[];
+  /** Addresses that our own kernel has on our end. Without any it has nothing to do with the wire. */
+  readonly ours?: readonly string[];
+  /** Leaves checksums and segmentation to the veth pair, which does neither. */
+  readonly offloads?: boolean;
+}
+
+export class Wire {
+  private constructor(
+    private readonly holder: ChildProcess,
+    /** What to put before a command so that it runs at the kernel's end. */
+    readonly prefix: readonly string[],
+  ) {}
+
+  /** Throws Error with one line when the system refuses. */
+  static async start(options: WireOptions): Promise<Wire> {
+    const [ours, theirs] = options.names;
+    must('ip', 'link', 'add', ours, 'type', 'veth', 'peer', 'name', theirs);
+    const loaded = native();
+    if (options.offloads !== true && loaded.ok)
+      for (const name of options.names) switchOffloadsOff(loaded.addon, name);
+    const command = [which('unshare') ?? 'unshare', '--net', 'sh', '-c', HOLDER];
+    const setpriv = which('setpriv');
+    if (setpriv !== null) command.unshift(setpriv, '--pdeathsig', 'KILL');
+    const holder = spawn(command[0]!, command.slice(1), { stdio: ['pipe', 'pipe', 'inherit'] });
+    const [said] = (await once(holder.stdout, 'data')) as [Buffer];
+    holder.unref();
+    const prefix = [which('nsenter') ?? 'nsenter', `--net=/proc/${Number(said)}/ns/net`, '--'];
+    const wire = new Wire(holder, prefix);
+    try {
+      must('ip', 'link', 'set', theirs, 'netns', String(holder.pid));
+      wire.addressTheirs(theirs, options.theirs);
+      addressOurs(ours, options.ours ?? []);
+    } catch (error) {
+      wire.close();
+      throw error;
+    }
+    return wire;
+  }
+
+  private addressTheirs(name: string, addresses: readonly string[]): void {
+    const [program, ...before] = this.prefix;
+    const ip = (...args: string[]): string => must(program!, ...before, which('ip') ?? 'ip', ...args);
+    ip('link', 'set', 'lo', 'up');
+    for (const address of addresses) ip('addr', 'add', address, 'dev', name, ...nodad(address));
+    ip('link', 'set', name, 'up');
+  }
+
+  /** Ends the namespace, and the wire with it. Idempotent. */
+  close(): void {
+    this.holder.kill('SIGKILL');
+  }
+}
+
+function addressOurs(name: string, addresses: readonly string[]): void {
+  must('ip', 'link', 'set', 'lo', 'up');
+  // Not even a link-local address: our kernel is to stay off the wire.
+  if (addresses.length === 0) sysctl(`net.ipv6.conf.${name}.disable_ipv6`, 1);
+  for (const address of addresses) must('ip', 'addr', 'add', address, 'dev', name, ...nodad(address));
+  must('ip', 'link', 'set', name, 'up');
+}
+
+function nodad(address: string): string[] {
+  return address.includes(':') ? ['nodad'] : [];
+}
