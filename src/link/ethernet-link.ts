@@ -156,14 +156,13 @@ export class EthernetLink implements Link {
     return next < 0 || next > BUSY_RETRY ? BUSY_RETRY : next;
   }
 
-  /** `partial`: packets with checksums left to hardware, lost unless these are trusted. */
   losses(): Readonly<Record<string, number>> {
     const { counts, outgoing } = this.neighbours;
     return {
       ...this.device.losses(),
       unreachable: counts.unreachable,
       waiting: counts.overflow + outgoing.lost,
-      partial: this.partial.count,
+      partial: this.partial.refused,
     };
   }
 

@@ -11,8 +11,8 @@ export interface PartialOptions {
 }
 
 export class PartialChecksums {
-  /** Packets seen. */
-  count = 0;
+  /** Packets that had one and were not trusted: the stack refuses them. */
+  refused = 0;
   private readonly ip = new IpHeader();
   private readonly trust: boolean;
   private readonly onHint: ((line: string) => void) | undefined;
@@ -29,9 +29,8 @@ export class PartialChecksums {
   look(bytes: Uint8Array, offset: number, length: number): void {
     const { ip } = this;
     if (ip.load(bytes, offset, length) !== LOAD_OK || !isPartial(ip)) return;
-    this.count++;
     if (this.trust) completeChecksum(ip);
-    else if (this.count === 1) this.onHint?.(this.hint());
+    else if (++this.refused === 1) this.onHint?.(this.hint());
   }
 
   private hint(): string {
