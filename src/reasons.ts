@@ -154,6 +154,7 @@ const rows = [
   ['tw-enter', 'entered TIME-WAIT', 'RFC 9293 3.10.7.4 eighth, MUST-13'],
   ['tw-fin-wait-2', 'orphan kept as a record in FIN-WAIT-2', 'Linux tcp_time_wait'],
   ['tw-expired', 'TIME-WAIT over', 'RFC 9293 3.10.8'],
+  ['tw-dropped', 'TIME-WAIT ended by hand', 'FreeBSD tcpdrop; Linux ss -K'],
   ['tw-none', 'no TIME-WAIT: this policy keeps none', 'policy'],
   ['tw-local-bypass', 'no TIME-WAIT: the peer is local', 'FreeBSD 14 net.inet.tcp.nolocaltimewait; illumos'],
   [

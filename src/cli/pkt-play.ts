@@ -1,10 +1,11 @@
 /** Plays packet scripts from files, on one thread or several; results come back in the order of the files. */
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { definedNames } from '../conform/profile.js';
-import { runScript, type RunResult } from '../conform/runner.js';
+import type { RunResult } from '../conform/result.js';
+import { runScript } from '../conform/runner.js';
 import { StackTarget } from '../conform/stack-target.js';
 import type { Target, TargetSetup } from '../conform/target.js';
 import { PcapngWriter } from '../wire/pcapng.js';
@@ -57,7 +58,12 @@ export async function playFile(
   const result = await runScript(
     source,
     {
-      defined: definedNames(profile, settings.define),
+      defined: definedNames(
+        profile,
+        settings.define.filter((each) => !each.includes('=')),
+      ),
+      symbols: symbolsOf(settings.define),
+      include: (path) => include(file, path),
       ...(version === null ? {} : { version }),
       ...(other === null ? {} : { remotes: other.remotes() }),
       ...(settings.allowShell ? { shell } : {}),
@@ -89,6 +95,24 @@ export async function playFile(
     writeFileSync(join(settings.pcap, `${name}.pcapng`), Buffer.concat([writer.header(), ...blocks]));
   }
   return { file, ...result };
+}
+
+/** `NAME=VALUE` of --define. */
+function symbolsOf(define: readonly string[]): Map<string, string> {
+  return new Map(
+    define
+      .filter((each) => each.includes('='))
+      .map((each) => [each.split('=')[0]!, each.replace(/^[^=]*=/, '')]),
+  );
+}
+
+/** Files of settings stand beside the scripts. */
+function include(script: string, path: string): string | null {
+  try {
+    return readFileSync(resolve(dirname(script), path), 'utf8');
+  } catch {
+    return null;
+  }
 }
 
 function shell(command: string): Promise<{ status: number; output: string }> {

@@ -2,13 +2,28 @@
  * What stands between `%{` and `}%`: assertions over the fields of TCP_INFO, in the little of
  * Python that scripts use. Nothing is run: names and numbers are looked up and compared.
  *
- *     assert tcpi_snd_cwnd == 10 and 2 <= tcpi_unacked < 5, tcpi_snd_cwnd
- *     x = tcpi_rtt // 1000
+ *     assert tcpi_snd_cwnd == 10 and 2 <= tcpi_unacked < 5, 'cwnd %d' % tcpi_snd_cwnd
+ *     seen = [tcpi_rtt // 1000]; seen += [12]
+ *     print(f'{len(seen)} round trips, the last {seen[-1]:.1f} ms')
+ *
+ * evaluate.ts computes.
  */
 import { Failure, type Reader } from './reader.js';
 
 export type Expression =
   | { readonly kind: 'constant'; readonly value: number | string }
+  /** `[a, b]`, `(a, b)` */
+  | { readonly kind: 'list'; readonly items: readonly Expression[] }
+  | { readonly kind: 'index'; readonly of: Expression; readonly at: Expression }
+  /** `f'cwnd {cwnd:4d}'`: texts, and expressions with how they are written. */
+  | { readonly kind: 'format'; readonly parts: readonly (string | FormatPart)[] }
+  /** `a if condition else b` */
+  | {
+      readonly kind: 'choice';
+      readonly condition: Expression;
+      readonly yes: Expression;
+      readonly no: Expression;
+    }
   | { readonly kind: 'name'; readonly name: string }
   | { readonly kind: 'unary'; readonly operator: string; readonly of: Expression }
   | {
@@ -25,6 +40,12 @@ export type Expression =
     }
   | { readonly kind: 'call'; readonly name: string; readonly args: readonly Expression[] };
 
+export interface FormatPart {
+  readonly value: Expression;
+  /** As behind ':' in an f-string, or behind '%' without the letter: '04', '.1'; then the letter. */
+  readonly spec: string;
+}
+
 export type Statement =
   | {
       readonly kind: 'assert';
@@ -35,14 +56,16 @@ export type Statement =
       /** Place in the script's text. */
       readonly at: number;
     }
+  /** `x += 1` is `x = x + 1`. */
   | { readonly kind: 'assign'; readonly name: string; readonly value: Expression }
   | { readonly kind: 'print'; readonly args: readonly Expression[] };
 
 const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 const NUMBER = /0[xX][0-9a-fA-F]+|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+/y;
-const COMPARE = /==|!=|<=|>=|<|>/y;
-const FUNCTIONS = new Set(['abs', 'min', 'max', 'int', 'round']);
-const KEYWORDS = new Set(['and', 'or', 'not', 'assert', 'print', 'pass', 'True', 'False']);
+const COMPARE = /==|!=|<=|>=|<|>|(?:not\s+)?in\b/y;
+const AUGMENTED = /(\/\/|<<|>>|[-+*/%&|^])=(?!=)/y;
+const FUNCTIONS = new Set(['abs', 'min', 'max', 'int', 'float', 'round', 'len', 'sum', 'str']);
+const KEYWORDS = new Set('and or not in if else assert print pass True False'.split(' '));
 /** Nested parentheses at most. */
 const DEEPEST = 64;
 
@@ -81,13 +104,13 @@ class CodeParser {
     }
   }
 
-  /** Ends of lines, semicolons and comments. */
+  /** Ends of lines, semicolons and comments; a backslash joins two lines. */
   private lines(): void {
     const { r } = this;
     for (;;) {
       r.space();
       if (r.next === '#') r.line();
-      else if (!r.take(';')) return;
+      else if (!r.take(';') && !r.take('\\\n')) return;
     }
   }
 
@@ -99,10 +122,10 @@ class CodeParser {
     if (word === 'assert') {
       r.blanks();
       const at = r.at;
-      const condition = this.disjunction();
+      const condition = this.expression();
       const source = r.text.slice(at, r.at).trim();
       r.blanks();
-      const message = r.take(',') ? this.disjunction() : null;
+      const message = r.take(',') ? this.expression() : null;
       return { kind: 'assert', condition, message, source, at };
     }
     if (word === 'print') {
@@ -115,7 +138,17 @@ class CodeParser {
       r.blanks();
       if (r.next === '=' && r.text[r.at + 1] !== '=') {
         r.at++;
-        return { kind: 'assign', name: word, value: this.disjunction() };
+        return { kind: 'assign', name: word, value: this.expression() };
+      }
+      const augmented = r.match(AUGMENTED);
+      if (augmented !== null) {
+        const operator = augmented.slice(0, -1);
+        const left = { kind: 'name', name: word } as const;
+        return {
+          kind: 'assign',
+          name: word,
+          value: { kind: 'binary', operator, left, right: this.expression() },
+        };
       }
     }
     return r.fail('assert, print, pass or NAME = (code is not run)', start);
@@ -139,6 +172,14 @@ class CodeParser {
     return true;
   }
 
+  private expression(): Expression {
+    const yes = this.disjunction();
+    if (!this.word('if')) return yes;
+    const condition = this.disjunction();
+    if (!this.word('else')) this.r.fail("'else'");
+    return this.deeper(() => ({ kind: 'choice', condition, yes, no: this.expression() }));
+  }
+
   private disjunction(): Expression {
     let left = this.conjunction();
     while (this.word('or')) left = { kind: 'binary', operator: 'or', left, right: this.conjunction() };
@@ -159,7 +200,7 @@ class CodeParser {
       this.space();
       const operator = this.r.match(COMPARE);
       if (operator === null) break;
-      rest.push([operator, this.ranked(0)]);
+      rest.push([operator.replace(/\s+/, ' '), this.ranked(0)]);
     }
     return rest.length === 0 ? first : { kind: 'comparison', first, rest };
   }
@@ -183,25 +224,32 @@ class CodeParser {
     for (const operator of ['-', '+', '~']) {
       if (this.r.take(operator)) return this.deeper(() => ({ kind: 'unary', operator, of: this.unary() }));
     }
-    return this.atom();
+    let value = this.atom();
+    while (this.r.take('[')) {
+      const at = this.within(() => this.expression());
+      if (!this.r.take(']')) this.r.fail("']'");
+      value = { kind: 'index', of: value, at };
+    }
+    return value;
+  }
+
+  /** In brackets an expression goes on behind the end of a line. */
+  private within<T>(parse: () => T): T {
+    this.depth++;
+    const result = this.deeper(parse);
+    this.space();
+    this.depth--;
+    return result;
   }
 
   private atom(): Expression {
     const { r } = this;
     const start = r.at;
-    if (r.take('(')) {
-      this.depth++;
-      const inner = this.deeper(() => this.disjunction());
-      this.space();
-      if (!r.take(')')) r.fail("')'");
-      this.depth--;
-      return inner;
-    }
-    const quote = r.next;
-    if (quote === '"' || quote === "'") {
-      const text = r.match(quote === '"' ? /"[^"\n]*"/y : /'[^'\n]*'/y) ?? r.fail('the end of the text');
-      return { kind: 'constant', value: text.slice(1, -1) };
-    }
+    if (r.take('[')) return { kind: 'list', items: this.deeper(() => this.list(']')) };
+    if (r.take('(')) return this.parenthesis();
+    const formats = /f(?=["'])/y;
+    if (r.match(formats) !== null) return this.format();
+    if (r.next === '"' || r.next === "'") return { kind: 'constant', value: this.text() };
     const number = r.match(NUMBER);
     if (number !== null) return { kind: 'constant', value: Number(number) };
     const name = r.match(NAME);
@@ -214,6 +262,51 @@ class CodeParser {
     return { kind: 'call', name, args: this.deeper(() => this.list(')')) };
   }
 
+  /** `(a)` is a, `(a, b)` a list. */
+  private parenthesis(): Expression {
+    const { r } = this;
+    const inner = this.within(() => this.expression());
+    if (r.take(')')) return inner;
+    if (!r.take(',')) r.fail("',' or ')'");
+    return { kind: 'list', items: [inner, ...this.deeper(() => this.list(')'))] };
+  }
+
+  /** Texts next to each other are one. */
+  private text(): string {
+    const { r } = this;
+    let all = '';
+    for (;;) {
+      const quote = r.next;
+      if (quote !== '"' && quote !== "'") return all;
+      const text =
+        r.match(quote === '"' ? /"(?:[^"\\\n]|\\.)*"/y : /'(?:[^'\\\n]|\\.)*'/y) ??
+        r.fail('the end of the text');
+      all += text
+        .slice(1, -1)
+        .replace(/\\(.)/g, (_, one: string) => (one === 'n' ? '\n' : one === 't' ? '\t' : one));
+      this.space();
+    }
+  }
+
+  /** What stands in braces is parsed where it stands, so that errors have their place. */
+  private format(): Expression {
+    const { r } = this;
+    const quote = r.next;
+    r.at++;
+    const parts: (string | FormatPart)[] = [];
+    for (;;) {
+      const plain = r.match(quote === '"' ? /(?:[^"{}\n]|\{\{|\}\})*/y : /(?:[^'{}\n]|\{\{|\}\})*/y) ?? '';
+      if (plain !== '') parts.push(plain.replaceAll('{{', '{').replaceAll('}}', '}'));
+      if (r.take(quote)) return { kind: 'format', parts };
+      if (!r.take('{')) r.fail('the end of the text');
+      const value = this.deeper(() => this.expression());
+      r.blanks();
+      const spec = r.take(':') ? (r.match(/0?\d*(?:\.\d+)?[dxsf]?/y) ?? '') : '';
+      if (!r.take('}')) r.fail("'}'");
+      parts.push({ value, spec });
+    }
+  }
+
   /** Values with commas between, up to and with `close`; '' for the end of the line. */
   private list(close: string): Expression[] {
     const { r } = this;
@@ -224,7 +317,10 @@ class CodeParser {
       close === '' ? r.next === '\n' || r.next === ';' || r.text.startsWith('}%', r.at) : r.take(close);
     for (let first = true; !ended(); first = false) {
       if (!first && !r.take(',')) r.fail(close === '' ? "','" : `',' or '${close}'`);
-      args.push(this.disjunction());
+      this.space();
+      // A comma may stand behind the last one
+      if (!first && close !== '' && r.take(close)) break;
+      args.push(this.expression());
       this.space();
     }
     if (close !== '') this.depth--;
@@ -233,136 +329,10 @@ class CodeParser {
 
   private nesting = 0;
 
-  private deeper(parse: () => Expression): Expression;
-  private deeper(parse: () => Expression[]): Expression[];
-  private deeper(parse: () => Expression | Expression[]): Expression | Expression[] {
+  private deeper<T>(parse: () => T): T {
     if (++this.nesting > DEEPEST) throw new Failure(`more than ${DEEPEST} levels of nesting`, this.r.at);
     const result = parse();
     this.nesting--;
     return result;
   }
-}
-
-type Result = number | string;
-
-/** What went wrong while evaluating: an unknown name, a division by zero. */
-export class EvaluationError extends Error {}
-
-/** The value of an expression; `lookUp` answers null for a name it does not know. */
-export function evaluate(e: Expression, lookUp: (name: string) => Result | null): Result {
-  switch (e.kind) {
-    case 'constant':
-      return e.value;
-    case 'name': {
-      const value = lookUp(e.name);
-      if (value === null) throw new EvaluationError(`unknown name '${e.name}'`);
-      return value;
-    }
-    case 'unary': {
-      const value = evaluate(e.of, lookUp);
-      if (e.operator === 'not') return value ? 0 : 1;
-      const number = numberOf(value);
-      return e.operator === '-' ? -number : e.operator === '~' ? -number - 1 : number;
-    }
-    case 'binary':
-      return binary(e.operator, e.left, e.right, lookUp);
-    case 'comparison': {
-      let left = evaluate(e.first, lookUp);
-      for (const [operator, next] of e.rest) {
-        const right = evaluate(next, lookUp);
-        if (!compare(operator, left, right)) return 0;
-        left = right;
-      }
-      return 1;
-    }
-    case 'call':
-      return call(
-        e.name,
-        e.args.map((arg) => numberOf(evaluate(arg, lookUp))),
-      );
-  }
-}
-
-function numberOf(value: Result): number {
-  if (typeof value === 'string') throw new EvaluationError(`'${value}' is no number`);
-  return value;
-}
-
-function binary(
-  operator: string,
-  l: Expression,
-  r: Expression,
-  lookUp: (name: string) => Result | null,
-): Result {
-  const left = evaluate(l, lookUp);
-  if (operator === 'and') return left ? evaluate(r, lookUp) : left;
-  if (operator === 'or') return left ? left : evaluate(r, lookUp);
-  const a = numberOf(left);
-  const b = numberOf(evaluate(r, lookUp));
-  switch (operator) {
-    case '+':
-      return a + b;
-    case '-':
-      return a - b;
-    case '*':
-      return a * b;
-    case '/':
-    case '//':
-    case '%':
-      if (b === 0) throw new EvaluationError('division by zero');
-      return operator === '/' ? a / b : operator === '//' ? Math.floor(a / b) : a - b * Math.floor(a / b);
-    case '<<':
-      return a * 2 ** b;
-    case '>>':
-      return Math.floor(a / 2 ** b);
-  }
-  if (!Number.isInteger(a) || !Number.isInteger(b)) throw new EvaluationError(`'${operator}' takes integers`);
-  const big =
-    operator === '&'
-      ? BigInt(a) & BigInt(b)
-      : operator === '|'
-        ? BigInt(a) | BigInt(b)
-        : BigInt(a) ^ BigInt(b);
-  return Number(big);
-}
-
-function compare(operator: string, a: Result, b: Result): boolean {
-  switch (operator) {
-    case '==':
-      return a === b;
-    case '!=':
-      return a !== b;
-  }
-  const [x, y] = [numberOf(a), numberOf(b)];
-  return operator === '<' ? x < y : operator === '<=' ? x <= y : operator === '>' ? x > y : x >= y;
-}
-
-function call(name: string, args: readonly number[]): number {
-  if (args.length === 0) throw new EvaluationError(`${name}() needs an argument`);
-  switch (name) {
-    case 'abs':
-      return Math.abs(args[0]!);
-    case 'int':
-      return Math.trunc(args[0]!);
-    case 'round':
-      return Math.round(args[0]!);
-    case 'min':
-      return Math.min(...args);
-    default:
-      return Math.max(...args);
-  }
-}
-
-/** Names an expression looks up, in order, each once: for the message of a failed assertion. */
-export function namesIn(e: Expression): string[] {
-  const found = new Set<string>();
-  const walk = (x: Expression): void => {
-    if (x.kind === 'name') found.add(x.name);
-    else if (x.kind === 'unary') walk(x.of);
-    else if (x.kind === 'binary') [x.left, x.right].forEach(walk);
-    else if (x.kind === 'comparison') [x.first, ...x.rest.map(([, each]) => each)].forEach(walk);
-    else if (x.kind === 'call') x.args.forEach(walk);
-  };
-  walk(e);
-  return [...found];
 }

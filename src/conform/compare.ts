@@ -24,6 +24,7 @@ function visible(expected: SegmentText, got: SegmentText, compare: CompareOption
     seq: got.seq,
     length: got.length,
     ...(anySeq ? { anySeq } : {}),
+    ...(got.absolute ? { absolute: true } : {}),
     ...(withAck && got.ack !== undefined ? { ack: got.ack } : {}),
     ...(anyAck && got.ack !== undefined ? { anyAck } : {}),
     ...(expected.win === undefined ? {} : { win: got.win! }),

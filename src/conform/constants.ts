@@ -3,6 +3,8 @@
  * that makes real calls needs them, our stack only has to tell them apart.
  */
 
+const FREEBSD = 0x10000;
+
 const groups: readonly (readonly [prefix: string, values: Readonly<Record<string, number>>])[] = [
   ['AF_', { UNSPEC: 0, UNIX: 1, INET: 2, INET6: 10 }],
   ['PF_', { INET: 2, INET6: 10 }],
@@ -206,6 +208,61 @@ const groups: readonly (readonly [prefix: string, values: Readonly<Record<string
       OPT_STATS: 4096,
     },
   ],
+  [
+    'SO_EE_',
+    {
+      ORIGIN_NONE: 0,
+      ORIGIN_LOCAL: 1,
+      ORIGIN_ICMP: 2,
+      ORIGIN_ICMP6: 3,
+      ORIGIN_TIMESTAMPING: 4,
+      ORIGIN_ZEROCOPY: 5,
+      CODE_ZEROCOPY_COPIED: 1,
+    },
+  ],
+  ['SPLICE_F_', { MOVE: 1, NONBLOCK: 2, MORE: 4 }],
+  [
+    'IPTOS_DSCP_',
+    { CS0: 0, CS1: 0x20, CS2: 0x40, CS3: 0x60, CS4: 0x80, CS5: 0xa0, CS6: 0xc0, CS7: 0xe0, EF: 0xb8 },
+  ],
+  [
+    'IPTOS_',
+    { LOWDELAY: 0x10, THROUGHPUT: 8, RELIABILITY: 4, ECN_NOTECT: 0, ECN_ECT1: 1, ECN_ECT0: 2, ECN_CE: 3 },
+  ],
+  // FreeBSD's, which Linux has not: numbers beside all of Linux's, so that nothing is taken for another
+  [
+    'TCP_',
+    {
+      NOOPT: FREEBSD + 8,
+      NOPUSH: FREEBSD + 4,
+      REMOTE_UDP_ENCAPS_PORT: FREEBSD + 71,
+      KEEPINIT: FREEBSD + 128,
+      MAXRXTSHIFT: FREEBSD + 130,
+      RACK_PACE_MAX_SEG: FREEBSD + 1070,
+      RACK_PACE_ALWAYS: FREEBSD + 1071,
+      RACK_PACE_RATE_SS: FREEBSD + 1074,
+      RACK_PACE_RATE_CA: FREEBSD + 1073,
+      FUNCTION_BLK: FREEBSD + 8192,
+    },
+  ],
+  ['IPV6_', { USE_MIN_MTU: FREEBSD + 42 }],
+  // States as scripts for FreeBSD call them, with the numbers that tcpi_state has here
+  [
+    'TCPI_',
+    {
+      ESTABLISHED: 1,
+      SYN_SENT: 2,
+      SYN_RECEIVED: 3,
+      FIN_WAIT_1: 4,
+      FIN_WAIT_2: 5,
+      TIME_WAIT: 6,
+      CLOSED: 7,
+      CLOSE_WAIT: 8,
+      LAST_ACK: 9,
+      LISTEN: 10,
+      CLOSING: 11,
+    },
+  ],
   ['SCM_', { RIGHTS: 1, TIMESTAMP: 29, TIMESTAMPING: 37, TSTAMP_SND: 0, TSTAMP_SCHED: 1, TSTAMP_ACK: 2 }],
 ];
 
@@ -236,6 +293,7 @@ export const errnos: Readonly<Record<string, number>> = {
   EPIPE: 32,
   EDOM: 33,
   ENOSYS: 38,
+  ENOMSG: 42,
   EPROTO: 71,
   EOVERFLOW: 75,
   ENOTSOCK: 88,

@@ -25,12 +25,22 @@ const v4: Readonly<Record<string, IcmpNames>> = {
       admin_prohibited: 13,
       packet_filtered: 13,
       host_precedence_violation: 14,
+      precedence_violation: 14,
       precedence_cutoff: 15,
     },
   },
   source_quench: { type: 4, codes: {} },
-  time_exceeded: { type: 11, codes: { ttl_exceeded: 0, fragment_reassembly_time_exceeded: 1 } },
-  parameter_problem: { type: 12, codes: {} },
+  redirect: { type: 5, codes: { net: 0, host: 1, net_for_tos: 2, host_for_tos: 3 } },
+  time_exceeded: {
+    type: 11,
+    codes: {
+      ttl_exceeded: 0,
+      ttl_exceeded_in_transit: 0,
+      fragment_reassembly_time_exceeded: 1,
+      frag_reass_exceeded: 1,
+    },
+  },
+  parameter_problem: { type: 12, codes: { pointer: 0, missing_option: 1, bad_length: 2 } },
 };
 
 const v6: Readonly<Record<string, IcmpNames>> = {
@@ -50,10 +60,21 @@ const v6: Readonly<Record<string, IcmpNames>> = {
   packet_too_big: { type: 2, codes: {} },
   time_exceeded: {
     type: 3,
-    codes: { exceed_hopcount: 0, hop_limit_exceeded: 0, exceed_fragment_reassembly_time: 1 },
+    codes: {
+      exceed_hopcount: 0,
+      hop_limit_exceeded: 0,
+      exceeded_hop_limit: 0,
+      exceed_fragment_reassembly_time: 1,
+      exceeded_frag_time: 1,
+    },
   },
   parameter_problem: { type: 4, codes: { header_field: 0, unknown_next_header: 1, unknown_option: 2 } },
 };
+
+/** A name of the tables, or `code_N`. */
+export function isIcmpCode(word: string): boolean {
+  return /^code_\d{1,3}$/.test(word) || icmpCodes.includes(word);
+}
 
 export const icmpTypes: readonly string[] = [...new Set([...Object.keys(v4), ...Object.keys(v6)])];
 export const icmpCodes: readonly string[] = [
@@ -74,6 +95,6 @@ export function icmpNumbers(
   const names = (version === 4 ? v4 : v6)[type];
   if (names === undefined) return null;
   if (code === '') return { type: names.type, code: 0 };
-  const number = names.codes[code];
+  const number = /^code_\d{1,3}$/.test(code) ? Number(code.slice(5)) : names.codes[code];
   return number === undefined ? null : { type: names.type, code: number };
 }

@@ -11,6 +11,7 @@ import { TunLink } from '../link/tun.js';
 import type { Address } from '../wire/address.js';
 import { PacketRing } from '../wire/ring.js';
 import { KernelCalls } from './kernel-calls.js';
+import type { Listing } from './pipeline.js';
 import type { CallRequest, CallResult, MadeCall, SentPacket, Target, TargetSetup } from './target.js';
 
 /** A call that is to block has this long to start, one that is not this long to return, ms: machines are busy. */
@@ -139,8 +140,24 @@ export class KernelTarget implements Target {
     return this.calls.info(fd);
   }
 
+  /** Programs of this system that only look, in this namespace. */
+  listing({ program, files }: Listing): readonly string[] | null {
+    if (program === 'proc')
+      return files.flatMap((file) => linesOf(readFileSync(`/proc/net/${file}`, 'utf8')));
+    if (program === 'sockstat') return null;
+    try {
+      return linesOf(execFileSync(program, program === 'ss' ? ['-tanH'] : [], { encoding: 'utf8' }));
+    } catch {
+      return null;
+    }
+  }
+
+  drop(state: string): string {
+    return `tcpdrop -s ${state} is not done on the kernel`;
+  }
+
   setting(name: string, value: string): string | null {
-    const path = `/proc/sys/${name.replace(/\./g, '/')}`;
+    const path = `/${name.startsWith('module.') ? 'sys' : 'proc/sys'}/${name.replace(/\./g, '/')}`;
     try {
       const before = readFileSync(path, 'utf8');
       writeFileSync(path, value);
@@ -197,6 +214,10 @@ export class KernelTarget implements Target {
       };
     });
   }
+}
+
+function linesOf(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '');
 }
 
 /** What an interface says by itself: router solicitations, multicast reports. */

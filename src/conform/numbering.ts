@@ -32,13 +32,20 @@ export class Numbering {
     this.reopened = true;
   }
 
+  /** The segments to come are of a connection that nothing is known of. */
+  forget(): void {
+    this.ours = null;
+    this.stampBase = null;
+    this.stamps.clear();
+  }
+
   /** What goes to the end under test. */
   toWire(text: SegmentText): SegmentText {
     if ((text.flags & SYN) !== 0) this.reopen();
     const ours = this.ours ?? 0;
     return {
       ...text,
-      seq: wrap(text.seq + this.theirs),
+      seq: text.absolute ? text.seq : wrap(text.seq + this.theirs),
       ...(text.ack === undefined ? {} : { ack: wrap(text.ack + ours) }),
       ...(text.options === undefined
         ? {}
@@ -81,7 +88,8 @@ export class Numbering {
         this.reopened = false;
       }
     }
-    const text = describeExactly(segment, { seq: this.ours ?? 0, ack: this.theirs });
+    const absolute = expected?.absolute === true;
+    const text = describeExactly(segment, { seq: absolute ? 0 : (this.ours ?? 0), ack: this.theirs });
     const options = text.options!.map((option) =>
       option.kind === 'TS' && this.stampBase !== null
         ? { ...option, val: wrap(option.val - this.stampBase) }
@@ -89,7 +97,7 @@ export class Numbering {
     );
     // A RST without a connection behind it has number 0 on the wire, whatever was counted before.
     const bare = (segment.flags & RST) !== 0 && seq === 0;
-    return { ...text, options, ...(bare ? { seq: 0 } : {}) };
+    return { ...text, options, ...(bare ? { seq: 0 } : {}), ...(absolute ? { absolute } : {}) };
   }
 
   /** `script` is what the script calls the timestamp that `segment` carries. */

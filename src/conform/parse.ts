@@ -2,7 +2,7 @@
 import { parseNotation } from '../wire/notation.js';
 import { parseCode } from './code.js';
 import { errnoName, errnos } from './constants.js';
-import { icmpCodes, icmpTypes } from './icmp.js';
+import { icmpCodes, icmpTypes, isIcmpCode } from './icmp.js';
 import { preprocess } from './preprocess.js';
 import { Failure, Positions, Reader } from './reader.js';
 import type { EventTime, Script, ScriptError, ScriptEvent, Value } from './script.js';
@@ -13,23 +13,30 @@ const MOST_EVENTS = 100_000;
 
 const SECONDS = /(?:\d+(?:\.\d*)?|\.\d+)/y;
 const AT_ONCE: EventTime = { at: 0, relative: false, until: null, spans: false };
+const AT_LAST: EventTime = { ...AT_ONCE, relative: true };
 
 const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 
-/** `defined`: names for which `#ifdef` sections are taken. */
-export function parseScript(source: string, defined: ReadonlySet<string> = new Set()): Script | ScriptError {
+/** `defined`: names for which `#ifdef` sections are taken; `symbols`: words that stand for something else. */
+export function parseScript(
+  source: string,
+  defined: ReadonlySet<string> = new Set(),
+  symbols: ReadonlyMap<string, string> = new Map(),
+): Script | ScriptError {
+  let text = source;
   try {
-    const r = new Reader(preprocess(source, defined));
-    const positions = new Positions(source);
+    text = preprocess(source, defined, symbols);
+    const r = new Reader(text);
+    const positions = new Positions(text);
     const options = optionsOf(r);
     const events: ScriptEvent[] = [];
     for (r.space(); !r.ended; r.space()) {
       if (events.length === MOST_EVENTS) r.fail(`at most ${MOST_EVENTS} events`);
       events.push(eventOf(r, positions, events.length === 0));
     }
-    return { options, events };
+    return { options, events, positions };
   } catch (error) {
-    if (error instanceof Failure) return { error: error.message, ...new Positions(source).of(error.at) };
+    if (error instanceof Failure) return { error: error.message, ...new Positions(text).of(error.at) };
     throw error;
   }
 }
@@ -40,14 +47,16 @@ function optionsOf(r: Reader): Map<string, string> {
     r.space();
     if (!r.take('--')) return options;
     const name = r.match(/[a-z][a-z0-9_]*/y) ?? r.fail('the name of an option');
-    options.set(name, r.take('=') ? (r.match(/[^\s]+/y) ?? r.fail('a value')) : '');
+    const value = r.take('=') ? (r.match(/"[^"\n]*"|[^\s]+/y) ?? r.fail('a value')) : '';
+    // --define was heard of before the text was read
+    if (name !== 'define') options.set(name, value.replaceAll('"', ''));
   }
 }
 
 function eventOf(r: Reader, positions: Positions, first: boolean): ScriptEvent {
   const start = r.at;
-  // Shell lines that prepare the run stand before everything else, without a time.
-  const time = first && r.next === '`' ? AT_ONCE : timeOf(r);
+  // Shell lines that prepare the run stand before everything else, those that tidy up behind it, without a time.
+  const time = r.next === '`' ? untimed(r, first) : timeOf(r);
   r.blanks();
   const place = { time, ...positions.of(start) };
   const written = (): string => r.text.slice(start, r.at).replace(/\s+/g, ' ').trim();
@@ -76,6 +85,12 @@ function eventOf(r: Reader, positions: Positions, first: boolean): ScriptEvent {
   return { ...place, ...callOf(r, name), source: written() };
 }
 
+function untimed(r: Reader, first: boolean): EventTime {
+  if (first) return AT_ONCE;
+  if (/^`[^`]*`?\s*$/.test(r.text.slice(r.at))) return AT_LAST;
+  return r.fail('a time: only the first and the last shell line may have none');
+}
+
 function endOfEvent(r: Reader): void {
   r.blanks();
   if (r.next !== '\n' && !r.ended) r.fail('the end of the line');
@@ -84,14 +99,14 @@ function endOfEvent(r: Reader): void {
 function timeOf(r: Reader): EventTime {
   if (r.take('*')) return { at: null, relative: false, until: null, spans: false };
   const relative = r.take('+');
+  if (relative) r.blanks();
   const at = secondsOf(r);
-  const mark = r.text.slice(r.at);
-  if (mark.startsWith('...')) {
-    r.at += 3;
+  r.blanks();
+  if (r.take('...')) {
+    r.blanks();
     r.take('+');
     return checked(r, { at, relative, until: secondsOf(r), spans: true });
   }
-  r.blanks();
   if (r.take('~')) {
     r.blanks();
     const again = r.take('+');
@@ -168,8 +183,7 @@ function icmpOf(r: Reader, inbound: boolean): Packet {
   if (code === 'mtu') {
     code = '';
     r.at = codeAt;
-  } else if (code !== '' && !icmpCodes.includes(code))
-    r.fail(`an ICMP code: ${icmpCodes.join(', ')}`, codeAt);
+  } else if (code !== '' && !isIcmpCode(code)) r.fail(`an ICMP code: ${icmpCodes.join(', ')}`, codeAt);
   r.blanks();
   if (r.take('mtu')) {
     r.blanks();

@@ -1,16 +1,22 @@
 /**
  * What happens to a script's text before it is parsed: comments and sections that are not for
- * this run become spaces, so that every place keeps its line and column.
+ * this run become spaces, words that were defined become what they stand for. Every place keeps
+ * its line, and its column as long as no such word stands before it.
  */
 import { Failure } from './reader.js';
 
 const blank = (text: string): string => text.replace(/[^\n]/g, ' ');
 
+/** What holds text that is no notation: texts, shell lines, code. */
+const OPAQUE = '"(?:[^"\\\\\\n]|\\\\.)*"|`[^`]*`|%\\{[\\s\\S]*?\\}%';
+
 /** `//` and block comments; not inside texts, shell lines and code. Lines of `#!` and `# ` are comments, too. */
 function withoutComments(text: string): string {
   // One alternative for each thing that may hold what looks like a comment.
-  const pattern =
-    /"(?:[^"\\\n]|\\.)*"|`[^`]*`|%\{[\s\S]*?\}%|\/\/[^\n]*|\/\*[\s\S]*?(?:\*\/|(?![\s\S]))|^[ \t]*#(?![a-z])[^\n]*/gm;
+  const pattern = new RegExp(
+    `${OPAQUE}|//[^\\n]*|/\\*[\\s\\S]*?(?:\\*/|(?![\\s\\S]))|^[ \\t]*#(?![a-z])[^\\n]*`,
+    'gm',
+  );
   return text.replace(pattern, (found) => (/^(\/[/*]|[ \t]*#)/.test(found) ? blank(found) : found));
 }
 
@@ -24,9 +30,32 @@ interface Section {
   otherwise: boolean;
 }
 
-/** `defined`: the names for which `#ifdef` holds. Throws a Failure. */
-export function preprocess(source: string, defined: ReadonlySet<string>): string {
-  const text = withoutComments(source);
+const DEFINE = /^--define=([A-Za-z_]\w*)(?:=(\S+))?/gm;
+
+function withSymbols(text: string, symbols: ReadonlyMap<string, string>): string {
+  if (symbols.size === 0) return text;
+  const word = new RegExp(`${OPAQUE}|^--[^\\n]*|\\b[A-Za-z_]\\w*\\b`, 'gm');
+  return text.replace(word, (found) => symbols.get(found) ?? found);
+}
+
+/**
+ * `defined`: the names for which `#ifdef` holds; `symbols`: words and what they stand for. Lines
+ * `--define=NAME[=VALUE]` add to both. Throws a Failure.
+ */
+export function preprocess(
+  source: string,
+  defined: ReadonlySet<string>,
+  symbols: ReadonlyMap<string, string>,
+): string {
+  const bare = withoutComments(source);
+  const own = [...bare.matchAll(DEFINE)];
+  const names = new Set([...defined, ...symbols.keys(), ...own.map(([, name]) => name!)]);
+  const words = own.flatMap(([, name, value]) => (value === undefined ? [] : [[name!, value] as const]));
+  // What the run defines counts, whatever the script says
+  return withSymbols(sections(bare, names), new Map([...words, ...symbols]));
+}
+
+function sections(text: string, defined: ReadonlySet<string>): string {
   const stack: Section[] = [];
   let at = 0;
   const lines = text.split('\n').map((line) => {

@@ -4,68 +4,20 @@
  */
 import { icmpError } from '../wire/icmp.js';
 import { buildPacket, formatNotation, type SegmentText } from '../wire/notation.js';
-import { ACK, LOAD_OK, SYN, Segment } from '../wire/segment.js';
-import { EvaluationError, evaluate, namesIn, type Statement } from './code.js';
+import { ACK, CWR, FIN, LOAD_OK, PSH, SYN, Segment } from '../wire/segment.js';
+import { checkCode } from './assertions.js';
+import type { Statement } from './code.js';
 import { mismatch, plainText } from './compare.js';
-import { constants } from './constants.js';
+import type { Result } from './evaluate.js';
 import { icmpNumbers } from './icmp.js';
 import { Numbering } from './numbering.js';
 import { parseScript } from './parse.js';
-import { Positions } from './reader.js';
+import type { PassedSegment, RunOptions, RunResult, ScriptFailure } from './result.js';
 import type { CallEvent, IcmpEvent, Script, ScriptEvent, SegmentEvent, ShellEvent, Value } from './script.js';
 import { setupOf, type ScriptSetup } from './setup.js';
-import { readShell } from './shell.js';
-import type { Later, MadeCall, SentPacket, Target, TargetSetup } from './target.js';
+import { playShell } from './shell-play.js';
+import type { MadeCall, SentPacket, Target, TargetSetup } from './target.js';
 import { fits, formatValue } from './values.js';
-
-/** One segment that passed, for a ladder. */
-export interface PassedSegment {
-  /** ms since the start of the script. */
-  readonly time: number;
-  readonly rightward: boolean;
-  readonly segment: string;
-  readonly comment: string;
-}
-
-export interface ScriptFailure {
-  readonly line: number;
-  readonly column: number;
-  /** The event as written, '' for an error of syntax. */
-  readonly source: string;
-  /** One line: what is wrong. */
-  readonly message: string;
-  /** In the script's notation; '' where nothing of the kind is at stake. */
-  readonly expected: string;
-  readonly got: string;
-  /** How much later than allowed it came, microseconds; below 0 earlier; null when time was right. */
-  readonly difference: number | null;
-  /** The script cannot be read, or asks for what this run does not do. */
-  readonly unusable: boolean;
-}
-
-export interface RunResult {
-  readonly failure: ScriptFailure | null;
-  /** The last segments, oldest first. */
-  readonly segments: readonly PassedSegment[];
-  readonly notes: readonly string[];
-  /** Events played. */
-  readonly events: number;
-}
-
-export interface RunOptions {
-  /** Names for which `#ifdef` holds. */
-  readonly defined?: ReadonlySet<string>;
-  /** Instead of what the script says. */
-  readonly version?: 4 | 6;
-  /** The peer's addresses, unless the script has its own: a kernel remembers the peers of earlier scripts. */
-  readonly remotes?: Readonly<Record<4 | 6, string>>;
-  /** On the wire the numbers of the script's side are these and more; 0 unless said. */
-  readonly peerIss?: number;
-  /** Runs a shell line that is not understood; without it such a line fails. */
-  readonly shell?: (command: string) => Later<{ status: number; output: string }>;
-  /** Told of each packet, for a capture. Microseconds since the start of the script. */
-  readonly capture?: (packet: Uint8Array, time: number, inbound: boolean, comment: string) => void;
-}
 
 /** Segments shown with a failure. */
 const LADDER = 10;
@@ -81,13 +33,13 @@ export async function runScript(
   options: RunOptions,
   open: (setup: TargetSetup) => Target,
 ): Promise<RunResult> {
-  const script = parseScript(source, options.defined);
+  const script = parseScript(source, options.defined, options.symbols);
   if ('error' in script) return unusable(script.line, script.column, script.error);
   const setup = setupOf(script, options.version, options.remotes);
   if (typeof setup === 'string') return unusable(1, 1, setup);
   const target = open(setup.target);
   try {
-    return await new Run(source, script, setup, target, options).play();
+    return await new Run(script, setup, target, options).play();
   } finally {
     await target.close();
   }
@@ -132,11 +84,15 @@ class Run {
   private readonly notes: string[];
   /** The target's descriptor by the script's. */
   private readonly descriptors = new Map<number, number>();
-  private readonly names = new Map<string, number | string>();
+  private readonly names = new Map<string, Result>();
   private ourPort: number;
   private peerPort = PEER_PORT;
   /** Time of the event before, which relative times count from. */
   private base = 0;
+  private listens = 0;
+  private peers = 1;
+  /** Ports of connections that the script has left behind: what they still say is not its matter. */
+  private readonly known = new Set<string>();
   private open: OpenCall | null = null;
   /** Descriptor whose TCP_INFO code sees. */
   private infoFd = -1;
@@ -144,7 +100,6 @@ class Run {
   private readonly tolerance: number;
 
   constructor(
-    private readonly text: string,
     private readonly script: Script,
     private readonly setup: ScriptSetup,
     private readonly target: Target,
@@ -158,12 +113,14 @@ class Run {
 
   async play(): Promise<RunResult> {
     const { events } = this.script;
+    // What tidies up behind the script is no event of it
+    const last = events.findLast(({ kind }) => kind !== 'shell');
     let failure: ScriptFailure | null = null;
     let played = 0;
     try {
       for (const event of events) {
         this.event = event;
-        await this.step(event, event === events.at(-1));
+        await this.step(event, event === last);
         played++;
       }
       await this.finishCall();
@@ -250,11 +207,16 @@ class Run {
   private async expectSegment(event: SegmentEvent, window: Window): Promise<void> {
     const expected = event.segment;
     const notation = formatNotation(expected);
-    let packet = await this.target.sent(this.latest(window));
-    packet ??= this.tolerance === 0 ? await this.target.sent(this.latest(window) + GRACE) : null;
+    let packet = await this.nextOwn(this.latest(window));
+    packet ??= this.tolerance === 0 ? await this.nextOwn(this.latest(window) + GRACE) : null;
     if (packet === null)
       this.stop('expected a segment, nothing was sent', { expected: notation, got: 'nothing' });
-    const got = this.read(packet, expected);
+    let got = this.read(packet, expected);
+    if (got !== null && got.length > 0 && got.length < expected.length && !this.setup.strictSegments) {
+      const whole = await this.gather(got, packet, expected, window);
+      got = whole.got;
+      packet = whole.packet;
+    }
     const difference = this.lateness(window, packet.time);
     const compare = { stamps: this.setup.tick > 0 && this.numbering.stamped, ticks: this.ticks() };
     const wrong = got === null ? 'no TCP segment of this connection' : mismatch(expected, got, compare);
@@ -281,6 +243,56 @@ class Run {
     this.base = exact ? window.from : packet.time;
   }
 
+  /**
+   * A device that cuts segments itself takes many from the kernel as one, and scripts are
+   * written so. Segments in a row are taken together up to the length that is expected: all
+   * but the last of one length, with the same flags but PSH and FIN, which are the last one's,
+   * and CWR, which is the first one's.
+   */
+  private async gather(
+    first: SegmentText,
+    packet: SentPacket,
+    expected: SegmentText,
+    window: Window,
+  ): Promise<{ got: SegmentText; packet: SentPacket }> {
+    const fixed = ~(FIN | PSH | CWR);
+    let [whole, last] = [first, packet];
+    while (whole.length < expected.length) {
+      const next = await this.nextOwn(this.latest(window));
+      if (next === null) break;
+      const piece = this.read(next, expected);
+      if (piece === null) return { got: whole, packet: last };
+      const follows =
+        piece.seq === (whole.seq + whole.length) % 2 ** 32 && ((piece.flags ^ whole.flags) & fixed) === 0;
+      const left = expected.length - whole.length;
+      if (!follows || piece.length > left || (piece.length < left && piece.length !== first.length))
+        return { got: piece, packet: next };
+      whole = {
+        ...piece,
+        flags: (piece.flags & ~CWR) | (first.flags & CWR),
+        seq: first.seq,
+        length: whole.length + piece.length,
+      };
+      last = next;
+    }
+    return { got: whole, packet: last };
+  }
+
+  /** The next packet that is not of an earlier connection. */
+  private async nextOwn(latest: number): Promise<SentPacket | null> {
+    for (;;) {
+      const packet = await this.target.sent(latest);
+      if (packet === null || !this.isForeign(packet)) return packet;
+      this.options.capture?.(packet.bytes, packet.time, false, packet.reason);
+    }
+  }
+
+  private isForeign({ bytes }: SentPacket): boolean {
+    const { segment, known } = this;
+    if (known.size === 0 || segment.loadPacket(bytes) !== LOAD_OK) return false;
+    return known.has(`${segment.srcPort} ${segment.dstPort}`);
+  }
+
   private ticks(): number {
     return this.setup.tick > 0 ? Math.ceil(this.tolerance / this.setup.tick) : 0;
   }
@@ -291,7 +303,8 @@ class Run {
     this.options.capture?.(packet.bytes, packet.time, false, packet.reason);
     if (segment.loadPacket(packet.bytes) !== LOAD_OK) return null;
     // Our own connect(): its SYN says which ports.
-    if ((segment.flags & (SYN | ACK)) === SYN) {
+    if ((segment.flags & (SYN | ACK)) === SYN && this.ourPort !== segment.srcPort) {
+      this.known.add(this.tuple());
       this.ourPort = segment.srcPort;
       this.peerPort = segment.dstPort;
     }
@@ -307,7 +320,7 @@ class Run {
 
   /** Before the last event: whatever was sent must have been expected. */
   private async nothingElse(): Promise<void> {
-    const packet = await this.target.sent(this.target.now());
+    const packet = await this.nextOwn(this.target.now());
     if (packet === null) return;
     const got = this.read(packet, null);
     this.record(packet.time, false, got, packet.reason);
@@ -317,7 +330,22 @@ class Run {
     });
   }
 
+  /** Behind another listen() comes another peer: its first segment has a port of its own. */
+  private newPeer(): void {
+    if (this.listens < 2 || this.listens === this.peers) return;
+    this.peers = this.listens;
+    this.known.add(this.tuple());
+    this.peerPort = PEER_PORT + this.peers;
+    this.ourPort = this.setup.target.bindPort;
+    this.numbering.forget();
+  }
+
+  private tuple(): string {
+    return `${this.ourPort} ${this.peerPort}`;
+  }
+
   private async injectSegment(text: SegmentText): Promise<void> {
+    this.newPeer();
     const { local, remote } = this.setup.target;
     const wire = this.numbering.toWire(text);
     const ends = { src: remote, dst: local, srcPort: this.peerPort, dstPort: this.ourPort };
@@ -355,6 +383,7 @@ class Run {
   private async makeCall(event: CallEvent): Promise<void> {
     await this.finishCall();
     if (event.name === 'connect') this.numbering.reopen();
+    if (event.name === 'listen') this.listens++;
     const { time } = event;
     const request = { name: event.name, args: this.mapped(event), blocks: time.spans };
     const made = await this.target.call(request);
@@ -452,43 +481,16 @@ class Run {
 
   // ---- the rest -----------------------------------------------------------------
 
-  private async shell(event: ShellEvent): Promise<void> {
-    for (const action of readShell(event.command)) {
-      if (action.kind === 'nothing') this.notes.push(action.note);
-      else if (action.kind === 'set') {
-        const message = await this.target.setting(action.name, action.value);
-        if (message !== null) this.notes.push(`no effect here: ${message}`);
-      } else if (this.options.shell === undefined) {
-        this.stop(`shell lines are not run without --allow-shell: '${action.command}'`, { unusable: true });
-      } else {
-        const { status, output } = await this.options.shell(action.command);
-        if (status !== 0)
-          this.stop(`'${action.command}' ended with status ${status}`, { got: output.trim() });
-      }
-    }
-  }
-
   private async code(statements: readonly Statement[]): Promise<void> {
     const info = (await this.target.info(this.infoFd)) ?? new Map<string, number>();
-    const lookUp = (name: string): number | string | null =>
-      this.names.get(name) ?? info.get(name) ?? constants.get(name) ?? null;
-    for (const statement of statements) {
-      try {
-        if (statement.kind === 'assign') this.names.set(statement.name, evaluate(statement.value, lookUp));
-        if (statement.kind !== 'assert' || evaluate(statement.condition, lookUp)) continue;
-      } catch (error) {
-        if (!(error instanceof EvaluationError)) throw error;
-        this.stop(error.message, { unusable: true });
-      }
-      const { line, column } = new Positions(this.text).of(statement.at);
-      const values = namesIn(statement.condition).map((name) => `${name} = ${lookUp(name) ?? '?'}`);
-      this.stop('the assertion does not hold', {
-        line,
-        column,
-        expected: statement.source,
-        got: values.join(', '),
-      });
-    }
+    const { positions } = this.script;
+    const wrong = checkCode(statements, { names: this.names, info, positions, notes: this.notes });
+    if (wrong !== null) this.stop(wrong.message, wrong);
+  }
+
+  private async shell({ command }: ShellEvent): Promise<void> {
+    const wrong = await playShell(command, this.target, this.options, this.notes);
+    if (wrong !== null) this.stop(wrong.message, wrong);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import type { SegmentText } from '../wire/notation.js';
 import type { Statement } from './code.js';
-import type { Position } from './reader.js';
+import type { Position, Positions } from './reader.js';
 
 export interface ScriptError extends Position {
   /** What was expected and what was found. */
@@ -83,4 +83,6 @@ export interface Script {
   /** Leading `--name=value` lines; '' for an option without a value. */
   readonly options: ReadonlyMap<string, string>;
   readonly events: readonly ScriptEvent[];
+  /** Places of the text that was parsed. */
+  readonly positions: Positions;
 }

@@ -9,6 +9,8 @@ export interface ScriptSetup {
   readonly tolerance: number;
   /** Length of a tick of the timestamps, microseconds; 0: they are not compared. */
   readonly tick: number;
+  /** Every segment is expected as it was sent: none are taken together. */
+  readonly strictSegments: boolean;
   readonly notes: readonly string[];
 }
 
@@ -46,6 +48,16 @@ const IGNORED = new Set([
   'wire_server_ip',
   'wire_server_port',
   'use_expect',
+  'udp_encapsulation',
+  'tcp_md5_secret',
+  'debug',
+  'code',
+  'code_command',
+  'code_sockopt',
+  'tolerance_percent',
+  'persistent_tun_dev',
+  'so_filename',
+  'so_flags',
   'mss',
 ]);
 
@@ -67,7 +79,8 @@ export function setupOf(
     numbers.set(name, value);
   }
   for (const name of options.keys()) {
-    const known = numbers.has(name) || ['ip_version', 'local_ip', 'remote_ip'].includes(name);
+    const known =
+      numbers.has(name) || ['ip_version', 'local_ip', 'remote_ip', 'strict_segments'].includes(name);
     if (!known) notes.push(`--${name} has no effect here${IGNORED.has(name) ? '' : ': unknown option'}`);
   }
   const written = options.get('ip_version') ?? 'ipv4';
@@ -89,6 +102,7 @@ export function setupOf(
     },
     tolerance: numbers.get('tolerance_usecs') ?? TOLERANCE,
     tick: numbers.get('tcp_ts_tick_usecs') ?? 0,
+    strictSegments: options.has('strict_segments'),
     notes,
   };
 }

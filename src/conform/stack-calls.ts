@@ -1,5 +1,5 @@
 /** The system calls of scripts on sockets of our stack: results and errno as Linux gives them. */
-import type { StackApi } from '../stack/api.js';
+import type { SocketRow, StackApi } from '../stack/api.js';
 import { errnos } from './constants.js';
 import type { Value } from './script.js';
 import { getOption, setOption } from './stack-options.js';
@@ -111,6 +111,23 @@ export class StackCalls {
   socketOf(fd: number): StackSocket | null {
     const file = this.files.get(fd);
     return file instanceof StackSocket ? file : null;
+  }
+
+  /** All sockets of the stack, and descriptors whose connection is gone: those are CLOSED. */
+  rows(): SocketRow[] {
+    const rows = this.stack.sockets();
+    for (const file of this.files.values()) {
+      if (!(file instanceof StackSocket) || file.ends === null) continue;
+      if (rows.some((row) => isRowOf(row, file))) continue;
+      const nothing = { recvQ: 0, sendQ: 0, timer: '', timerLeft: 0, retransmits: 0 };
+      rows.push({ state: 'CLOSED', ...file.ends, ...nothing });
+    }
+    return rows;
+  }
+
+  /** Has the script a descriptor of this socket? */
+  holds(row: SocketRow): boolean {
+    return [...this.files.values()].some((file) => file instanceof StackSocket && isRowOf(row, file));
   }
 
   /** The lowest free descriptor, from 3 on. */
@@ -396,6 +413,17 @@ export class StackCalls {
     };
     return this.untilReady(attempt, int(args[3]));
   }
+}
+
+function isRowOf({ state, local, remote }: SocketRow, socket: StackSocket): boolean {
+  if (remote === null) return state === 'LISTEN' && socket.listener?.local.port === local.port;
+  const { ends } = socket;
+  return (
+    ends !== null &&
+    ends.local.port === local.port &&
+    ends.remote.port === remote.port &&
+    ends.remote.address === remote.address
+  );
 }
 
 /** Data, then errors, then the end of the stream: the order of tcp_recvmsg. */

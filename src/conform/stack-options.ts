@@ -1,4 +1,5 @@
 /** getsockopt() and setsockopt() on sockets of our stack. Keys are `level:name` in Linux's numbers. */
+import { DIALECT_FREEBSD } from '../tcp/dialect.js';
 import { errnos } from './constants.js';
 import type { Value } from './script.js';
 import type { StackSocket } from './stack-socket.js';
@@ -90,8 +91,9 @@ export function getOption(
           ? (socket.options.get(key) ?? 536)
           : socket.stack.tcpInfo(socket.connection).sndMss,
       );
-    case SO_SNDBUF:
     case SO_RCVBUF:
+    case SO_SNDBUF:
+      if (socket.stack.knob('timewait_dialect') === DIALECT_FREEBSD) return listed(bsdBuffer(socket, key));
       // Linux counts its bookkeeping in and takes it to be as much again as the data
       return listed(socket.options.has(key) ? 2 * socket.options.get(key)! : defaults[key]!);
     case TCP_CONGESTION: {
@@ -102,6 +104,16 @@ export function getOption(
     default:
       return listed(socket.options.get(key) ?? defaults[key] ?? 0);
   }
+}
+
+/** FreeBSD: as set, or the sysctl's, rounded up to whole segments once the MSS is known (tcp_mss). */
+function bsdBuffer(socket: StackSocket, key: string): number {
+  const knob = key === SO_RCVBUF ? 'net.ipv4.tcp_rmem' : 'net.ipv4.tcp_wmem';
+  const size = socket.options.get(key) ?? socket.stack.knob(knob);
+  const { connection } = socket;
+  if (connection === null || socket.phase === 'connecting') return size;
+  const mss = socket.stack.tcpInfo(connection).sndMss;
+  return size > mss ? Math.ceil(size / mss) * mss : size;
 }
 
 export function setOption(

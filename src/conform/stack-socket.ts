@@ -2,7 +2,7 @@
  * A socket as programs know it, over a listener or connection of our stack: what is readable,
  * writable or wrong, and the errors in the order in which Linux reports them.
  */
-import type { ConnectionHandle, ListenerHandle, StackApi } from '../stack/api.js';
+import type { ConnectionHandle, Endpoint, ListenerHandle, StackApi } from '../stack/api.js';
 import { EV_CLOSED, EV_CONNECTED, EV_SOFT_ERROR } from '../stack/api.js';
 
 export const POLLIN = 1;
@@ -53,8 +53,12 @@ export class StackSocket {
     }
   }
 
+  /** Both ends as text: the connection may be gone before its descriptor is. */
+  ends: { readonly local: Endpoint; readonly remote: Endpoint } | null = null;
+
   adopt(connection: ConnectionHandle, phase: Phase): void {
     this.connection = connection;
+    this.ends = { local: connection.local, remote: connection.remote };
     this.phase = phase;
     connection.user = this;
     this.take(connection.takeEvents());

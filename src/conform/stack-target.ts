@@ -7,6 +7,8 @@ import { Stack } from '../stack/stack.js';
 import { parseKnobSetting } from '../stack/knobs.js';
 import type { Pollable } from '../stack/api.js';
 import { StackCalls, isBlocked, type Blocked } from './stack-calls.js';
+import type { Listing } from './pipeline.js';
+import { StackListing } from './stack-listing.js';
 import { infoOf } from './stack-options.js';
 import { StackSocket } from './stack-socket.js';
 import type { CallRequest, CallResult, MadeCall, SentPacket, Target, TargetSetup } from './target.js';
@@ -33,6 +35,7 @@ export class StackTarget implements Target {
   readonly tolerance = 0;
   readonly stack: Stack;
   private readonly calls: StackCalls;
+  private readonly listings: StackListing;
   private readonly said = new Set<string>();
   private readonly queue: SentPacket[] = [];
   private waiting: Call[] = [];
@@ -53,6 +56,12 @@ export class StackTarget implements Target {
     ].filter((message) => message !== null);
     if (refused.length > 0) throw new RangeError(refused[0]!);
     this.calls = new StackCalls(this.stack, setup, () => this.time, this.said);
+    const { calls } = this;
+    this.listings = new StackListing(
+      this.stack,
+      () => calls.rows(),
+      (row) => calls.holds(row),
+    );
   }
 
   get notes(): string[] {
@@ -121,6 +130,16 @@ export class StackTarget implements Target {
       if (message !== null) return message;
     }
     return receives ? this.setting(`${name}.max`, numbers[2]!) : null;
+  }
+
+  listing(listing: Listing): readonly string[] {
+    return this.listings.lines(listing);
+  }
+
+  drop(state: string): string | null {
+    if (state.toUpperCase() !== 'TIME_WAIT') return `tcpdrop -s ${state}: only TIME_WAIT can be dropped`;
+    this.stack.dropTimeWait();
+    return null;
   }
 
   close(): void {

@@ -4,6 +4,7 @@
  * and has a tolerance. Times are whole microseconds since the start of the script.
  */
 import type { Address } from '../wire/address.js';
+import type { Listing } from './pipeline.js';
 import type { Value } from './script.js';
 
 export type Later<T> = T | Promise<T>;
@@ -74,5 +75,9 @@ export interface Target {
   info(fd: number): Later<ReadonlyMap<string, number> | null>;
   /** A sysctl, its value as written. null, or why it has no effect. */
   setting(name: string, value: string): Later<string | null>;
+  /** Lines of `sockstat`, `ss`, `nstat` or /proc/net/tcp; null when the target has none of the kind. */
+  listing(listing: Listing): Later<readonly string[] | null>;
+  /** `tcpdrop -s STATE`: null, or why it has no effect. */
+  drop(state: string): Later<string | null>;
   close(): Later<void>;
 }

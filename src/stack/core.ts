@@ -285,6 +285,7 @@ export class Core {
     const k = (name: string): number => this.knobs.get(name);
     const c = this.ctx.config;
     c.dialect = dialects[k('timewait_dialect')]!;
+    this.ctx.builder.scaleFirst = c.dialect.scaleFirst;
     c.timestamps = k('net.ipv4.tcp_timestamps') !== 0;
     c.resetTimestamps = c.timestamps && k('net.ipv4.tcp_reset_timestamps') !== 0;
     c.sack = k('net.ipv4.tcp_sack') !== 0;

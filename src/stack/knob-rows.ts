@@ -508,7 +508,7 @@ const aliasRows: readonly (readonly [alias: string, name: string, factor: number
     'net.inet.tcp.rfc1323',
     'net.ipv4.tcp_timestamps',
     1,
-    'BSD: timestamps (and window scaling, which has a knob of its own here)',
+    'BSD: timestamps, and net.ipv4.tcp_window_scaling with it',
   ],
   ['Tcp1323Opts', 'net.ipv4.tcp_timestamps', 1, 'Windows: bit 1 is timestamps; 0 or 1 here'],
   ['KeepAliveTime', 'net.ipv4.tcp_keepalive_time', 0.001, 'Windows: ms before the first keep-alive probe'],
@@ -524,6 +524,19 @@ const aliasRows: readonly (readonly [alias: string, name: string, factor: number
     0.001,
     'BSD, macOS: ms between keep-alive probes',
   ],
+  ['net.inet.tcp.keepcnt', 'net.ipv4.tcp_keepalive_probes', 1, 'FreeBSD, macOS: unanswered probes'],
+  ['net.inet.tcp.sack.enable', 'net.ipv4.tcp_sack', 1, 'FreeBSD'],
+  ['net.inet.tcp.recvspace', 'net.ipv4.tcp_rmem', 1, 'BSD, macOS: bytes of the receive buffer'],
+  ['net.inet.tcp.sendspace', 'net.ipv4.tcp_wmem', 1, 'BSD, macOS: bytes of the send buffer'],
+  [
+    'kern.ipc.maxsockbuf',
+    'net.ipv4.tcp_rmem.max',
+    1,
+    'FreeBSD: the largest buffer, which the window scale is chosen for',
+  ],
+  ['net.inet.tcp.rexmit_initial', 'net.ipv4.tcp_rto_init', 1, 'FreeBSD: ms'],
+  ['net.inet.tcp.rexmit_min', 'net.ipv4.tcp_rto_min', 1, 'FreeBSD: ms'],
+  ['net.inet.tcp.delacktime', 'net.ipv4.tcp_delack', 1, 'FreeBSD: ms'],
 ];
 
 export const knobAliases: readonly KnobAlias[] = aliasRows.map(([alias, name, factor, text]) => ({

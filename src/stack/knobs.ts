@@ -17,7 +17,7 @@ export type Setting = { readonly name: string; readonly value: number }[] | { re
 
 /**
  * 'NAME=VALUE' as the command line takes it. `net.ipv4.ip_local_port_range=MIN MAX` sets
- * both ends; names may leave out `net.ipv4.`.
+ * both ends, `net.inet.tcp.rfc1323` timestamps and window scaling; names may leave out `net.ipv4.`.
  */
 export function parseKnobSetting(text: string): Setting {
   const equals = text.indexOf('=');
@@ -34,6 +34,11 @@ export function parseKnobSetting(text: string): Setting {
     const message =
       outOfRange(byName.get(low.name)!, low.value) ?? outOfRange(byName.get(high.name)!, high.value);
     return message === null ? [low, high] : { error: message };
+  }
+  if (name === 'net.inet.tcp.rfc1323') {
+    const scaling = parseKnobSetting(`net.ipv4.tcp_window_scaling=${value}`);
+    const stamps = parseKnobSetting(`net.ipv4.tcp_timestamps=${value}`);
+    return 'error' in stamps || 'error' in scaling ? stamps : [...stamps, ...scaling];
   }
   const known = resolve(name);
   if (known === null) return { error: unknown(name) };

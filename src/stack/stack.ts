@@ -42,6 +42,7 @@ import { replyReset } from './reply.js';
 import { restoreRecord } from './restore.js';
 import { sockets, stateCounts, tcpInfo } from './sockets.js';
 import {
+  dropRecords,
   becomeRecord,
   expireRecords,
   makeRoom,
@@ -453,6 +454,11 @@ export class Stack implements StackApi {
   }
 
   // ---- settings ---------------------------------------------------------------
+
+  /** All records go, their tuples are free at once (`tcpdrop -s TIME_WAIT`, `ss -K state time-wait`). */
+  dropTimeWait(): void {
+    dropRecords(this.core);
+  }
 
   setKnob(name: string, value: number): string | null {
     const message = this.core.knobs.set(name, value);

@@ -198,6 +198,12 @@ export function expireRecords(core: Core): void {
   }
 }
 
+/** All records go at once, without a word to anybody. */
+export function dropRecords(core: Core): void {
+  for (let i = core.records.first(); i >= 0; i = core.records.first())
+    dropRecord(core, i, Reason['tw-dropped']);
+}
+
 /** A segment for a record: the policy's verdict, carried out. Returns the reason. */
 export function recordArrives(core: Core, index: number, segment: Segment): number {
   const record = core.record.at(index);

@@ -45,6 +45,8 @@ export class Dialect {
    * first one do so (R6582-6).
    */
   readonly steadyRecovery: boolean = false;
+  /** Options go out as FreeBSD's tcp_addoptions puts them; the RFCs leave the order open (SegmentBuilder.scaleFirst). */
+  readonly scaleFirst: boolean = false;
 }
 
 class Linux extends Dialect {
@@ -59,6 +61,7 @@ class FreeBsd extends Dialect {
   override readonly name = 'freebsd';
   override readonly markFloor = 2;
   override readonly steadyRecovery = true;
+  override readonly scaleFirst = true;
 }
 
 /** By the knob's value. */

@@ -33,6 +33,9 @@ export class SegmentBuilder {
   wnd = 0;
   urgent = 0;
 
+  /** How FreeBSD lays options out (tcp_addoptions): the window scale before SACK and timestamps, padding at the end. */
+  scaleFirst = false;
+
   /** -1: option absent. */
   mss = -1;
   windowScale = -1;
@@ -147,11 +150,13 @@ export class SegmentBuilder {
       b[at + 3] = this.mss;
       at += 4;
     }
+    if (this.scaleFirst) at = this.writeScale(b, at);
     if (this.sackPermitted && !this.hasTimestamp) {
-      b[at] = 1;
-      b[at + 1] = 1;
-      b[at + 2] = 4;
-      b[at + 3] = 2;
+      // nop nop sackOK, or sackOK eol eol
+      b[at] = this.scaleFirst ? 4 : 1;
+      b[at + 1] = this.scaleFirst ? 2 : 1;
+      b[at + 2] = this.scaleFirst ? 0 : 4;
+      b[at + 3] = this.scaleFirst ? 0 : 2;
       at += 4;
     }
     if (this.hasTimestamp) {
@@ -163,13 +168,7 @@ export class SegmentBuilder {
       put32(b, at + 8, this.tsEcr);
       at += 12;
     }
-    if (this.windowScale >= 0) {
-      b[at] = 1;
-      b[at + 1] = 3;
-      b[at + 2] = 3;
-      b[at + 3] = this.windowScale;
-      at += 4;
-    }
+    if (!this.scaleFirst) at = this.writeScale(b, at);
     if (this.holder) {
       b[at] = 1;
       b[at + 1] = 1;
@@ -188,6 +187,15 @@ export class SegmentBuilder {
       b[at + 3] = 2 + 8 * this.sackCount;
       for (let i = 0; i < 2 * this.sackCount; i++) put32(b, at + 4 + 4 * i, this.sack[i]!);
     }
+  }
+
+  private writeScale(b: Uint8Array, at: number): number {
+    if (this.windowScale < 0) return at;
+    b[at] = 1;
+    b[at + 1] = 3;
+    b[at + 2] = 3;
+    b[at + 3] = this.windowScale;
+    return at + 4;
   }
 
   /** Fills in lengths and checksums (MUST-2) once the payload is in place; returns the packet's length. */

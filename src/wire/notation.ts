@@ -50,11 +50,11 @@ export type OptionText =
       readonly anyEcr?: true;
     }
   | { readonly kind: 'sack'; readonly blocks: readonly (readonly [number, number])[] }
-  /** Fast open (RFC 7413): the cookie in hexadecimal digits, '' asks for one. */
-  | { readonly kind: 'FO'; readonly cookie: string }
+  /** Fast open (RFC 7413): the cookie in hexadecimal digits, '' asks for one. FOEXP is its experimental form. */
+  | { readonly kind: 'FO' | 'FOEXP'; readonly cookie: string }
   /** RFC 2385: the digest in hexadecimal digits, null for any (sent as zeros). */
   | { readonly kind: 'md5'; readonly digest: string | null }
-  /** An option without a name here, its octets behind kind and length in hexadecimal digits. Read only. */
+  /** An option without a name here: `option-34 0102`, its octets behind kind and length in hexadecimal digits. */
   | { readonly kind: 'other'; readonly number: number; readonly data: string };
 
 export const ECN_NAMES = ['noecn', 'ect1', 'ect0', 'ce'] as const;
@@ -69,12 +69,22 @@ export interface IpText {
   readonly ttl?: number;
 }
 
+/** RFC 6951 for TCP, as FreeBSD has it: the segment is the payload of a UDP datagram. */
+export interface UdpText {
+  readonly srcPort: number;
+  readonly dstPort: number;
+}
+
 /** A segment as written: absent parts are undefined. Numbers are unsigned. */
 export interface SegmentText {
   readonly ip?: IpText;
+  /** `/udp(9811 > 1)` behind the segment. */
+  readonly udp?: UdpText;
   readonly flags: number;
   /** Written as `...`: whatever the number is. */
   readonly anySeq?: true;
+  /** `0:0(0)!`: the number as it stands on the wire, whatever the conversation counts from. */
+  readonly absolute?: true;
   readonly anyAck?: true;
   readonly anyWin?: true;
   readonly anyOptions?: true;
@@ -106,7 +116,8 @@ function formatOption(option: OptionText): string {
     case 'TS':
       return `TS val ${option.anyVal ? '...' : option.val} ecr ${option.anyEcr ? '...' : option.ecr}`;
     case 'FO':
-      return option.cookie === '' ? 'FO' : `FO ${option.cookie}`;
+    case 'FOEXP':
+      return option.cookie === '' ? option.kind : `${option.kind} ${option.cookie}`;
     case 'md5':
       return option.digest === null ? 'md5' : `md5 ${option.digest}`;
     case 'other':
@@ -130,11 +141,13 @@ export function formatNotation(s: SegmentText): string {
   let text = s.ip === undefined ? '' : formatIp(s.ip);
   text += formatFlags(s.flags);
   text += s.anySeq ? ` ...(${s.length})` : ` ${s.seq}:${(s.seq + s.length) % 2 ** 32}(${s.length})`;
+  if (s.absolute) text += '!';
   if (s.ack !== undefined) text += ` ack ${s.anyAck ? '...' : s.ack}`;
   if (s.win !== undefined) text += ` win ${s.anyWin ? '...' : s.win}`;
   if (s.urg !== undefined) text += ` urg ${s.urg}`;
   if (s.anyOptions) text += ' <...>';
   if (s.options !== undefined && s.options.length > 0) text += ` <${s.options.map(formatOption).join(',')}>`;
+  if (s.udp !== undefined) text += `/udp(${s.udp.srcPort} > ${s.udp.dstPort})`;
   return text;
 }
 
@@ -225,6 +238,8 @@ class SyntaxFailure extends Error {
 }
 
 const U32 = 2 ** 32 - 1;
+/** RFC 7413 appendix A.4: what an experimental option (RFC 6994) begins with to be fast open. */
+const FOEXP_MAGIC = [0xf9, 0x89] as const;
 /** A TCP header has room for so many bytes of options. */
 const MOST_OPTION_BYTES = 40;
 
@@ -243,7 +258,8 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 function segmentOf(r: Reader): SegmentText {
   const text: Mutable<SegmentText> = { flags: 0, seq: 0, length: 0 };
   r.spaces();
-  if (r.take('[')) text.ip = ipOf(r);
+  if (r.take('[')) text.ip = ipOf(r, ']');
+  else if (r.take('(')) text.ip = ipOf(r, ')');
   r.spaces();
   text.flags = flagsOf(r);
   r.spaces();
@@ -266,6 +282,8 @@ function segmentOf(r: Reader): SegmentText {
   if (r.take('<...>')) text.anyOptions = true;
   else if (r.take('<')) text.options = optionsOf(r);
   r.spaces();
+  if (r.take('/udp(')) text.udp = udpOf(r);
+  r.spaces();
   if (r.at < r.text.length) r.fail('the end of the segment');
   return text;
 }
@@ -285,6 +303,7 @@ function rangeOf(r: Reader, text: Mutable<SegmentText>): void {
   if (!r.take('(')) r.fail("'('");
   text.length = r.number('a length', 65_535);
   if (!r.take(')')) r.fail("')'");
+  if (r.take('!')) text.absolute = true;
   const right = (text.seq + text.length) % 2 ** 32;
   if (!anywhere && end !== right) {
     r.at = endColumn;
@@ -292,8 +311,22 @@ function rangeOf(r: Reader, text: Mutable<SegmentText>): void {
   }
 }
 
-/** The part in square brackets: `[ect0]`, `[tos 0x10, ttl 64]`. */
-function ipOf(r: Reader): IpText {
+function udpOf(r: Reader): UdpText {
+  const port = (): number => {
+    r.spaces();
+    const value = r.number('a UDP port', 65_535);
+    r.spaces();
+    return value;
+  };
+  const srcPort = port();
+  if (!r.take('>')) r.fail("'>'");
+  const dstPort = port();
+  if (!r.take(')')) r.fail("')'");
+  return { srcPort, dstPort };
+}
+
+/** The part in brackets: `[ect0]`, `(tos 0x10, ttl 64)`. */
+function ipOf(r: Reader, close: string): IpText {
   const ip: Mutable<IpText> = {};
   for (;;) {
     r.spaces();
@@ -304,8 +337,8 @@ function ipOf(r: Reader): IpText {
     else if (r.word('ttl') || r.word('hlim')) ip.ttl = octetOf(r, 'a TTL');
     else r.fail('noecn, ect0, ect1, ect01, ce, tos, tclass, ttl or hlim');
     r.spaces();
-    if (r.take(']')) return ip;
-    if (!r.take(',')) r.fail("',' or ']'");
+    if (r.take(close)) return ip;
+    if (!r.take(',')) r.fail(`',' or '${close}'`);
   }
 }
 
@@ -325,6 +358,8 @@ function flagsOf(r: Reader): number {
     if (found === undefined) break;
     flags |= found[1];
     r.at++;
+    // The dot may stand apart
+    if (/^[ \t]+\.[ \t]/.test(r.text.slice(r.at, r.at + 9))) r.spaces();
   }
   if (r.at === start) r.fail("flags of S F R P . U E W, or '-'");
   return flags;
@@ -373,9 +408,15 @@ function optionOf(r: Reader): OptionText {
       ...(anyEcr ? { anyEcr } : {}),
     };
   }
-  if (r.word('FO')) return { kind: 'FO', cookie: hexOf(r, 16) };
+  if (r.word('FOEXP')) return { kind: 'FOEXP', cookie: hexOf(r, 36) };
+  if (r.word('FO')) return { kind: 'FO', cookie: hexOf(r, 38) };
+  if (r.take('option-')) {
+    const number = r.number('the kind of an option', 255);
+    r.spaces();
+    return { kind: 'other', number, data: hexOf(r, 38) };
+  }
   if (r.word('md5')) {
-    const digest = hexOf(r, 16);
+    const digest = r.word('valid') ? '' : hexOf(r, 16);
     return { kind: 'md5', digest: digest === '' ? null : digest };
   }
   if (r.word('sack')) {
@@ -389,7 +430,7 @@ function optionOf(r: Reader): OptionText {
     if (blocks.length === 0) r.fail('a SACK block LEFT:RIGHT');
     return { kind: 'sack', blocks };
   }
-  return r.fail('an option: mss, nop, eol, wscale, sackOK, TS, sack, FO, md5, tw-holder');
+  return r.fail('an option: mss, nop, eol, wscale, sackOK, TS, sack, FO, FOEXP, md5, tw-holder, option-N');
 }
 
 /** Octets in hexadecimal digits; '' when there are none. */
@@ -462,6 +503,8 @@ function optionBytes(option: OptionText): number[] {
       return [5, 2 + 8 * option.blocks.length, ...option.blocks.flat().flatMap(bytes32)];
     case 'TS':
       return [8, 10, ...bytes32(option.val), ...bytes32(option.ecr)];
+    case 'FOEXP':
+      return [EXPERIMENTAL, 4 + option.cookie.length / 2, ...FOEXP_MAGIC, ...bytesOfHex(option.cookie)];
     case 'FO':
       return [34, 2 + option.cookie.length / 2, ...bytesOfHex(option.cookie)];
     case 'md5':
@@ -505,13 +548,14 @@ function readOptions(segment: Segment, bases: Bases): OptionText[] {
   while (at < end) {
     const kind = b[at]!;
     if (kind < 2) {
+      // Behind the end there is padding only (MUST-69)
+      if (kind !== 0 && options.at(-1)?.kind === 'eol') break;
       options.push({ kind: kind === 0 ? 'eol' : 'nop' });
-      if (kind === 0) break;
       at++;
       continue;
     }
     const length = at + 1 < end ? b[at + 1]! : 0;
-    if (length < 2 || at + length > end) break;
+    if (options.at(-1)?.kind === 'eol' || length < 2 || at + length > end) break;
     options.push(readOption(kind, b.subarray(at + 2, at + length), bases));
     at += length;
   }
@@ -530,6 +574,8 @@ function readOption(kind: number, data: Uint8Array, bases: Bases): OptionText {
   if (kind === 34) return { kind: 'FO', cookie: hex };
   if (kind === EXPERIMENTAL && data.length === 3 && half(0) === HOLDER_EXID && data[2] === 1)
     return { kind: 'tw-holder' };
+  if (kind === EXPERIMENTAL && data[0] === FOEXP_MAGIC[0] && data[1] === FOEXP_MAGIC[1])
+    return { kind: 'FOEXP', cookie: hex.slice(4) };
   if (kind !== 5 || data.length % 8 !== 0 || data.length === 0)
     return { kind: 'other', number: kind, data: hex };
   const blocks: [number, number][] = [];

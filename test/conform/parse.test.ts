@@ -1,6 +1,7 @@
 import t from 'tap';
 import fc from 'fast-check';
-import { evaluate, parseCode } from '../../src/conform/code.js';
+import { parseCode } from '../../src/conform/code.js';
+import { evaluate } from '../../src/conform/evaluate.js';
 import { parseScript } from '../../src/conform/parse.js';
 import { Reader } from '../../src/conform/reader.js';
 import type { CallEvent, Script, ScriptEvent } from '../../src/conform/script.js';

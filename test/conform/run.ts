@@ -1,6 +1,7 @@
 /** A script on our stack, for tests. */
 import { definedNames } from '../../src/conform/profile.js';
-import { runScript, type RunOptions, type RunResult } from '../../src/conform/runner.js';
+import type { RunOptions, RunResult } from '../../src/conform/result.js';
+import { runScript } from '../../src/conform/runner.js';
 import { StackTarget } from '../../src/conform/stack-target.js';
 
 export function run(

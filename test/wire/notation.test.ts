@@ -95,6 +95,8 @@ const option: fc.Arbitrary<OptionText> = fc.oneof(
   fc.constantFrom<OptionText>(
     { kind: 'FO', cookie: '' },
     { kind: 'FO', cookie: '0123456789abcdef' },
+    { kind: 'FOEXP', cookie: '' },
+    { kind: 'FOEXP', cookie: '0123456789abcdef' },
     { kind: 'md5', digest: null },
   ),
 );
@@ -108,11 +110,14 @@ const sizes: Record<OptionText['kind'], number> = {
   TS: 10,
   sack: 2,
   FO: 2,
+  FOEXP: 4,
   md5: 18,
   other: 2,
 };
 const size = (o: OptionText): number =>
-  sizes[o.kind] + (o.kind === 'sack' ? 8 * o.blocks.length : 0) + (o.kind === 'FO' ? o.cookie.length / 2 : 0);
+  sizes[o.kind] +
+  (o.kind === 'sack' ? 8 * o.blocks.length : 0) +
+  (o.kind === 'FO' || o.kind === 'FOEXP' ? o.cookie.length / 2 : 0);
 const fitting = fc.array(option, { minLength: 1, maxLength: 10 }).map((options) => {
   let room = 40;
   return options.filter((o) => {
