@@ -193,7 +193,7 @@ function icmpOf(r: Reader, inbound: boolean): Packet {
   let quoted: { seq: number; length: number } | null = null;
   if (r.take('[')) {
     r.blanks();
-    const range = /(\d{1,10}):(\d{1,10})\((\d{1,5})\)/y;
+    const range = /(\d{1,10}):(\d{1,10})\((\d{1,5})\)(?:\/udp\(\d{1,5} > \d{1,5}\))?/y;
     range.lastIndex = r.at;
     const found = range.exec(r.text) ?? r.fail('the quoted segment as 1:1001(1000)');
     r.at += found[0].length;

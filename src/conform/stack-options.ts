@@ -1,5 +1,5 @@
 /** getsockopt() and setsockopt() on sockets of our stack. Keys are `level:name` in Linux's numbers. */
-import { DIALECT_FREEBSD } from '../tcp/dialect.js';
+import { DIALECT_FREEBSD } from '../stack/api.js';
 import { errnos } from './constants.js';
 import type { Value } from './script.js';
 import type { StackSocket } from './stack-socket.js';

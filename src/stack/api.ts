@@ -38,6 +38,8 @@ export type Errno =
 
 /** Bits of `ConnectionHandle.takeEvents()`. The handle is released after EV_CLOSED. */
 export * from '../tcp/events.js';
+/** Values of the knob `timewait_dialect`. */
+export { DIALECT_FREEBSD, DIALECT_LINUX, DIALECT_RFC } from '../tcp/dialect.js';
 
 export interface Endpoint {
   /** Textual address, no brackets, no zone. */

@@ -47,6 +47,13 @@ export class Dialect {
   readonly steadyRecovery: boolean = false;
   /** Options go out as FreeBSD's tcp_addoptions puts them; the RFCs leave the order open (SegmentBuilder.scaleFirst). */
   readonly scaleFirst: boolean = false;
+  /** Receive buffers are rounded up to whole segments once the MSS is known (FreeBSD tcp_mss). */
+  readonly wholeSegments: boolean = false;
+  /**
+   * A segment that goes out anyway offers all the room there is (FreeBSD tcp_output).
+   * R9293-62 moves the right edge by full segments only.
+   */
+  readonly windowAtOnce: boolean = false;
 }
 
 class Linux extends Dialect {
@@ -62,6 +69,8 @@ class FreeBsd extends Dialect {
   override readonly markFloor = 2;
   override readonly steadyRecovery = true;
   override readonly scaleFirst = true;
+  override readonly wholeSegments = true;
+  override readonly windowAtOnce = true;
 }
 
 /** By the knob's value. */

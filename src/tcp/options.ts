@@ -49,6 +49,9 @@ export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   updateMss(tcb);
   // R5681-34: the peer may send smaller segments than we could take; the largest one seen will tell
   tcb.rcvMss = Math.min(tcb.mss, DEFAULT_MSS);
+  const segmentSize = Math.min(tcb.peerMss, tcb.pathMtu - fixedHeaders(tcb.version));
+  if (ctx.config.dialect.wholeSegments && tcb.rcvLimit > segmentSize)
+    tcb.rcvLimit = Math.ceil(tcb.rcvLimit / segmentSize) * segmentSize;
 }
 
 /** R7323-38: only a segment that spans the last ACK sent, and never backwards (R7323-40) unless it grew invalid. */

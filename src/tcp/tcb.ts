@@ -147,6 +147,8 @@ export class Tcb {
   /** Bytes of this connection in the stack's memory account. */
   charged = 0;
   rcvLimit = 0;
+  /** Dialect.windowAtOnce */
+  windowAtOnce = false;
 
   // Queues
   readonly sendQueue = new SendQueue();

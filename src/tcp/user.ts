@@ -27,6 +27,7 @@ export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number
   tcb.tsEnabled = config.timestamps;
   tcb.sndLimit = config.sendBuffer;
   tcb.rcvLimit = config.receiveBuffer;
+  tcb.windowAtOnce = config.dialect.windowAtOnce;
   tcb.ownWscale = wscaleFor(Math.max(tcb.rcvLimit, config.scaleBuffer));
   tcb.pathMtu = pathMtu;
   // R9293-63: fixed headers only

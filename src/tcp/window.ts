@@ -24,7 +24,7 @@ export function rightEdge(tcb: Tcb): number {
   const edge = (tcb.rcvNxt + (free > 0 ? free : 0)) | 0;
   if (!after(edge, tcb.rcvAdv)) return tcb.rcvAdv;
   const gain = (edge - tcb.rcvAdv) | 0;
-  return gain >= Math.min(tcb.rcvLimit >> 1, tcb.rcvMss) ? edge : tcb.rcvAdv;
+  return tcb.windowAtOnce || gain >= Math.min(tcb.rcvLimit >> 1, tcb.rcvMss) ? edge : tcb.rcvAdv;
 }
 
 /** The user read: is the window worth announcing although nothing is owed? */

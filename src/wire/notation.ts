@@ -333,7 +333,7 @@ function ipOf(r: Reader, close: string): IpText {
     const ecn = ECN_NAMES.findIndex((name) => r.word(name));
     if (ecn >= 0) ip.ecn = ecn;
     else if (r.word('ect01')) ip.ecn = 'ect01';
-    else if (r.word('tos') || r.word('tclass')) ip.tos = octetOf(r, 'a TOS octet');
+    else if (r.word('tos') || r.word('tclass') || r.word('class')) ip.tos = octetOf(r, 'a TOS octet');
     else if (r.word('ttl') || r.word('hlim')) ip.ttl = octetOf(r, 'a TTL');
     else r.fail('noecn, ect0, ect1, ect01, ce, tos, tclass, ttl or hlim');
     r.spaces();

@@ -284,7 +284,7 @@ t.test('in what is expected, dots stand for anything', async (t) => {
 });
 
 t.test('a packet is described as it stands on the wire', async (t) => {
-  const text = '[ce, tos 0x03, ttl 9] SP. 1:4(3) ack 1 win 7 <mss 1460,eol>';
+  const text = '[ce, tos 0x03, ttl 9] SP. 1:4(3) ack 1 win 7 <mss 1460,eol,eol,eol,eol>';
   const packet = buildPacket(parsed(text), ends);
   const segment = new Segment();
   t.equal(segment.loadPacket(packet), LOAD_OK);
