@@ -158,7 +158,8 @@ assert (1 <= tcpi_unacked < 5 or
 t.test('shell lines that prepare a run need no time', async (t) => {
   const { kind, time } = one('// first\n`../common/defaults.sh`\n+0 < R 0:0(0)');
   t.same([kind, time.at], ['shell', 0]);
-  t.match(parseScript('0 < R 0:0(0)\n`ls`'), { line: 2, column: 1 });
+  t.match(script('0 < R 0:0(0)\n`ls`').events[1], { kind: 'shell', time: { at: 0, relative: true } });
+  t.match(parseScript('0 < R 0:0(0)\n`ls`\n0 < R 0:0(0)'), { line: 2, column: 1 });
 });
 
 t.test('sections', async (t) => {
