@@ -59,6 +59,7 @@ export const counterNames = [
   'TcpExtPAWSPassive',
   'TcpExtPAWSEstab',
   'TcpExtPAWSTimewait',
+  'TcpExtPAWSOldAck',
   'TcpExtTSEcrRejected',
   'TcpExtBeyondWindow',
   'TcpExtDelayedACKs',

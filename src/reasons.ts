@@ -89,6 +89,11 @@ const rows = [
   ['simultaneous-open', 'answered SYN,ACK: both ends opened at once', 'RFC 9293 3.10.7.3 fourth, MUST-10'],
   // Synchronized states
   ['paws', 'answered ACK: the timestamp is older than the last one seen', 'RFC 7323 5.3 R1'],
+  [
+    'paws-quiet',
+    'dropped: an old timestamp on a segment that brings nothing',
+    'Linux tcp_disordered_ack_check; FreeBSD tcp_do_segment',
+  ],
   ['missing-timestamp', 'dropped: the timestamps that were negotiated are missing', 'RFC 7323 3.2'],
   ['not-acceptable', 'answered ACK: outside the receive window', 'RFC 9293 3.10.7.4 first'],
   ['not-acceptable-rst', 'dropped: RST outside the receive window', 'RFC 5961 3.2 (1)'],
@@ -124,6 +129,12 @@ const rows = [
     'RFC 9293 3.6.1, SHLD-3; RFC 1122 4.2.2.13',
   ],
   ['data-after-fin', "dropped: data behind the peer's own FIN", 'RFC 9293 3.10.7.4 seventh'],
+  [
+    'reset-across-fin',
+    "answered RST: data that begins before the peer's FIN and ends behind it",
+    'Linux tcp_rcv_state_process',
+  ],
+  ['fin-ack-consumed', 'dropped behind its ACK, which was that of our FIN', 'Linux tcp_rcv_state_process'],
   [
     'out-of-order',
     'queued and answered with a duplicate ACK: there is a hole before it',

@@ -445,7 +445,10 @@ function receiveNow(
     return done(bytes.length, new Map<number, Value>([[1, { kind: 'text', value }]]));
   }
   // The peer's FIN ends the stream for good: an error behind it is for writers (Linux SOCK_DONE)
-  if (readable === 0 && socket.connection!.peerClosed) return done(0);
+  if (readable === 0 && socket.connection!.peerClosed) {
+    if (!peek) socket.read(length);
+    return done(0);
+  }
   if (readable === 0 && socket.error !== '') return failed(socket.takeError());
   if (ended || length === 0) return done(0);
   return failed('EAGAIN');

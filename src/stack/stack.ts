@@ -251,7 +251,12 @@ export class Stack implements StackApi {
     if (tcb.state === S.TIME_WAIT) becomeRecord(core, tcb, false);
     else if (tcb.state === S.CLOSED) {
       if (!(tcb.finished && passiveCloserDone(core, tcb))) core.detach(tcb, -1);
-    } else if (tcb.state === S.FIN_WAIT_2 && tcb.userClosed && core.policy.orphansAsRecords)
+    } else if (
+      tcb.state === S.FIN_WAIT_2 &&
+      tcb.userClosed &&
+      !tcb.orphanKept &&
+      core.policy.orphansAsRecords
+    )
       becomeRecord(core, tcb, true);
   }
 

@@ -1,14 +1,16 @@
 /** What follows when both directions, or ours, are closed: FIN-WAIT-2, TIME-WAIT, the end. */
+import type { Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
 import { fail } from './sender.js';
 import * as S from './state.js';
 import { T_FIN_WAIT_2, type Tcb } from './tcb.js';
 
 /** R9293-34, R9293-36, R9293-38 */
-export function ourFinAcked(ctx: TcpContext, tcb: Tcb): void {
+export function ourFinAcked(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   switch (tcb.state) {
     case S.FIN_WAIT_1:
       tcb.moveTo(S.FIN_WAIT_2);
+      tcb.orphanKept = ctx.config.dialect.finAckConsumes && tcb.userClosed && segment.hasFin;
       armFinWait2(ctx, tcb);
       return;
     case S.CLOSING:

@@ -4,7 +4,8 @@
  * so `RFC` is the dialect without departures. Which one a stack speaks is the knob
  * `timewait_dialect`, which profiles of whole systems preset.
  *
- * A branch that asks a field names the rule it departs from.
+ * A branch that asks a field names the rule it departs from. Linux is as 6.18 runs,
+ * measured; FreeBSD is read in the source of 14, not run.
  */
 
 /** Values of the knob `timewait_dialect`: indexes of `dialects`. */
@@ -12,12 +13,47 @@ export const DIALECT_RFC = 0;
 export const DIALECT_LINUX = 1;
 export const DIALECT_FREEBSD = 2;
 
+/** `acceptance`: the four cases of 3.10.7.4. */
+export const ACCEPT_RFC = 0;
+/** Linux tcp_sequence: by the segment's end; the right edge itself is inside. */
+export const ACCEPT_LINUX = 1;
+/** BSD tcp_do_segment: what is old is trimmed and answered, its ACK counts; the right edge is inside for empty segments. */
+export const ACCEPT_BSD = 2;
+
+/** `paws`: what an old timestamp costs. RFC 7323 5.3 R1: an ACK, the segment dropped. */
+export const PAWS_RFC = 0;
+/** Linux tcp_validate_incoming, tcp_disordered_ack_check: 1 ms of slack; an empty ACK from the past is dropped silently, one at RCV.NXT with no news is let pass within 1.2 RTO; a SYN is challenged. */
+export const PAWS_LINUX = 1;
+/** FreeBSD tcp_do_segment: a segment without text is dropped silently. */
+export const PAWS_BSD = 2;
+
+/** `behindFin`: text and FIN behind the peer's FIN. RFC 9293 3.10.7.4 ignores them; here with an ACK. */
+export const BEHIND_RFC = 0;
+/** Linux tcp_rcv_state_process: no ACK; but what begins before RCV.NXT is processed: RST when text reaches beyond it, and a second FIN counts. */
+export const BEHIND_LINUX = 1;
+/** FreeBSD tcp_do_segment: no ACK, unless all of it is old. */
+export const BEHIND_BSD = 2;
+
+/** `orphan`: what resets a connection that nobody reads any more. SHLD-3: acceptable text beyond RCV.NXT. */
+export const ORPHAN_RFC = 0;
+/** Linux tcp_rcv_state_process: a FIN beyond RCV.NXT, too. */
+export const ORPHAN_LINUX = 1;
+/** FreeBSD tcp_do_segment: text beyond the window, too. */
+export const ORPHAN_BSD = 2;
+
+/** `unreadClose`: close() with text unread. RFC 9293 SHLD-3: RST, but where 3.10.5 deletes silently. */
+export const UNREAD_RST = 0;
+/** Linux __tcp_close: RST in CLOSING and LAST-ACK, too. */
+export const UNREAD_RST_ALWAYS = 1;
+/** FreeBSD tcp_disconnect: the text is thrown away and a FIN follows as ever. */
+export const UNREAD_FIN = 2;
+
 export class Dialect {
   readonly name: string = 'rfc9293';
   /**
-   * A segment without ACK, SYN and RST is dropped before its sequence number is looked
-   * at, so nothing answers it (Linux tcp_rcv_established, tcp_rcv_state_process; FreeBSD
-   * tcp_do_segment). RFC 9293 3.10.7.4 looks at the number first.
+   * A segment without ACK, SYN and RST is dropped before its timestamp or sequence number is
+   * looked at, so nothing answers it (Linux tcp_rcv_established, tcp_rcv_state_process).
+   * RFC 9293 3.10.7.4 looks at the number first.
    */
   readonly dropsWithoutAck: boolean = false;
   /**
@@ -54,6 +90,47 @@ export class Dialect {
    * R9293-62 moves the right edge by full segments only.
    */
   readonly windowAtOnce: boolean = false;
+  /** Which segments are acceptable: ACCEPT_. */
+  readonly acceptance: number = ACCEPT_RFC;
+  /** Timestamps older than TS.Recent: PAWS_. */
+  readonly paws: number = PAWS_RFC;
+  /** A segment without the negotiated timestamp is processed (Linux tcp_validate_incoming); RFC 7323 3.2 drops it. */
+  readonly toleratesMissingTimestamp: boolean = false;
+  /** So is a SYN dropped (FreeBSD tcp_do_segment exempts RST only); else it is challenged as any SYN. */
+  readonly dropsUnstampedSyn: boolean = false;
+  /** TS.Recent is taken once the ACK proved good, not from an old one (Linux tcp_ack); RFC 7323 4.3 goes by the number alone. */
+  readonly stampsByAck: boolean = false;
+  /** A challenge ACK waits for net.ipv4.tcp_invalid_ratelimit as any other reply to a bad segment (Linux tcp_send_challenge_ack). */
+  readonly challengesByRatelimit: boolean = false;
+  /** An ACK of what was never sent is answered with a challenge ACK (Linux tcp_ack); the RFC knows an ordinary one. */
+  readonly challengesUnsentAck: boolean = false;
+  /**
+   * A RST one below RCV.NXT behind the peer's FIN, or at the end of what was received out of
+   * order, counts as exact (Linux tcp_reset_check, tcp_validate_incoming). RFC 5961 3.2 knows RCV.NXT only.
+   */
+  readonly guessesReset: boolean = false;
+  /** RST after both FINs is an error, too (Linux tcp_reset; FreeBSD tcp_do_segment): ECONNRESET in CLOSING and LAST-ACK. */
+  readonly resetAlwaysError: boolean = false;
+  /** The window is taken from any ACK that is new, and at the same numbers only when larger or closed (Linux tcp_may_update_window); RFC 9293 goes by WL1 and WL2. */
+  readonly windowByAck: boolean = false;
+  /** Text and FIN behind the peer's FIN: BEHIND_. */
+  readonly behindFin: number = BEHIND_RFC;
+  /** What resets an orphan: ORPHAN_. */
+  readonly orphan: number = ORPHAN_RFC;
+  /**
+   * The ACK of our FIN that ends CLOSING or an orphan's FIN-WAIT-1 is all that counts of its segment
+   * (Linux tcp_rcv_state_process: consume); with a FIN on it the orphan stays a connection, since its
+   * record would lose that FIN.
+   */
+  readonly finAckConsumes: boolean = false;
+  /** A FIN wins over text beyond it, unless one segment's text covers all of the FIN's segment (Linux tcp_data_queue, tcp_ofo_queue); else whatever came first. */
+  readonly finOverText: boolean = false;
+  /** Duplicate ACKs count up to one less than the segments in flight (Linux tcp_limit_reno_sacked); RFC 5681 3.2 counts three whatever is in flight. */
+  readonly limitsDuplicates: boolean = false;
+  /** A duplicate ACK rides on data that the same segment released (Linux tcp_data_snd_check goes first; FreeBSD tcp_output); RFC 5681 4.2 wants it alone. */
+  readonly ackRidesOnData: boolean = false;
+  /** close() with text unread: UNREAD_. */
+  readonly unreadClose: number = UNREAD_RST;
 }
 
 class Linux extends Dialect {
@@ -62,6 +139,23 @@ class Linux extends Dialect {
   override readonly markFloor = 2;
   override readonly pacesAcks = true;
   override readonly steadyRecovery = true;
+  override readonly dropsWithoutAck = true;
+  override readonly acceptance = ACCEPT_LINUX;
+  override readonly paws = PAWS_LINUX;
+  override readonly toleratesMissingTimestamp = true;
+  override readonly stampsByAck = true;
+  override readonly challengesByRatelimit = true;
+  override readonly challengesUnsentAck = true;
+  override readonly guessesReset = true;
+  override readonly resetAlwaysError = true;
+  override readonly windowByAck = true;
+  override readonly behindFin = BEHIND_LINUX;
+  override readonly orphan = ORPHAN_LINUX;
+  override readonly finAckConsumes = true;
+  override readonly finOverText = true;
+  override readonly limitsDuplicates = true;
+  override readonly ackRidesOnData = true;
+  override readonly unreadClose = UNREAD_RST_ALWAYS;
 }
 
 class FreeBsd extends Dialect {
@@ -71,6 +165,14 @@ class FreeBsd extends Dialect {
   override readonly scaleFirst = true;
   override readonly wholeSegments = true;
   override readonly windowAtOnce = true;
+  override readonly acceptance = ACCEPT_BSD;
+  override readonly paws = PAWS_BSD;
+  override readonly dropsUnstampedSyn = true;
+  override readonly resetAlwaysError = true;
+  override readonly behindFin = BEHIND_BSD;
+  override readonly orphan = ORPHAN_BSD;
+  override readonly ackRidesOnData = true;
+  override readonly unreadClose = UNREAD_FIN;
 }
 
 /** By the knob's value. */

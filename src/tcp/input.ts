@@ -9,26 +9,27 @@
  * the segment, not the connection. A connection that ended is left in CLOSED, one
  * that has nothing left but waiting in TIME-WAIT; the stack carries both out.
  */
-import { after, before, beforeEq, greater, inWindow } from '../seqnum.js';
+import { after, before, beforeEq } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { ACK, FIN, RST, SYN, URG, type Segment } from '../wire/segment.js';
+import { acceptable, isHalfOpen, resetBeforeFin, resetIsExact } from './acceptable.js';
 import { ourFinAcked } from './closing.js';
 import { hurryAcks, startPace } from './ack.js';
 import type { TcpContext } from './context.js';
 import { ecnFromAnswer, ecnFromSyn, takeMark } from './ecn.js';
+import { ACCEPT_BSD, ACCEPT_LINUX, ORPHAN_BSD, type Dialect } from './dialect.js';
 import { EV_CONNECTED, EV_READABLE } from './events.js';
 import { challengeAck, outOfWindowAck } from './limits.js';
 import { congestionControl } from './congestion/choice.js';
 import { peerOptions, recordTimestamp } from './options.js';
+import { checkTimestamp } from './paws.js';
 import { acknowledge, digest, fail, resendAll, startWindow, takeSack } from './sender.js';
 import * as S from './state.js';
 import { RECOVERY, T_PERSIST, type Tcb } from './tcb.js';
-import { text, textAndFin, trim, urgentArrives } from './text.js';
+import { reachesBeyond, resetOrphan, text, textAndFin, trim, urgentArrives } from './text.js';
 import { armSendTimers, schedule } from './timers.js';
-
-/** More than 24 days without a segment make TS.Recent invalid (R7323-50), ms. */
-const PAWS_IDLE = 24 * 86_400_000;
+import { mayUpdateWindow } from './window.js';
 
 /** A segment for this connection. */
 export function segmentArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
@@ -134,22 +135,17 @@ function established(ctx: TcpContext, tcb: Tcb): void {
 /** 3.10.7.4 OTHER STATES */
 function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   const { flags } = segment;
-  // RFC 7323 5.3 R1, before the sequence number check (R7323-45); RST is exempt (R7323-43)
-  if (tcb.tsEnabled && (flags & RST) === 0) {
-    if (!segment.hasTimestamp) {
-      // R7323-28; Note: a SYN is left to the challenge below, its sender may have lost its state
-      if ((flags & SYN) === 0) return Reason['missing-timestamp'];
-    } else if (greater(tcb.tsRecent, segment.tsVal) && (ctx.now - tcb.tsRecentAt) >>> 0 <= PAWS_IDLE) {
-      ctx.counters.bump(Mib.TcpExtPAWSEstab);
-      return outOfWindowAck(ctx, tcb, segment, Reason.paws, Mib.TcpExtTCPACKSkippedPAWS);
-    }
+  const { dialect } = ctx.config;
+  const rst = (flags & RST) !== 0;
+  if ((flags & (ACK | RST | SYN)) === 0 && dialect.dropsWithoutAck && !isHalfOpen(tcb))
+    return Reason['no-ack-flag'];
+  if (tcb.tsEnabled && !rst) {
+    const reason = checkTimestamp(ctx, tcb, segment);
+    if (reason !== Reason.plain) return reason;
   }
-  if ((flags & (ACK | RST | SYN)) === 0 && ctx.config.dialect.dropsWithoutAck) return Reason['no-ack-flag'];
   // First, check sequence number
-  let { seq } = segment;
-  // R5961-1, MUST-66: a RST counts by its sequence number alone, whatever text it carries
-  let length = (flags & RST) !== 0 ? 0 : segment.length;
-  if ((flags & SYN) !== 0 && (flags & RST) === 0) {
+  let { seq, length } = segment;
+  if ((flags & SYN) !== 0 && !rst) {
     // The peer repeats the SYN that made this connection; a SYN,ACK only where both ends opened.
     if (tcb.state === S.SYN_RECEIVED && seq === tcb.irs && ((flags & ACK) === 0 || tcb.active)) {
       if ((flags & ACK) === 0) return repeatedSyn(ctx, tcb, segment);
@@ -163,25 +159,38 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     }
   }
   const window = tcb.rcvWnd;
-  if (!acceptable(tcb, seq, length, window)) return notAcceptable(ctx, tcb, segment);
+  if (!acceptable(dialect, tcb, segment, seq, length)) return notAcceptable(ctx, tcb, segment);
   tcb.lastHeardAt = ctx.now;
   tcb.keepProbes = 0;
   tcb.probes = 0;
   // Second, check the RST bit
-  if ((flags & RST) !== 0) return resetArrives(ctx, tcb, seq);
+  if (rst) {
+    if (resetIsExact(dialect, tcb, seq)) return resetArrives(ctx, tcb);
+    return challengeAck(ctx, tcb, Reason['rst-challenge']);
+  }
   // Fifth, check the ACK field (R9293-25)
   if ((flags & ACK) === 0) return Reason['no-ack-flag'];
-  if (tcb.tsEnabled && segment.hasTimestamp) recordTimestamp(ctx, tcb, segment, seq);
+  if (!dialect.stampsByAck) recordTimestamp(ctx, tcb, segment, seq);
   trim(tcb, segment, seq, window);
-  const fromAck = ackArrives(ctx, tcb, segment);
+  const entered = tcb.state;
+  const fromAck = ackArrives(ctx, tcb, segment, seq);
   if (fromAck !== Reason.plain || tcb.state === S.CLOSED) return fromAck;
+  if (dialect.finAckConsumes && tcb.state !== entered && isConsumed(tcb, segment))
+    return Reason['fin-ack-consumed'];
   // Sixth, check the URG bit
   if ((flags & URG) !== 0) urgentArrives(ctx, tcb, segment);
-  if (text.length === 0 && !text.fin) {
+  if (length === 0) {
     ctx.counters.bump(Mib.TcpExtTCPPureAcks);
     return Reason.plain;
   }
   return textAndFin(ctx, tcb, segment);
+}
+
+/** Nothing is left of the connection but a record; text that an orphan cannot take is judged nevertheless. */
+function isConsumed(tcb: Tcb, segment: Segment): boolean {
+  if (segment.length === 0) return false;
+  if (tcb.state === S.TIME_WAIT) return true;
+  return tcb.state === S.FIN_WAIT_2 && tcb.userClosed && !tcb.orphanKept && !reachesBeyond(tcb, segment);
 }
 
 function repeatedSyn(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
@@ -190,31 +199,32 @@ function repeatedSyn(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   return Reason['syn-retransmitted'];
 }
 
-/** R9293-4: the four cases. */
-function acceptable(tcb: Tcb, seq: number, length: number, window: number): boolean {
-  if (length === 0) return window === 0 ? seq === tcb.rcvNxt : inWindow(seq, tcb.rcvNxt, window);
-  if (window === 0) return false;
-  return inWindow(seq, tcb.rcvNxt, window) || inWindow((seq + length - 1) | 0, tcb.rcvNxt, window);
-}
-
 /** R9293-5, and what still counts in an unacceptable segment (R9293-70, MUST-66). */
 function notAcceptable(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   const { flags } = segment;
-  if ((flags & RST) !== 0) return Reason['not-acceptable-rst'];
+  const { dialect } = ctx.config;
+  if ((flags & RST) !== 0) {
+    if (resetBeforeFin(dialect, tcb, segment.seq)) return resetArrives(ctx, tcb);
+    return Reason['not-acceptable-rst'];
+  }
   tcb.lastHeardAt = ctx.now;
-  // R9293-70: only the window was in the way, or exchanges crossed and the peer repeats what we have: its ACK counts.
   const known = beforeEq(segment.end, tcb.rcvNxt);
-  if (
-    (flags & ACK) !== 0 &&
-    tcb.state >= S.ESTABLISHED &&
-    (tcb.rcvWnd === 0 || (known && segment.length > 0))
-  ) {
+  if ((flags & ACK) !== 0 && tcb.state >= S.ESTABLISHED && ackStillCounts(dialect, tcb, segment, known)) {
     if (ackInRange(tcb, segment.ack)) {
       tcb.probes = 0;
       tcb.keepProbes = 0;
       if (after(segment.ack, tcb.sndUna)) newAck(ctx, tcb, segment);
     }
   }
+  if (
+    dialect.orphan === ORPHAN_BSD &&
+    segment.payloadLength > 0 &&
+    tcb.userClosed &&
+    !known &&
+    !tcb.peerClosed
+  )
+    return resetOrphan(ctx, tcb);
+  if (after(segment.end, (tcb.rcvNxt + tcb.rcvWnd) | 0)) ctx.counters.bump(Mib.TcpExtBeyondWindow);
   if (tcb.rcvWnd === 0 && segment.seq === tcb.rcvNxt && segment.payloadLength > 0) {
     ctx.counters.bump(Mib.TcpExtTCPWantZeroWindowAdv);
     // MUST-66
@@ -238,9 +248,14 @@ function notAcceptable(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   );
 }
 
-/** RFC 5961 3.2; the segment lies in the window. */
-function resetArrives(ctx: TcpContext, tcb: Tcb, seq: number): number {
-  if (seq !== tcb.rcvNxt) return challengeAck(ctx, tcb, Reason['rst-challenge']);
+/** R9293-70: only the window was in the way, or exchanges crossed and the peer repeats what we have. */
+function ackStillCounts(dialect: Dialect, tcb: Tcb, segment: Segment, known: boolean): boolean {
+  if (dialect.acceptance === ACCEPT_LINUX) return false;
+  return tcb.rcvWnd === 0 || (known && (segment.length > 0 || dialect.acceptance === ACCEPT_BSD));
+}
+
+/** RFC 5961 3.2 (2) */
+function resetArrives(ctx: TcpContext, tcb: Tcb): number {
   const state = tcb.state;
   if (state === S.SYN_RECEIVED) {
     ctx.counters.bump(Mib.TcpAttemptFails);
@@ -250,7 +265,7 @@ function resetArrives(ctx: TcpContext, tcb: Tcb, seq: number): number {
   }
   if (state === S.ESTABLISHED || state === S.CLOSE_WAIT) ctx.counters.bump(Mib.TcpEstabResets);
   // R9293-52, R9293-53. After both FINs the user has all there is: no error is due.
-  const orderly = state === S.CLOSING || state === S.LAST_ACK;
+  const orderly = (state === S.CLOSING || state === S.LAST_ACK) && !ctx.config.dialect.resetAlwaysError;
   fail(ctx, tcb, orderly ? null : state === S.CLOSE_WAIT ? 'EPIPE' : 'ECONNRESET');
   return Reason.rst;
 }
@@ -267,7 +282,7 @@ function oldestAck(tcb: Tcb): number {
 }
 
 /** Fifth, check the ACK field. */
-function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment, seq: number): number {
   const { ack } = segment;
   if (tcb.state === S.SYN_RECEIVED) {
     // R9293-22, R9293-23
@@ -288,10 +303,12 @@ function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   }
   // R9293-26
   if (after(ack, tcb.sndNxt)) {
+    if (ctx.config.dialect.challengesUnsentAck) return challengeAck(ctx, tcb, Reason['ack-unsent']);
     return outOfWindowAck(ctx, tcb, segment, Reason['ack-unsent'], Mib.TcpExtTCPACKSkippedChallenge);
   }
   // R5961-8, R5961-9
   if (before(ack, oldestAck(tcb))) return challengeAck(ctx, tcb, Reason['ack-too-old']);
+  if (ctx.config.dialect.stampsByAck && !before(ack, tcb.sndUna)) recordTimestamp(ctx, tcb, segment, seq);
   newAck(ctx, tcb, segment);
   return Reason.plain;
 }
@@ -301,11 +318,11 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const { ack } = segment;
   const advanced = after(ack, tcb.sndUna);
   // The path works again, whatever was reported
-  tcb.softError = null;
+  if (!before(ack, tcb.sndUna)) tcb.softError = null;
   tcb.sent?.beginAck();
   const freshSack = takeSack(ctx, tcb, segment);
   const oldWindow = tcb.sndWnd;
-  const windowChanged = updateWindow(tcb, segment);
+  const windowChanged = updateWindow(ctx, tcb, segment);
   let bytes = 0;
   let duplicate = false;
   if (advanced) {
@@ -315,7 +332,7 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
     // Note: the answers to window probes meet R5681-2 to the letter, and say nothing about loss.
     // R5681-2: no payload, no SYN or FIN, the window unchanged, or with SACK: new SACK information
     const pure = segment.payloadLength === 0 && (segment.flags & FIN) === 0;
-    duplicate = tcb.sackEnabled ? freshSack : pure && !windowChanged;
+    duplicate = tcb.sackEnabled ? freshSack : pure && !windowChanged && mayCount(ctx, tcb);
   }
   if (!before(ack, tcb.sndUna) || freshSack) digest(ctx, tcb, segment, bytes, advanced, duplicate);
   // The window reopened over an unanswered probe or lost data: resend from SND.UNA
@@ -328,14 +345,18 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   // R6582-6: only the first partial acknowledgment restarts the timer, many losses may end in a timeout
   const impatient = tcb.recovery === RECOVERY && tcb.partialAcks > 1 && !ctx.config.dialect.steadyRecovery;
   armSendTimers(ctx, tcb, advanced && !impatient);
-  if (tcb.finAcked) ourFinAcked(ctx, tcb);
+  if (tcb.finAcked) ourFinAcked(ctx, tcb, segment);
 }
 
-/** R9293-29, R9293-30: only a segment that is not older than the last one may change the window. */
-function updateWindow(tcb: Tcb, segment: Segment): boolean {
+/** One of the segments in flight is the lost one: so many duplicates there can be. */
+function mayCount(ctx: TcpContext, tcb: Tcb): boolean {
+  return !ctx.config.dialect.limitsDuplicates || tcb.dupAcks + 1 < Math.ceil(tcb.flight / tcb.mss);
+}
+
+/** True: the window changed. */
+function updateWindow(ctx: TcpContext, tcb: Tcb, segment: Segment): boolean {
   const { seq, ack } = segment;
-  if (before(ack, tcb.sndUna)) return false;
-  if (!(before(tcb.sndWl1, seq) || (tcb.sndWl1 === seq && beforeEq(tcb.sndWl2, ack)))) return false;
+  if (before(ack, tcb.sndUna) || !mayUpdateWindow(tcb, segment, ctx.config.dialect.windowByAck)) return false;
   const window = segment.wnd << tcb.sndWscale;
   const changed = window !== tcb.sndWnd;
   tcb.sndWnd = window;

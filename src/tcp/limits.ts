@@ -10,7 +10,16 @@ import type { Tcb } from './tcb.js';
 
 /** RFC 5961 7: at most `challengeLimit` challenge ACKs in `challengePeriod` ms. */
 export function challengeAck(ctx: TcpContext, tcb: Tcb, reason: number): number {
-  const { challengeLimit, challengePeriod } = ctx.config;
+  const { challengeLimit, challengePeriod, dialect } = ctx.config;
+  if (dialect.challengesByRatelimit) {
+    if (tooSoon(ctx, tcb)) {
+      ctx.counters.bump(Mib.TcpExtTCPACKSkippedChallenge);
+      return Reason['challenge-limited'];
+    }
+    ctx.counters.bump(Mib.TcpExtTCPChallengeACK);
+    tcb.ackNow = true;
+    return reason;
+  }
   if ((ctx.now - tcb.challengeAt) >>> 0 >= challengePeriod || tcb.challengeCount === 0) {
     tcb.challengeAt = ctx.now;
     tcb.challengeCount = 0;
@@ -39,13 +48,19 @@ export function outOfWindowAck(
 ): number {
   const empty = segment.payloadLength === 0 && (segment.flags & FIN) === 0;
   if (empty || (segment.flags & SYN) !== 0) {
-    if (tcb.oowValid && (ctx.now - tcb.oowAt) >>> 0 < ctx.config.invalidRatelimit) {
+    if (tooSoon(ctx, tcb)) {
       ctx.counters.bump(skipped);
       return reason;
     }
-    tcb.oowAt = ctx.now;
-    tcb.oowValid = true;
   }
   tcb.ackNow = true;
   return reason;
+}
+
+/** Once per `invalidRatelimit` ms; asking counts when the answer is no. */
+function tooSoon(ctx: TcpContext, tcb: Tcb): boolean {
+  if (tcb.oowValid && (ctx.now - tcb.oowAt) >>> 0 < ctx.config.invalidRatelimit) return true;
+  tcb.oowAt = ctx.now;
+  tcb.oowValid = true;
+  return false;
 }

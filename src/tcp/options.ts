@@ -56,7 +56,7 @@ export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
 
 /** R7323-38: only a segment that spans the last ACK sent, and never backwards (R7323-40) unless it grew invalid. */
 export function recordTimestamp(ctx: TcpContext, tcb: Tcb, segment: Segment, seq: number): void {
-  if (after(seq, tcb.lastAckSent)) return;
+  if (!tcb.tsEnabled || !segment.hasTimestamp || after(seq, tcb.lastAckSent)) return;
   const old = (ctx.now - tcb.tsRecentAt) >>> 0 > 24 * 86_400_000;
   if (!old && !beforeEq(tcb.tsRecent, segment.tsVal)) return;
   tcb.tsRecent = segment.tsVal;

@@ -61,7 +61,7 @@ function decide(ctx: TcpContext, tcb: Tcb): number {
       return tcb.synOwed ? SEND_SYN : tcb.ackNow ? SEND_ACK : NOTHING;
   }
   // R5681-19: each segment out of order gets its own duplicate ACK, and it must not carry data
-  if (tcb.dupAcksOwed > 0) return SEND_ACK;
+  if (tcb.dupAcksOwed > 0 && !(ctx.config.dialect.ackRidesOnData && chooseNew(ctx, tcb))) return SEND_ACK;
   const { sent } = tcb;
   if (sent !== null && (tcb.rexmtOwed || sent.lost > 0) && chooseRetransmission(tcb, sent))
     return SEND_RETRANSMISSION;
@@ -304,6 +304,7 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.recovery === RECOVERY || tcb.reducing) tcb.prrOut += length;
   else if (tcb.dupAcks > 0 || (tcb.sent !== null && tcb.sent.sacked > 0)) tcb.limitedBytes += length;
   tcb.forceSend = false;
+  if (tcb.dupAcksOwed > 0) tcb.dupAcksOwed--;
   if (!tcb.rttRunning) startRtt(ctx, tcb, seq);
   if (idle) tcb.progressAt = ctx.now;
   if (length > 0) ctx.counters.bump(Mib.TcpExtTCPOrigDataSent);

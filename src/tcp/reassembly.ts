@@ -122,6 +122,26 @@ export class Reassembly {
     return count;
   }
 
+  /** One range holds all of [from, to). */
+  covers(from: number, to: number): boolean {
+    for (let i = 0; i < this.ranges; i++) {
+      if (!after(this.left(i), from) && !before(this.right(i), to)) return true;
+    }
+    return false;
+  }
+
+  /** Forgets what lies at `end` and beyond. */
+  truncate(end: number): void {
+    const { edges } = this;
+    while (edges.length > 0 && after(edges.at(-1)!, end)) {
+      const last = edges.length - 1;
+      const from = before(edges[last - 1]!, end) ? end : edges[last - 1]!;
+      this.length -= (edges[last]! - from) | 0;
+      if (from !== end) edges.length -= 2;
+      else edges[last] = end;
+    }
+  }
+
   clear(): void {
     this.pages.clear();
     this.edges = [];

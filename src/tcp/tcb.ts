@@ -100,6 +100,8 @@ export class Tcb {
   urgent = false;
   /** Sequence number of the peer's FIN, valid once `finSeen`; it may lie behind a hole. */
   finSeq = 0;
+  /** SEG.SEQ of the segment that carried it. */
+  finStart = 0;
   finSeen = false;
   /** RCV.NXT has passed the peer's FIN. */
   peerClosed = false;
@@ -261,6 +263,10 @@ export class Tcb {
   finSent = false;
   /** close(): nobody reads any more. */
   userClosed = false;
+  /** The user read on behind the last byte: it knows of the peer's FIN. */
+  endRead = false;
+  /** An orphan that stays a connection in FIN-WAIT-2 (Dialect.finAckConsumes). */
+  orphanKept = false;
   /** send() was told to wait. */
   sendBlocked = false;
   noDelay = false;

@@ -10,6 +10,7 @@ import { dataArrived, finArrivedInPace } from './ack.js';
 import { enterTimeWait } from './closing.js';
 import type { TcpContext } from './context.js';
 import { takeMark } from './ecn.js';
+import { BEHIND_LINUX, BEHIND_RFC, ORPHAN_LINUX, type Dialect } from './dialect.js';
 import { EV_PEER_CLOSED, EV_READABLE, EV_URGENT } from './events.js';
 import { FULL, Reassembly } from './reassembly.js';
 import { fail } from './sender.js';
@@ -53,37 +54,82 @@ export function urgentArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): void
   ctx.raise(tcb, EV_URGENT);
 }
 
-/** Seventh, process the segment text; eighth, check the FIN bit. Reads `text`. */
+/** Text, or a FIN out of order, that reaches beyond RCV.NXT. */
+export function reachesBeyond(tcb: Tcb, segment: Segment): boolean {
+  return segment.length > 0 && after((segment.end - (segment.flags & FIN)) | 0, tcb.rcvNxt);
+}
+
+/** SHLD-3: nobody will ever read this. */
+export function resetOrphan(ctx: TcpContext, tcb: Tcb): number {
+  ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
+  ctx.resetReply = true;
+  fail(ctx, tcb, 'ECONNABORTED');
+  return Reason['data-after-close'];
+}
+
+/** Seventh, process the segment text; eighth, check the FIN bit. The segment occupies numbers; reads `text`. */
 export function textAndFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   const { seq, length } = text;
-  if (tcb.peerClosed) {
-    // R9293-41; the peer repeats its FIN or sends beyond it
+  const { dialect } = ctx.config;
+  if (tcb.peerClosed) return behindFin(ctx, tcb, segment);
+  const beyond = length > 0 && after((seq + length) | 0, tcb.rcvNxt);
+  if (tcb.userClosed && (dialect.orphan === ORPHAN_LINUX ? reachesBeyond(tcb, segment) : beyond))
+    return resetOrphan(ctx, tcb);
+  if (length === 0 && !text.fin) {
+    // Acceptable, and nothing of it new: by Linux's acceptance only
     tcb.ackNow = true;
-    return length > 0 ? Reason['data-after-fin'] : Reason.duplicate;
+    return Reason.duplicate;
   }
-  if (length > 0) {
-    // SHLD-3: nobody will ever read this
-    if (tcb.userClosed && after((seq + length) | 0, tcb.rcvNxt)) {
-      ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
-      ctx.resetReply = true;
-      fail(ctx, tcb, 'ECONNABORTED');
-      return Reason['data-after-close'];
-    }
-    // The stack's memory bound: what is refused here was never acknowledged. An empty queue always takes one segment.
-    if (ctx.memory + length > ctx.config.memory && (tcb.readable > 0 || after(seq, tcb.rcvNxt))) {
-      ctx.counters.bump(Mib.TcpExtTCPRcvQDrop);
-      return Reason['receive-full'];
-    }
-  }
-  if (text.fin) {
-    tcb.finSeen = true;
-    tcb.finSeq = (seq + length) | 0;
+  // The stack's memory bound: what is refused here was never acknowledged. An empty queue always takes one segment.
+  if (length > 0 && ctx.memory + length > ctx.config.memory && (tcb.readable > 0 || after(seq, tcb.rcvNxt))) {
+    ctx.counters.bump(Mib.TcpExtTCPRcvQDrop);
+    return Reason['receive-full'];
   }
   if (length > 0) takeMark(ctx, tcb, segment);
+  noteFin(dialect, tcb);
   if (after(seq, tcb.rcvNxt)) return outOfOrder(ctx, tcb, segment);
   if (length > 0) inOrder(ctx, tcb, segment);
   if (tcb.finSeen && tcb.finSeq === tcb.rcvNxt) finArrives(ctx, tcb);
   return Reason.plain;
+}
+
+/** Where the peer's stream ends, as far as this segment tells; text that contradicts a FIN seen before may take it back. */
+function noteFin(dialect: Dialect, tcb: Tcb): void {
+  const { seq, length } = text;
+  const end = (seq + length) | 0;
+  if (text.fin) {
+    if (dialect.finOverText && tcb.reassembly !== null && tcb.reassembly.covers(seq, (end + 1) | 0)) {
+      text.fin = false;
+      return;
+    }
+    tcb.finSeen = true;
+    tcb.finSeq = end;
+    tcb.finStart = seq;
+  } else if (tcb.finSeen && dialect.finOverText && !after(seq, tcb.finStart) && after(end, tcb.finSeq)) {
+    tcb.finSeen = false;
+  }
+}
+
+/** R9293-41; the peer repeats its FIN or sends beyond it. */
+function behindFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  const { behindFin: rule } = ctx.config.dialect;
+  const reason = text.length > 0 ? Reason['data-after-fin'] : Reason.duplicate;
+  const begins = before(segment.seq, tcb.rcvNxt);
+  const old = !after(segment.end, tcb.rcvNxt);
+  if (rule === BEHIND_LINUX && begins && !old) {
+    if (reachesBeyond(tcb, segment)) {
+      ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
+      ctx.resetReply = true;
+      fail(ctx, tcb, tcb.state === S.CLOSE_WAIT ? 'EPIPE' : 'ECONNRESET');
+      return Reason['reset-across-fin'];
+    }
+    tcb.rcvNxt = segment.end;
+    if (before(tcb.rcvAdv, tcb.rcvNxt)) tcb.rcvAdv = tcb.rcvNxt;
+    tcb.ackNow = true;
+    return reason;
+  }
+  if (rule === BEHIND_RFC || (begins && old)) tcb.ackNow = true;
+  return reason;
 }
 
 /** R9293-32: the text that continues the stream. */
@@ -94,7 +140,9 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   tcb.bytesReceived += length;
   ctx.raise(tcb, EV_READABLE);
   const holes = tcb.reassembly;
+  if (text.fin && ctx.config.dialect.finOverText) return;
   if (holes !== null && holes.ranges > 0) {
+    if (tcb.finSeen && ctx.config.dialect.finOverText) holes.truncate(tcb.finSeq);
     const past = holes.drain(tcb.rcvNxt, tcb.receiveQueue);
     tcb.bytesReceived += (past - tcb.rcvNxt) | 0;
     tcb.rcvNxt = past;

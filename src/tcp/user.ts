@@ -8,6 +8,7 @@ import { armFinWait2 } from './closing.js';
 import { readingBringsAck } from './ack.js';
 import type { TcpContext } from './context.js';
 import { offersEcn } from './ecn.js';
+import { UNREAD_FIN, UNREAD_RST_ALWAYS } from './dialect.js';
 import { fixedHeaders, updateMss } from './options.js';
 import { emitReset } from './output.js';
 import { fail } from './sender.js';
@@ -66,6 +67,7 @@ export function send(ctx: TcpContext, tcb: Tcb, bytes: Uint8Array): boolean {
 /** 3.10.3 RECEIVE. The window reopens as the user reads. */
 export function read(ctx: TcpContext, tcb: Tcb, max: number): Uint8Array | null {
   const bytes = tcb.receiveQueue.read(max);
+  if (bytes === null && tcb.peerClosed) tcb.endRead = true;
   ctx.charge(tcb);
   if (bytes !== null && readingBringsAck(ctx, tcb, bytes.length)) {
     tcb.ackNow = true;
@@ -114,10 +116,12 @@ export function close(ctx: TcpContext, tcb: Tcb): number {
     return Reason['user-abort'];
   }
   // SHLD-3: received data is still unread
-  if (tcb.readable > 0) {
+  const { unreadClose } = ctx.config.dialect;
+  if (tcb.readable > 0 && unreadClose !== UNREAD_FIN) {
     ctx.counters.bump(Mib.TcpExtTCPAbortOnClose);
-    return abort(ctx, tcb, Reason['unread-abort']);
+    return abort(ctx, tcb, Reason['unread-abort'], unreadClose === UNREAD_RST_ALWAYS);
   }
+  tcb.receiveQueue.clear();
   shutdown(ctx, tcb);
   tcb.userClosed = true;
   armFinWait2(ctx, tcb);
@@ -125,10 +129,10 @@ export function close(ctx: TcpContext, tcb: Tcb): number {
   return Reason.plain;
 }
 
-/** 3.10.5 ABORT: R9293-48, R9293-49. */
-export function abort(ctx: TcpContext, tcb: Tcb, reason: number): number {
+/** 3.10.5 ABORT: R9293-48, R9293-49. `always`: with a RST in CLOSING and LAST-ACK, too. */
+export function abort(ctx: TcpContext, tcb: Tcb, reason: number, always = false): number {
   const state = tcb.state;
-  const reset = state >= S.SYN_RECEIVED && state <= S.CLOSE_WAIT;
+  const reset = state >= S.SYN_RECEIVED && state <= (always ? S.LAST_ACK : S.CLOSE_WAIT);
   if (reset && !emitReset(ctx, tcb, reason)) ctx.counters.bump(Mib.TcpExtTCPAbortFailed);
   tcb.receiveQueue.clear();
   fail(ctx, tcb, null);

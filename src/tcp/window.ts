@@ -2,7 +2,8 @@
  * The receive window: how much is offered, and when a change is worth an ACK of its
  * own (RFC 9293 3.8.6.2.2, MUST-39).
  */
-import { after } from '../seqnum.js';
+import { after, before, beforeEq } from '../seqnum.js';
+import type { Segment } from '../wire/segment.js';
 import { T_DELACK, type Tcb } from './tcb.js';
 
 /** Largest shift of RFC 7323 2.3. */
@@ -38,4 +39,17 @@ export function windowUpdateDue(tcb: Tcb): boolean {
   const offered = tcb.rcvWnd;
   const small = Math.min(tcb.rcvLimit >> 1, 2 * tcb.rcvMss);
   return offered < small ? gain >= Math.min(tcb.rcvLimit >> 1, tcb.rcvMss) : gain >= tcb.rcvLimit >> 1;
+}
+
+/**
+ * R9293-29, R9293-30: only a segment that is not older than the last one may change the window of
+ * the peer; SEG.ACK is not below SND.UNA. `byAck`: Linux tcp_may_update_window.
+ */
+export function mayUpdateWindow(tcb: Tcb, segment: Segment, byAck: boolean): boolean {
+  const { seq, ack } = segment;
+  if (before(tcb.sndWl1, seq)) return true;
+  if (!byAck) return tcb.sndWl1 === seq && beforeEq(tcb.sndWl2, ack);
+  if (after(ack, tcb.sndUna)) return true;
+  const window = segment.wnd << tcb.sndWscale;
+  return tcb.sndWl1 === seq && (window > tcb.sndWnd || window === 0);
 }

@@ -6,7 +6,7 @@
  *     node dist/test/conformance/generate.js DIRECTORY
  *
  * Each script holds four conversations: `#ifdef timestamps` chooses between two, the IP version is
- * the run's. Profiles differ in TIME-WAIT only; where they do, they have their own sections.
+ * the run's. Where profiles differ, they have their own sections.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -143,7 +143,7 @@ function expected(p: Probe, profile: Profile): Outcome {
     case 'time-wait':
       return { rfc9293: strictTimeWait, linux: linuxTimeWait, freebsd: freebsdTimeWait }[profile](p);
     default:
-      return synchronized(p);
+      return { rfc9293: synchronized, linux: linuxSynchronized, freebsd: freebsdSynchronized }[profile](p);
   }
 }
 
@@ -194,6 +194,43 @@ function synchronized(p: Probe): Outcome {
   return { replies: [ack(p, p.rcvNxt + 1)], after: next[open as keyof typeof next] };
 }
 
+/** Linux 6.18, tcp_validate_incoming and tcp_rcv_state_process, observed. */
+function linuxSynchronized(p: Probe): Outcome {
+  if (p.syn && !p.rst) return synchronized(p);
+  const halfOpen = p.state === 'syn-received';
+  // Before anything else; a half-open connection looks at the number first
+  if (!p.rst && !p.hasAck && !halfOpen) return nothing(p);
+  const end = p.seq + p.length;
+  const edge = p.rcvNxt + WINDOW;
+  const behindFin = finReceived.has(p.state);
+  // tcp_sequence: the right edge is inside; what reaches beyond it is taken while nothing waits to be read, be it a FIN
+  const fits = end - (p.fin ? 1 : 0) <= edge || (p.seq <= edge && !behindFin);
+  if (end < p.rcvNxt || !fits) {
+    if (!p.rst) return acked(p);
+    // tcp_reset_check: the peer may not count its FIN
+    return behindFin && p.seq === p.rcvNxt - 1 ? { replies: [], after: 'gone' } : nothing(p);
+  }
+  if (p.rst || halfOpen) return p.seq === edge && p.rst ? acked(p) : synchronized({ ...p, ...clipped(p) });
+  // Old text is answered; at and behind RCV.NXT nothing is, once the peer has sent its FIN.
+  if (behindFin && p.length > 0) return p.seq < p.rcvNxt ? acked(p) : nothing(p);
+  return p.length === 0 ? nothing(p) : synchronized(p);
+}
+
+/** The right edge as a place inside. */
+const clipped = (p: Probe): { seq: number } => ({
+  seq: p.length === 0 ? Math.min(p.seq, p.rcvNxt + WINDOW - 1) : p.seq,
+});
+
+/** FreeBSD 14, tcp_do_segment, read: it measures text, so the right edge is inside for what has none. */
+function freebsdSynchronized(p: Probe): Outcome {
+  const edge = p.seq === p.rcvNxt + WINDOW && p.text === 0;
+  if (p.syn || p.rst) return synchronized(p);
+  if (edge && !p.hasAck) return nothing(p);
+  if (edge && p.length === 0) return synchronized({ ...p, ...clipped(p) });
+  const taken = edge || acceptable(p);
+  return finReceived.has(p.state) && p.length > 0 && p.hasAck && taken ? nothing(p) : synchronized(p);
+}
+
 /** RFC 9293 with RFC 5961: nothing reopens. In the window only the peer's FIN is answered. */
 function strictTimeWait(p: Probe): Outcome {
   if (p.syn && !p.rst) return acked(p);
@@ -224,27 +261,6 @@ function freebsdTimeWait(p: Probe): Outcome {
   if (p.length === 0 && p.seq === p.rcvNxt) return nothing(p);
   return acked(p);
 }
-
-/**
- * Where a live system is known to do something else than this table outside TIME-WAIT: for a
- * target that makes real calls. Our stack has one walk of RFC 9293 under every profile.
- */
-export const knownDifferences: readonly (readonly [profile: Profile, where: string, does: string])[] = [
-  [
-    'linux',
-    'synchronized states, segments at RCV.NXT + RCV.WND',
-    'the window ends one number later: RST there draws a challenge ACK, an empty segment is taken',
-  ],
-  ['linux', 'CLOSE-WAIT, CLOSING, LAST-ACK: RST at RCV.NXT - 1', 'ends the connection'],
-  ['linux', 'CLOSE-WAIT, CLOSING, LAST-ACK: text or FIN behind the FIN', 'no ACK'],
-  ['freebsd', 'CLOSE-WAIT, CLOSING, LAST-ACK: text or FIN behind the FIN', 'no ACK (read, not run)'],
-  ['linux', 'SYN-SENT, unacceptable ACK', 'RST, and the SYN again within 120 ms'],
-  [
-    'linux',
-    'SYN-RECEIVED, another SYN in the window',
-    'RST, and the half-open connection goes (read, not run)',
-  ],
-];
 
 // ---- as scripts ---------------------------------------------------------------------
 
