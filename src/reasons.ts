@@ -19,6 +19,11 @@ const rows = [
     'RFC 9293 MUST-57, MUST-63',
   ],
   [
+    'ip-source-route',
+    'dropped: the packet brought a source route, along which we would have to answer',
+    'Note: deviation from RFC 9293 MUST-53; Linux and FreeBSD do so unless accept_source_route, accept_sourceroute is 1',
+  ],
+  [
     'ip-fragment',
     'dropped: fragments are not reassembled',
     'Note: deviation, a TCP that honours path MTU never sends them',

@@ -244,10 +244,13 @@ export interface StackApi {
   close(connection: ConnectionHandle): void;
   /** RST, queues flushed. No more events. */
   abort(connection: ConnectionHandle): void;
-  /** noDelay, keepAlive (ms idle; 0 off), lingerZero (close = abort), userTimeout (ms; 0 default) */
+  /**
+   * noDelay, keepAlive (ms idle; 0 off), lingerZero (close = abort), userTimeout (ms; 0 default, -1 none
+   * and no limit of retransmissions), errorReports (0: no EV_SOFT_ERROR)
+   */
   setOption(
     connection: ConnectionHandle,
-    option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'tos',
+    option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'errorReports' | 'tos',
     value: number,
   ): void;
   tcpInfo(connection: ConnectionHandle): TcpInfo;

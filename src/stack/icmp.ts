@@ -5,9 +5,9 @@
 import { after, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
-import { EV_SOFT_ERROR, type ConnectionError } from '../tcp/events.js';
+import type { ConnectionError } from '../tcp/events.js';
 import { updateMss } from '../tcp/options.js';
-import { fail, resendAll } from '../tcp/sender.js';
+import { fail, report, resendAll } from '../tcp/sender.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
 import {
@@ -116,8 +116,7 @@ function error(core: Core): number {
     fail(core.ctx, tcb, named);
     return Reason['icmp-hard'];
   }
-  tcb.softError = named;
-  core.ctx.raise(tcb, EV_SOFT_ERROR);
+  report(core.ctx, tcb, named);
   return isHardError(m) ? Reason['icmp-hard-as-soft'] : Reason['icmp-soft'];
 }
 

@@ -10,6 +10,14 @@ export function pathMtu(core: Core, w0: number, w1: number, w2: number, w3: numb
   return core.paths.get(key(w0, w1, w2, w3)) ?? core.mtu;
 }
 
+/** MUST-20: retransmissions stay without an answer, so nothing is known of the path any more. */
+export function doubtPaths(core: Core): void {
+  const { doubted } = core.ctx;
+  for (const { remote0, remote1, remote2, remote3 } of doubted)
+    core.paths.delete(key(remote0, remote1, remote2, remote3));
+  doubted.length = 0;
+}
+
 /** Remembers a lower MTU; the oldest entry goes when the list is full. */
 export function rememberPath(core: Core, w0: number, w1: number, w2: number, w3: number, mtu: number): void {
   const k = key(w0, w1, w2, w3);

@@ -37,6 +37,7 @@ import { Core, RECORD, type LocalAddress } from './core.js';
 import { icmpArrives } from './icmp.js';
 import { nearest } from './knobs.js';
 import type { Listener } from './listener.js';
+import { doubtPaths } from './path.js';
 import { closedState, completed, listenState } from './passive.js';
 import { replyReset } from './reply.js';
 import { restoreRecord } from './restore.js';
@@ -141,6 +142,7 @@ export class Stack implements StackApi {
       core.count(v6 ? Mib.Ip6InAddrErrors : Mib.IpInAddrErrors);
       return core.decide(Reason['ip-source'], 0, null);
     }
+    if (ip.sourceRoute) return core.decide(Reason['ip-source-route'], 0, null);
     if (ip.fragment) {
       core.count(Mib.IpReasmReqds);
       return core.decide(Reason['ip-fragment'], 0, null);
@@ -289,6 +291,7 @@ export class Stack implements StackApi {
       }
       this.afterwards(tcb);
     }
+    doubtPaths(core);
     expireRecords(core);
   }
 
@@ -424,7 +427,7 @@ export class Stack implements StackApi {
 
   setOption(
     connection: ConnectionHandle,
-    option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'tos',
+    option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'errorReports' | 'tos',
     value: number,
   ): void {
     const tcb = connection as Tcb;
@@ -441,6 +444,9 @@ export class Stack implements StackApi {
         return;
       case 'userTimeout':
         tcb.userTimeout = value;
+        return;
+      case 'errorReports':
+        tcb.errorReports = value !== 0;
         return;
       case 'tos':
         // The two low bits belong to ECN.

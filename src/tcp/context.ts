@@ -78,6 +78,8 @@ export class TcpContext {
   readonly ready: Tcb[] = [];
   /** Connections with events to take. */
   readonly raised: Tcb[] = [];
+  /** Connections that reached R1 (MUST-20): the stack forgets what it took their paths to be. */
+  readonly doubted: Tcb[] = [];
 
   constructor(
     readonly counters: Counters,

@@ -9,7 +9,14 @@ import type { Segment } from '../wire/segment.js';
 import { initialWindow, type PathFacts } from './congestion/control.js';
 import type { TcpContext } from './context.js';
 import { echoesMark, owesCwr, reactionOver, waitAtOneSegment } from './ecn.js';
-import { EV_CLOSED, EV_FLUSHED, EV_READABLE, EV_WRITABLE, type ConnectionError } from './events.js';
+import {
+  EV_CLOSED,
+  EV_FLUSHED,
+  EV_READABLE,
+  EV_SOFT_ERROR,
+  EV_WRITABLE,
+  type ConnectionError,
+} from './events.js';
 import { detectLoss, found, inEpisode, rackRecovered, rackUpdate } from './rack.js';
 import type { Sent } from './sent.js';
 import * as S from './state.js';
@@ -25,6 +32,12 @@ export function fail(ctx: TcpContext, tcb: Tcb, error: ConnectionError | null): 
   tcb.moveTo(S.CLOSED);
   ctx.charge(tcb);
   ctx.raise(tcb, EV_CLOSED | EV_READABLE);
+}
+
+/** Tells the user of trouble that ends nothing (MUST-47, SHLD-9), unless he does not want to hear of it (SHLD-20). */
+export function report(ctx: TcpContext, tcb: Tcb, error: ConnectionError): void {
+  tcb.softError = error;
+  if (tcb.errorReports) ctx.raise(tcb, EV_SOFT_ERROR);
 }
 
 const facts: PathFacts = { mss: 0, now: 0, srtt: 0 };

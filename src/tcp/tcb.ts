@@ -50,6 +50,8 @@ export class Tcb {
   history = 0;
   error: ConnectionError | null = null;
   softError: ConnectionError | null = null;
+  /** The user wants to hear of soft errors (SHLD-20). */
+  errorReports = true;
   events = 0;
   user: unknown = null;
   /** The listener that this connection came from, as the stack keeps it. */

@@ -8,9 +8,8 @@ import { Reason } from '../reasons.js';
 import { delayPassed } from './ack.js';
 import type { TcpContext } from './context.js';
 import { owesCwr } from './ecn.js';
-import { EV_SOFT_ERROR } from './events.js';
 import { detectLoss, found, loseAtTimeout } from './rack.js';
-import { beginEpisode, fail, lossFound, pathFacts } from './sender.js';
+import { beginEpisode, fail, lossFound, pathFacts, report } from './sender.js';
 import * as S from './state.js';
 import {
   K_PROBE,
@@ -139,7 +138,7 @@ function rexmtTimer(ctx: TcpContext, tcb: Tcb): number {
 }
 
 function userLimit(ctx: TcpContext, tcb: Tcb): number {
-  return tcb.userTimeout > 0 ? tcb.userTimeout : ctx.config.userTimeout;
+  return tcb.userTimeout !== 0 ? tcb.userTimeout : ctx.config.userTimeout;
 }
 
 function armUserTimer(ctx: TcpContext, tcb: Tcb): void {
@@ -221,10 +220,10 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
     fail(ctx, tcb, tcb.softError ?? 'ETIMEDOUT');
     return Reason['retries-used-up'];
   }
-  // SHLD-9: R1, the user may hear of it
+  // R1: the path may be to blame (MUST-20), and the user hears of it (SHLD-9)
   if (tcb.retries === R1) {
-    tcb.softError ??= 'ETIMEDOUT';
-    ctx.raise(tcb, EV_SOFT_ERROR);
+    ctx.doubted.push(tcb);
+    report(ctx, tcb, tcb.softError ?? 'ETIMEDOUT');
   }
   ctx.counters.bump(Mib.TcpExtTCPTimeouts);
   // 5.5: back off the timer
@@ -267,6 +266,8 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
 }
 
 function retryLimit(ctx: TcpContext, tcb: Tcb): number {
+  // MUST-21: R2 of this connection is a time, or there is none
+  if (tcb.userTimeout !== 0 && !tcb.userClosed) return Infinity;
   if (tcb.state === S.SYN_SENT) return ctx.config.synRetries;
   if (tcb.state === S.SYN_RECEIVED) return ctx.config.synAckRetries;
   return tcb.userClosed ? Math.min(ctx.config.retries, ctx.config.orphanRetries) : ctx.config.retries;

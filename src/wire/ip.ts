@@ -11,6 +11,9 @@ const HOP_BY_HOP = 0;
 const ROUTING = 43;
 const FRAGMENT = 44;
 const DESTINATION = 60;
+/** IPv4 options (RFC 791 3.1). */
+const LOOSE_ROUTE = 131;
+const STRICT_ROUTE = 137;
 
 export function word(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
@@ -18,6 +21,19 @@ export function word(bytes: Uint8Array, at: number): number {
 
 export function half(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!;
+}
+
+/** Loose or strict source route among the IPv4 options in [at, end); what is malformed ends the search. */
+function hasSourceRoute(b: Uint8Array, at: number, end: number): boolean {
+  while (at < end) {
+    const kind = b[at]!;
+    if (kind === LOOSE_ROUTE || kind === STRICT_ROUTE) return true;
+    if (kind === 0) return false;
+    const length = kind === 1 ? 1 : at + 1 < end ? b[at + 1]! : 0;
+    if (length === 0) return false;
+    at += length;
+  }
+  return false;
 }
 
 export class IpHeader {
@@ -32,6 +48,8 @@ export class IpHeader {
   protocol = 0;
   /** Part of a larger datagram. */
   fragment = false;
+  /** An IPv4 source route came with it, strict or loose. */
+  sourceRoute = false;
   ttl = 0;
   tos = 0;
   src0 = 0;
@@ -52,6 +70,7 @@ export class IpHeader {
     this.bytes = bytes;
     this.headerOffset = offset;
     this.fragment = false;
+    this.sourceRoute = false;
     this.version = 0;
     this.headerLength = 0;
     this.totalLength = 0;
@@ -84,7 +103,8 @@ export class IpHeader {
     this.dst1 = 0;
     this.dst2 = 0xffff;
     this.dst3 = word(b, at + 16);
-    // MUST-50: IP options are skipped
+    // MUST-50: IP options are skipped, but for a source route
+    this.sourceRoute = header > 20 && hasSourceRoute(b, at + 20, at + header);
     return this.payload(at, header, total);
   }
 
