@@ -66,7 +66,7 @@ void t.test(
     const other = c.stack.connect({ address: c.peer.toString(), port: 6000 });
     if (typeof other === 'string') throw new Error(other);
     t.equal(c.stack.tcpInfo(other).pmtu, 1500);
-  c.stack.abort(other);
+    c.stack.abort(other);
     while (c.user!.error === null && retries() < 20) c.advance(1);
     t.equal(c.user!.error, 'ETIMEDOUT');
     t.equal(retries(), 6, 'R2');
