@@ -80,6 +80,6 @@ function applyFlag(name: string, value: string, settings: PluginSettings): Plugi
 /** Sysctls of Linux that are knobs here. tcp_mem counts pages there and bytes here. */
 export function followedSysctls(): string[] {
   const names = knobs.map(({ name }) => name).filter((name) => name.startsWith('net.ipv4.tcp_'));
-  const three = ['net.ipv4.tcp_rmem', 'net.ipv4.tcp_wmem'];
-  return [...new Set([...names, ...three])].filter((name) => !name.startsWith('net.ipv4.tcp_mem'));
+  const more = ['net.ipv4.tcp_rmem', 'net.ipv4.tcp_wmem', 'net.ipv4.tcp_fastopen_key'];
+  return [...new Set([...names, ...more])].filter((name) => !name.startsWith('net.ipv4.tcp_mem'));
 }

@@ -91,9 +91,10 @@ export function encodeInfo(fields: ReadonlyMap<string, number>): Uint8Array {
 /** What an option is set to, as calls take it; null when the bytes are too few. */
 export function optionValue(level: number, name: number, bytes: Uint8Array): Value | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const [tcp, congestion, socket, linger, ip] = [6, 13, 1, 13, 0];
+  const [tcp, congestion, fastOpenKey, socket, linger, ip] = [6, 13, 33, 1, 13, 0];
   if (level === tcp && name === congestion)
     return { kind: 'text', value: String.fromCharCode(...bytes).replace(/\0.*$/s, '') };
+  if (level === tcp && name === fastOpenKey) return { kind: 'text', value: String.fromCharCode(...bytes) };
   // IP's options may be one byte
   if (level === ip && bytes.length > 0 && bytes.length < 4) return number(bytes[0]!);
   if (bytes.length < 4) return null;

@@ -7,7 +7,14 @@ import { knobs } from '../stack/catalogue.js';
 import { formatWords, parsePrefix } from '../wire/address.js';
 import { errnos } from './constants.js';
 import { followedSysctls, parseFlags, type PluginSettings } from './plugin-flags.js';
-import { decodeAddress, encodeAddress, int32, optionBytes, optionValue } from './plugin-layout.js';
+import {
+  decodeAddress,
+  encodeAddress,
+  int32,
+  optionBytes,
+  optionValue,
+  type SocketAddress,
+} from './plugin-layout.js';
 import {
   PROTOCOL_VERSION,
   ProtocolError,
@@ -287,10 +294,7 @@ export class PluginSession {
     if (to.address === '') return { value: -1, errno: errnos['EAFNOSUPPORT']! };
     const any = to.address === '0.0.0.0' || to.address === '::';
     if (name === 'bind' && !any) this.claim(to.address);
-    const [host, port] = to.address.includes(':') ? ['sin6_addr', 'sin6_port'] : ['sin_addr', 'sin_port'];
-    const record = new Map<string, Value>([[port, number(to.port)]]);
-    if (name === 'connect' || !any) record.set(host, { kind: 'text', value: to.address });
-    return make(name, [fd, { kind: 'record', fields: record }]);
+    return make(name, [fd, addressValue(to, name === 'connect' || !any)]);
   }
 
   private getOption(
@@ -341,13 +345,14 @@ export class PluginSession {
 
   private send(fields: Fields, make: Make): { made: MadeCall; results: Results } {
     const [fd, flags] = [fields.i32(), fields.i32()];
-    fields.memory();
+    const to = fields.memory();
     fields.memory();
     const readable = fields.u8() !== 0;
     const bytes = fields.rest();
     const from: Value = readable ? { kind: 'text', value: textOf(bytes) } : number(0);
     const length = readable ? bytes.length : 1;
-    return make('send', [number(fd), from, number(length), number(flags)]);
+    const args = [number(fd), from, number(length), number(flags)];
+    return make('sendto', to === null || to.length === 0 ? args : [...args, destination(to)]);
   }
 
   private several(operation: string, fields: Fields, make: Make): { made: MadeCall; results: Results } {
@@ -397,6 +402,22 @@ export class PluginSession {
         throw new ProtocolError(`'${operation}' is no request`);
     }
   }
+}
+
+/** A sockaddr as scripts write it; the host only when it counts. */
+function addressValue({ address, port }: SocketAddress, withHost: boolean): Value {
+  const [host, at] = address.includes(':') ? ['sin6_addr', 'sin6_port'] : ['sin_addr', 'sin_port'];
+  const fields = new Map<string, Value>([[at, number(port)]]);
+  if (withHost) fields.set(host, { kind: 'text', value: address });
+  return { kind: 'record', fields };
+}
+
+/** Where sendto() goes; a family without addresses is AF_UNSPEC. */
+function destination(bytes: Uint8Array): Value {
+  const to = decodeAddress(bytes);
+  if (to === null || to.address === '')
+    return { kind: 'record', fields: new Map([['sa_family', number(to?.family ?? 0)]]) };
+  return addressValue(to, true);
 }
 
 type Make = (name: string, args: Value[], results?: Results) => { made: MadeCall; results: Results };

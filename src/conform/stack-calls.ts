@@ -11,6 +11,10 @@ const MSG_PEEK = 2;
 const MSG_DONTWAIT = 0x40;
 const MSG_WAITALL = 0x100;
 const MSG_ERRQUEUE = 0x2000;
+const MSG_FASTOPEN = 0x2000_0000;
+const TFO_CLIENT = 1;
+const TCP_SYNCNT = '6:7';
+const TCP_FASTOPEN_CONNECT = '6:30';
 const O_NONBLOCK = 0o4000;
 const O_RDWR = 2;
 const EPOLLET = 2 ** 31;
@@ -73,7 +77,7 @@ export class StackCalls {
       this.receive(args, field(args[1], 'msg_iov'), vectorLength(field(args[1], 'msg_iov')), int(args[2])),
     write: (args) => this.transmit(args, args[1], int(args[2]), 0),
     send: (args) => this.transmit(args, args[1], int(args[2]), int(args[3])),
-    sendto: (args) => this.transmit(args, args[1], int(args[2]), int(args[3])),
+    sendto: (args) => this.transmit(args, args[1], int(args[2]), int(args[3]), args[4]),
     writev: (args) => this.transmit(args, args[1], vectorLength(args[1]), 0),
     sendmsg: (args) =>
       this.transmit(args, field(args[1], 'msg_iov'), vectorLength(field(args[1], 'msg_iov')), int(args[2])),
@@ -214,6 +218,7 @@ export class StackCalls {
     });
     if (typeof listener === 'string') return failed(listener);
     listener.user = socket;
+    socket.applyListenOptions(listener);
     socket.listener = listener;
     socket.backlog = backlog;
     socket.phase = 'listening';
@@ -237,6 +242,7 @@ export class StackCalls {
   private connect(socket: StackSocket, to: Value | undefined): Outcome {
     if (socket.phase === 'listening') return failed('EISCONN');
     if (socket.phase === 'connecting') {
+      if (socket.deferred) return failed('EISCONN');
       if (socket.nonblocking) return failed('EALREADY');
       return this.connected(socket);
     }
@@ -246,17 +252,29 @@ export class StackCalls {
       socket.told = true;
       return done(0);
     }
+    const wanted = socket.flag(TCP_FASTOPEN_CONNECT);
+    const refused = this.open(socket, to, wanted ? 'wait' : false);
+    if (refused !== '') return failed(refused);
+    socket.deferred = wanted && this.stack.fastOpenRoom(socket.connection!) > 0;
+    if (socket.deferred) return done(0);
+    return socket.nonblocking ? failed('EINPROGRESS') : this.connected(socket);
+  }
+
+  /** '' or why not. */
+  private open(socket: StackSocket, to: Value | undefined, fastOpen: boolean | 'wait'): string {
     const { address, port } = this.endpoint(to, this.setup.remote.toString(), this.setup.connectPort);
     const opened = this.stack.connect({
       address: address!,
       port,
+      fastOpen,
+      synRetries: socket.options.get(TCP_SYNCNT) ?? 0,
       reuseAddress: (socket.options.get('1:2') ?? 0) !== 0,
       ...(socket.bound?.address === undefined ? {} : { localAddress: socket.bound.address }),
       ...(socket.bound === null ? {} : { localPort: socket.bound.port }),
     });
-    if (typeof opened === 'string') return failed(opened);
+    if (typeof opened === 'string') return opened;
     socket.adopt(opened, 'connecting');
-    return socket.nonblocking ? failed('EINPROGRESS') : this.connected(socket);
+    return '';
   }
 
   private connected(socket: StackSocket): Outcome {
@@ -281,13 +299,28 @@ export class StackCalls {
     });
   }
 
-  private transmit(args: readonly Value[], from: Value | undefined, length: number, flags: number): Outcome {
+  private transmit(
+    args: readonly Value[],
+    from: Value | undefined,
+    length: number,
+    flags: number,
+    to?: Value,
+  ): Outcome {
     return this.withSocket(args, (socket) => {
       if (from?.kind === 'number' && length > 0) return failed('EFAULT');
       const blocks = !socket.nonblocking && (flags & MSG_DONTWAIT) === 0;
       const bytes = bytesOf(from, length);
       let taken = 0;
+      if ((flags & MSG_FASTOPEN) !== 0 || socket.deferred) {
+        const opened = this.fastOpen(socket, to, bytes);
+        if (typeof opened === 'string') return failed(opened);
+        if (!blocks && opened.taken >= 0) return opened.taken > 0 ? done(opened.taken) : failed('EINPROGRESS');
+        taken = Math.max(0, opened.taken);
+      }
       return this.orWait(blocks, () => {
+        // Linux waits for the handshake first, and its failure is what the call returns
+        if (socket.error !== '' && socket.connection?.stateName === 'CLOSED' && !socket.told)
+          return failed(socket.takeError());
         const refused = writeError(socket, taken);
         if (refused !== null) return refused;
         if (socket.phase === 'connecting') return failed('EAGAIN');
@@ -301,6 +334,25 @@ export class StackCalls {
         return failed('EAGAIN');
       });
     });
+  }
+
+  /** MSG_FASTOPEN, or the first text after TCP_FASTOPEN_CONNECT: what went on the SYN; -1 where it means nothing any more. */
+  private fastOpen(
+    socket: StackSocket,
+    to: Value | undefined,
+    bytes: Uint8Array,
+  ): { readonly taken: number } | string {
+    if (socket.phase === 'connecting' && !socket.deferred) return 'EALREADY';
+    if (socket.phase !== 'idle' && !socket.deferred) return { taken: -1 };
+    if ((this.stack.knob('net.ipv4.tcp_fastopen') & TFO_CLIENT) === 0 || noFamily(to)) return 'EOPNOTSUPP';
+    if (!socket.deferred) {
+      const refused = this.open(socket, to, true);
+      if (refused !== '') return refused;
+    }
+    socket.deferred = false;
+    const taken = Math.min(bytes.length, this.stack.fastOpenRoom(socket.connection!));
+    this.stack.send(socket.connection!, bytes.subarray(0, taken));
+    return { taken };
   }
 
   private close(fd: number): Outcome {
@@ -533,6 +585,12 @@ function bytesOf(from: Value | undefined, length: number): Uint8Array {
     at += room;
   }
   return bytes;
+}
+
+/** AF_UNSPEC where an address belongs. */
+function noFamily(to: Value | undefined): boolean {
+  const family = field(to, 'sa_family') ?? to;
+  return family?.kind === 'number' && family.value === 0;
 }
 
 /** The number of an errno, as SO_ERROR gives it. */

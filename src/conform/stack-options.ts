@@ -16,6 +16,8 @@ const SO_SNDBUF = '1:7';
 const SO_RCVBUF = '1:8';
 const TCP_MAXSEG = '6:2';
 const TCP_CONGESTION = '6:13';
+const TCP_FASTOPEN_CONNECT = '6:30';
+const TCP_FASTOPEN_KEY = '6:33';
 
 /** Values before anybody sets one, where not 0. */
 const defaults: Readonly<Record<string, number>> = {
@@ -38,7 +40,10 @@ const honoured = new Set([
   '1:18',
   '6:1',
   '6:4',
+  '6:7',
   '6:18',
+  '6:23',
+  '6:30',
   '0:1',
   '41:26',
   '41:67',
@@ -96,6 +101,10 @@ export function getOption(
       if (socket.stack.knob('timewait_dialect') === DIALECT_FREEBSD) return listed(bsdBuffer(socket, key));
       // Linux counts its bookkeeping in and takes it to be as much again as the data
       return listed(socket.options.has(key) ? 2 * socket.options.get(key)! : defaults[key]!);
+    case TCP_FASTOPEN_KEY: {
+      const keys = socket.cookieKeys ?? socket.stack.fastOpenKeys();
+      return wrote({ kind: 'text', value: String.fromCharCode(...keys) });
+    }
     case TCP_CONGESTION: {
       const value =
         socket.connection === null ? 'newreno' : socket.stack.tcpInfo(socket.connection).congestion;
@@ -139,8 +148,19 @@ export function setOption(
     notes.add('TCP_CONGESTION has no effect on the stack');
     return result(0);
   }
+  if (key === TCP_FASTOPEN_KEY) {
+    const bytes = from?.kind === 'text' ? Uint8Array.from(from.value, (one) => one.charCodeAt(0)) : null;
+    if (bytes === null || (bytes.length !== 16 && bytes.length !== 32)) return result(-1, 'EINVAL');
+    socket.cookieKeys = bytes;
+    socket.applyOptions();
+    return result(0);
+  }
   const value = from?.kind === 'list' ? from.items[0] : from;
   if (value?.kind !== 'number') return result(-1, 'EFAULT');
+  if (key === TCP_FASTOPEN_CONNECT) {
+    if ((socket.stack.knob('net.ipv4.tcp_fastopen') & 1) === 0) return result(-1, 'EOPNOTSUPP');
+    if (value.value < 0 || value.value > 1 || socket.phase !== 'idle') return result(-1, 'EINVAL');
+  }
   if (!honoured.has(key)) notes.add(`socket option ${name} of level ${level} has no effect on the stack`);
   socket.options.set(key, value.value);
   socket.applyOptions();

@@ -26,6 +26,8 @@ export class StackSocket {
   error = '';
   /** connect() was told that the handshake is over. */
   told = false;
+  /** connect() said 0, but the SYN waits for the first text (TCP_FASTOPEN_CONNECT). */
+  deferred = false;
   readShut = false;
   writeShut = false;
   /** SO_LINGER: null off, else seconds. */
@@ -34,6 +36,8 @@ export class StackSocket {
   readonly options = new Map<string, number>();
   /** Counts news: an edge-triggered epoll reports when it has changed. */
   news = 0;
+  /** TCP_FASTOPEN_KEY. */
+  cookieKeys: Uint8Array | null = null;
   private softNews = false;
 
   constructor(
@@ -107,7 +111,7 @@ export class StackSocket {
     if (this.error !== '') mask |= POLLERR;
     if (this.phase === 'closed' || (peerDone && this.writeShut)) mask |= POLLHUP;
     if (peerDone) mask |= POLLIN | POLLRDHUP;
-    if (this.phase === 'connecting') return this.error === '' ? 0 : mask;
+    if (this.phase === 'connecting') return this.error === '' ? (this.deferred ? POLLOUT : 0) : mask;
     if (this.readable > 0) mask |= POLLIN;
     if (this.room > 0 || this.phase === 'closed' || this.writeShut) mask |= POLLOUT;
     return mask;
@@ -133,9 +137,22 @@ export class StackSocket {
     return all;
   }
 
+  /** A switch among the options. */
+  flag(key: string): boolean {
+    return (this.options.get(key) ?? 0) !== 0;
+  }
+
+  /** Options of a listener that the stack carries out, at listen() and after. */
+  applyListenOptions(listener: ListenerHandle): void {
+    const fastOpen = this.options.get('6:23');
+    if (fastOpen !== undefined) this.stack.setListenOption(listener, 'fastOpen', fastOpen);
+    if (this.cookieKeys !== null) this.stack.setFastOpenKeys(this.cookieKeys, listener);
+  }
+
   /** Options that the stack carries out, on the connection once there is one. */
   applyOptions(): void {
     const { connection, stack, options } = this;
+    if (this.listener !== null) this.applyListenOptions(this.listener);
     if (connection === null || this.phase === 'closed') return;
     const set = (key: string, apply: (value: number) => void): void => {
       const value = options.get(key);

@@ -4,6 +4,7 @@
  */
 import { reasonComment } from '../reasons.js';
 import { Stack } from '../stack/stack.js';
+import { parseCookieKeys } from '../stack/cookies.js';
 import { parseKnobSetting } from '../stack/knobs.js';
 import type { Pollable } from '../stack/api.js';
 import { StackCalls, isBlocked, type Blocked } from './stack-calls.js';
@@ -118,6 +119,12 @@ export class StackTarget implements Target {
   }
 
   setting(name: string, value: string): string | null {
+    if (name === 'net.ipv4.tcp_fastopen_key') {
+      const keys = parseCookieKeys(value);
+      return keys !== null && this.stack.setFastOpenKeys(keys)
+        ? null
+        : `'${name}' takes XXXXXXXX-XXXXXXXX-XXXXXXXX-XXXXXXXX, or two of them with a comma`;
+    }
     const numbers = value.trim().split(/\s+/);
     // The kernel's least, first and greatest size: the first for receiving, the greatest for sending
     const three = /\btcp_[rw]mem$/.test(name) && numbers.length === 3;

@@ -31,7 +31,8 @@ export function tcpInfoFields(info: TcpInfo): Map<string, number> {
     (info.sack ? 2 : 0) |
     (info.sndWscale > 0 || info.rcvWscale > 0 ? 4 : 0) |
     (info.ecn ? 8 : 0) |
-    (info.ecnSeen ? 16 : 0);
+    (info.ecnSeen ? 16 : 0) |
+    (info.synData ? 32 : 0);
   const fields: Record<string, number> = {
     state: stateNumbers[info.state] ?? 7,
     ca_state: caStates[info.caState] ?? 0,

@@ -16,6 +16,7 @@ import {
 } from '../wire/address.js';
 import type { ConnectOptions, Errno, ListenOptions } from './api.js';
 import { RECORD, type Core } from './core.js';
+import { listenerDefault, prepareSyn } from './fast-open.js';
 import { Listener } from './listener.js';
 import { stampOffset } from './passive.js';
 import { pathMtu } from './path.js';
@@ -53,6 +54,7 @@ export function listen(core: Core, options: ListenOptions): Listener | Errno {
     Math.min(options.backlog ?? DEFAULT_BACKLOG, core.knobs.get('net.core.somaxconn')),
   );
   const listener = new Listener(words, port, backlog, family, request.reuseAddress, request.reusePort);
+  listener.fastOpen = options.fastOpen ?? listenerDefault(core, backlog);
   const list = core.listeners.get(port);
   if (list === undefined) core.listeners.set(port, [listener]);
   else list.push(listener);
@@ -179,8 +181,11 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
     tcb.tsRecent = replaced.tsRecent;
     tcb.tsRecentAt = replaced.tsRecentAt;
   } else if (timestamps) preloadStamp(core, tcb);
+  if ((options.fastOpen ?? false) !== false) prepareSyn(core, tcb);
+  tcb.synRetries = options.synRetries ?? 0;
   core.attach(tcb);
   activeOpen(ctx, tcb);
+  if (options.fastOpen === 'wait' && tcb.synRoom > 0) tcb.synOwed = false;
   core.log.states(ctx.now, tcb, 0);
   return tcb;
 }

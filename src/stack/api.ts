@@ -59,6 +59,8 @@ export interface ListenOptions {
   readonly reusePort?: boolean;
   readonly exclusive?: boolean;
   readonly v6Only?: boolean;
+  /** TCP Fast Open: requests with text on the SYN that may be pending at once; 0 off (knob net.ipv4.tcp_fastopen). */
+  readonly fastOpen?: number;
 }
 
 export interface ConnectOptions {
@@ -70,6 +72,14 @@ export interface ConnectOptions {
   readonly reuseAddress?: boolean;
   /** Overrides of the stack's knobs for this connection. */
   readonly timestamps?: boolean;
+  /**
+   * TCP Fast Open: the SYN asks for a cookie, or carries it and what is sent before the
+   * next `output`, as far as it has room (`fastOpenRoom`). 'wait': where a cookie is known
+   * the SYN waits for the first `send`.
+   */
+  readonly fastOpen?: boolean | 'wait';
+  /** SYNs resent at most, instead of knob net.ipv4.tcp_syn_retries. */
+  readonly synRetries?: number;
 }
 
 /** One live connection as its user holds it. */
@@ -130,6 +140,8 @@ export interface TcpInfo {
   /** Agreed on by both ends; a packet came with ECT or CE. */
   readonly ecn: boolean;
   readonly ecnSeen: boolean;
+  /** Text on the SYN was taken (TCPI_OPT_SYN_DATA). */
+  readonly synData: boolean;
   readonly unacked: number;
   readonly retrans: number;
   readonly totalRetrans: number;
@@ -244,6 +256,8 @@ export interface StackApi {
   close(connection: ConnectionHandle): void;
   /** RST, queues flushed. No more events. */
   abort(connection: ConnectionHandle): void;
+  /** fastOpen as in ListenOptions. */
+  setListenOption(listener: ListenerHandle, option: 'fastOpen', value: number): void;
   /**
    * noDelay, keepAlive (ms idle; 0 off), lingerZero (close = abort), userTimeout (ms; 0 default, -1 none
    * and no limit of retransmissions), errorReports (0: no EV_SOFT_ERROR)
@@ -253,6 +267,11 @@ export interface StackApi {
     option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'errorReports' | 'tos',
     value: number,
   ): void;
+  /** The keys of Fast Open cookies, of the stack or of one listener: 16 bytes, or 32 with the key before it. False: another length. */
+  setFastOpenKeys(keys: Uint8Array, listener?: ListenerHandle): boolean;
+  fastOpenKeys(listener?: ListenerHandle): Uint8Array;
+  /** Bytes that the SYN of this connection will still carry: 0 without a cookie, or once it was sent. */
+  fastOpenRoom(connection: ConnectionHandle): number;
   tcpInfo(connection: ConnectionHandle): TcpInfo;
 
   /** Knobs: an unknown name or a value out of range returns the message for the user. */

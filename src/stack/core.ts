@@ -22,6 +22,7 @@ import { IpHeader } from '../wire/ip.js';
 import { PacketRing } from '../wire/ring.js';
 import { Segment } from '../wire/segment.js';
 import type { StackOptions } from './api.js';
+import { FastOpen } from './cookies.js';
 import { DecisionLog } from './decisions.js';
 import { FlowTable } from './flow-table.js';
 import { Knobs } from './knobs.js';
@@ -64,6 +65,7 @@ export class Core {
   readonly record: RecordCursor;
   readonly hosts: HostCache;
   readonly hooks: HookContext;
+  readonly fastOpen: FastOpen;
   readonly log = new DecisionLog();
   readonly ip = new IpHeader();
   readonly segment = new Segment();
@@ -104,6 +106,7 @@ export class Core {
     this.isnHash = new SipHash(deriveKey(seed, 1));
     this.portHash = new SipHash(deriveKey(seed, 2));
     this.stampHash = new SipHash(deriveKey(seed, 3));
+    this.fastOpen = new FastOpen(deriveKey(seed, 6));
     this.ports = new PortPicker(this.random);
     this.tx = new PacketRing(options.txSlots ?? 256, Math.max(2048, 1 << Math.ceil(Math.log2(options.mtu))));
     this.ctx = new TcpContext(this.counters, this.tx, new TimerWheel(now));
@@ -195,6 +198,7 @@ export class Core {
     if (users > 0) this.portUsers.set(tcb.localPort, users);
     else this.portUsers.delete(tcb.localPort);
     if (tcb.orphan) this.orphans--;
+    if (tcb.earlyFrom !== null) (tcb.earlyFrom as Listener).settled(tcb, false, this.ctx.now);
     if (tcb.halfOpen || tcb.released) this.discard(tcb);
     if (tcb.halfOpen) {
       tcb.halfOpen = false;

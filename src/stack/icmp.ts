@@ -6,7 +6,7 @@ import { after, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import type { ConnectionError } from '../tcp/events.js';
-import { updateMss } from '../tcp/options.js';
+import { fixedHeaders, updateMss } from '../tcp/options.js';
 import { fail, report, resendAll } from '../tcp/sender.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
@@ -147,6 +147,11 @@ function tooBig(core: Core, tcb: Tcb, mtu: number): number {
   const { congestion } = tcb;
   congestion.cwnd = Math.max(tcb.mss, Math.trunc((congestion.cwnd * tcb.mss) / former));
   if (tcb.state >= S.ESTABLISHED) resendAll(tcb);
+  else if (tcb.synText > 0) {
+    // RFC 7413 4.2.1: a plain SYN in place of the one that was too big
+    tcb.advMss = Math.min(tcb.advMss, claimed - fixedHeaders(tcb.version));
+    tcb.synOwed = true;
+  }
   core.ctx.markReady(tcb);
   return Reason['icmp-pmtu'];
 }

@@ -454,6 +454,22 @@ const rows: readonly Row[] = [
   ],
   ['net.ipv4.tcp_keepalive_intvl', 's', 1, 32_767, 75, 'time between keep-alive probes'],
   [
+    'net.ipv4.tcp_fastopen',
+    'bits',
+    0,
+    0xfffff,
+    1,
+    'TCP Fast Open (RFC 7413): 1 connections may ask for it, 2 listeners may, 4 without a cookie, 0x200 cookies are not checked, 0x400 every listener takes part',
+  ],
+  [
+    'net.ipv4.tcp_fastopen_blackhole_timeout_sec',
+    's',
+    0,
+    86_400,
+    0,
+    'how long Fast Open rests after the third timeout in a row on it, doubled each time; 0 never',
+  ],
+  [
     'net.ipv4.tcp_keepalive_probes',
     'times',
     1,

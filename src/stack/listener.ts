@@ -5,6 +5,7 @@
 import type { Tcb } from '../tcp/tcb.js';
 import { formatWords } from '../wire/address.js';
 import type { Endpoint } from './api.js';
+import type { CookieKeys } from './cookies.js';
 
 export class Listener {
   readonly kind = 'listener' as const;
@@ -14,6 +15,13 @@ export class Listener {
   user: unknown = null;
   inRaised = false;
   closed = false;
+  /** Fast Open: requests that may be pending at once (R7413-4), 0 off; those pending. */
+  fastOpen = 0;
+  pending = 0;
+  /** When the peer's RST ended a pending request that still counts; at most `fastOpen`. */
+  readonly resets: number[] = [];
+  /** Keys of its own, instead of the stack's. */
+  cookieKeys: CookieKeys | null = null;
 
   constructor(
     /** null: any address. */
@@ -44,6 +52,13 @@ export class Listener {
 
   wildcardFor(version: number): boolean {
     return this.words === null && (this.family === 0 || this.family === version);
+  }
+
+  /** The handshake of a Fast Open request is over, or will never be. `reset`: by the peer's RST, which an attacker's victims send. */
+  settled(tcb: Tcb, reset: boolean, now: number): void {
+    tcb.earlyFrom = null;
+    if (reset) this.resets.push(now);
+    else this.pending--;
   }
 
   /** Linux sk_acceptq_is_full: the queue may hold backlog + 1. */

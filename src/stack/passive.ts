@@ -10,6 +10,7 @@ import { prepare } from '../tcp/user.js';
 import { KEEP, fateOf, reasonOf } from '../timewait/policy.js';
 import { ACK, FIN, RST, SYN, type Segment } from '../wire/segment.js';
 import type { Core } from './core.js';
+import { synArrives as fastOpenArrives } from './fast-open.js';
 import type { Listener } from './listener.js';
 import { pathMtu } from './path.js';
 import { replyReset } from './reply.js';
@@ -90,8 +91,6 @@ export function passiveOpen(
   const tcb = new Tcb();
   tupleFromSegment(core, tcb, segment);
   tcb.owner = listener;
-  tcb.halfOpen = true;
-  listener.halfOpen++;
   tcb.reuseAddress = listener.reuseAddress;
   tcb.reusePort = listener.reusePort;
   const { ctx } = core;
@@ -112,7 +111,14 @@ export function passiveOpen(
   tcb.sndWl1 = segment.seq;
   tcb.moveTo(S.SYN_RECEIVED);
   core.attach(tcb);
-  textOnSyn(ctx, tcb, segment);
+  const early = fastOpenArrives(core, listener, tcb, segment);
+  if (early) enqueue(core, listener, tcb);
+  else {
+    tcb.halfOpen = true;
+    listener.halfOpen++;
+  }
+  // R7413-3: text beside a cookie that was not taken is not acknowledged
+  if (early || (segment.cookieLength < 0 && !ctx.config.dialect.dropsSynText)) textOnSyn(ctx, tcb, segment);
   tcb.synOwed = true;
   ctx.markReady(tcb);
   core.log.states(ctx.now, tcb, 0);
@@ -180,8 +186,12 @@ export function completed(core: Core, tcb: Tcb): void {
   const listener = tcb.owner as Listener;
   tcb.halfOpen = false;
   listener.halfOpen--;
-  listener.accepted.push(tcb);
   core.count(Mib.TcpPassiveOpens);
+  enqueue(core, listener, tcb);
+}
+
+function enqueue(core: Core, listener: Listener, tcb: Tcb): void {
+  listener.accepted.push(tcb);
   if (!listener.inRaised) {
     listener.inRaised = true;
     core.raisedListeners.push(listener);

@@ -35,6 +35,7 @@ export function tcpInfo(tcb: Tcb): TcpInfo {
     sack: tcb.sackEnabled,
     ecn: tcb.ecn,
     ecnSeen: tcb.ecnSeen,
+    synData: tcb.synTextTaken,
     unacked: tcb.flight,
     retrans: tcb.retries,
     totalRetrans: tcb.totalRetrans,

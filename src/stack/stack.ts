@@ -34,6 +34,8 @@ import type {
   TimeWaitEntry,
 } from './api.js';
 import { Core, RECORD, type LocalAddress } from './core.js';
+import { CookieKeys } from './cookies.js';
+import { roomOnSyn, synAckTold } from './fast-open.js';
 import { icmpArrives } from './icmp.js';
 import { nearest } from './knobs.js';
 import type { Listener } from './listener.js';
@@ -225,6 +227,9 @@ export class Stack implements StackApi {
     const reason = segmentArrives(core.ctx, tcb, segment);
     if (core.ctx.resetReply) replyReset(core, segment, reason);
     if (tcb.halfOpen && tcb.state >= S.ESTABLISHED) completed(core, tcb);
+    if (before === S.SYN_SENT && tcb.fastOpen && tcb.state >= S.ESTABLISHED) synAckTold(core, tcb, segment);
+    if (tcb.earlyFrom !== null && tcb.state !== S.SYN_RECEIVED)
+      (tcb.earlyFrom as Listener).settled(tcb, tcb.state === S.CLOSED, core.ctx.now);
     if (tcb.revert !== null) this.settleRevert(tcb, reason);
     core.log.states(core.ctx.now, tcb, history);
     this.afterwards(tcb);
@@ -425,6 +430,11 @@ export class Stack implements StackApi {
     this.afterwards(tcb);
   }
 
+  setListenOption(handle: ListenerHandle, option: 'fastOpen', value: number): void {
+    const listener = handle as Listener;
+    if (option === 'fastOpen') listener.fastOpen = Math.min(value, this.core.knobs.get('net.core.somaxconn'));
+  }
+
   setOption(
     connection: ConnectionHandle,
     option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'errorReports' | 'tos',
@@ -453,6 +463,23 @@ export class Stack implements StackApi {
         tcb.tos = value & 0xfc;
         return;
     }
+  }
+
+  /** The keys of Fast Open cookies, of the stack or of one listener: 16 bytes, or 32 with the key before it. False: another length. */
+  setFastOpenKeys(keys: Uint8Array, listener?: ListenerHandle): boolean {
+    if (keys.length !== 16 && keys.length !== 32) return false;
+    const made = new CookieKeys(keys.slice());
+    if (listener === undefined) this.core.fastOpen.keys = made;
+    else (listener as Listener).cookieKeys = made;
+    return true;
+  }
+
+  fastOpenKeys(listener?: ListenerHandle): Uint8Array {
+    return ((listener as Listener | undefined)?.cookieKeys ?? this.core.fastOpen.keys).bytes;
+  }
+
+  fastOpenRoom(connection: ConnectionHandle): number {
+    return roomOnSyn(connection as Tcb);
   }
 
   tcpInfo(connection: ConnectionHandle): TcpInfo {

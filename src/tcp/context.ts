@@ -72,6 +72,9 @@ export class TcpContext {
   resetReply = false;
   /** Bytes in the queues of all connections, kept by `charge`. */
   memory = 0;
+  /** Connections in a row on which Fast Open came to nothing but timeouts, and when the last one did. */
+  blackHoles = 0;
+  blackHoleAt = 0;
   readonly config = new TcpConfig();
   readonly builder = new SegmentBuilder();
   /** Connections that may have something to send. */

@@ -56,6 +56,13 @@ export class Dialect {
    * RFC 9293 3.10.7.4 looks at the number first.
    */
   readonly dropsWithoutAck: boolean = false;
+  /** Text on a SYN is not kept unless Fast Open takes it (Linux tcp_conn_request); RFC 9293 3.10.7.2 lets it be queued. */
+  readonly dropsSynText: boolean = false;
+  /**
+   * SYNs or SYN,ACKs that may be resent before the initial window shrinks to one segment
+   * (R5681-7 none; Linux tcp_init_transfer one, in the light of RFC 6298's shorter timeout).
+   */
+  readonly synsForgiven: number = 0;
   /**
    * A CE mark, and the CWR that answers its echo, are acknowledged at once: the sender's
    * window may be small (Linux __tcp_ecn_check_ce, tcp_ecn_accept_cwr). RFC 3168 6.1.3
@@ -135,6 +142,8 @@ export class Dialect {
 
 class Linux extends Dialect {
   override readonly name = 'linux';
+  override readonly dropsSynText = true;
+  override readonly synsForgiven = 1;
   override readonly acksMarksAtOnce = true;
   override readonly markFloor = 2;
   override readonly pacesAcks = true;

@@ -21,10 +21,10 @@ import { ecnFromAnswer, ecnFromSyn, takeMark } from './ecn.js';
 import { ACCEPT_BSD, ACCEPT_LINUX, ORPHAN_BSD, type Dialect } from './dialect.js';
 import { EV_CONNECTED, EV_READABLE } from './events.js';
 import { challengeAck, outOfWindowAck } from './limits.js';
-import { congestionControl } from './congestion/choice.js';
+import { startSending, synTextAnswered } from './early.js';
 import { peerOptions, recordTimestamp } from './options.js';
 import { checkTimestamp } from './paws.js';
-import { acknowledge, digest, fail, resendAll, startWindow, takeSack } from './sender.js';
+import { acknowledge, digest, fail, resendAll, takeSack } from './sender.js';
 import * as S from './state.js';
 import { RECOVERY, T_PERSIST, type Tcb } from './tcb.js';
 import { reachesBeyond, resetOrphan, text, textAndFin, trim, urgentArrives } from './text.js';
@@ -91,6 +91,7 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   tcb.sndWl1 = segment.seq;
   tcb.sndWl2 = segment.ack;
   established(ctx, tcb);
+  if (tcb.synText > 0) synTextAnswered(tcb);
   tcb.ackNow = true;
   // What else the SYN,ACK carries is processed as in the sixth step and after.
   trim(tcb, segment, tcb.rcvNxt, tcb.rcvWnd);
@@ -114,11 +115,8 @@ function established(ctx: TcpContext, tcb: Tcb): void {
   tcb.moveTo(S.ESTABLISHED);
   // R9293-47: the user closed before the handshake was over
   if (tcb.finQueued) tcb.moveTo(S.FIN_WAIT_1);
-  tcb.congestion = congestionControl(ctx.config.congestion);
-  tcb.congestion.slowStartLimit = ctx.config.slowStartLimit;
-  // R5681-7: one segment after a lost SYN
-  tcb.congestion.start(tcb.totalRetrans > 0 ? tcb.mss : startWindow(ctx, tcb));
-  tcb.windowEnd = tcb.sndUna;
+  const early = tcb.earlyFrom !== null;
+  if (!early) startSending(ctx, tcb);
   // R6298-19: a lost SYN and an RTO below 3 s: 3 s when data transmission begins
   if (tcb.totalRetrans > 0 && tcb.rtt.base < 3000) tcb.rtt.base = 3000;
   tcb.rtt.backoff = 0;
@@ -127,8 +125,10 @@ function established(ctx: TcpContext, tcb: Tcb): void {
   tcb.progressAt = ctx.now;
   tcb.lastSentAt = ctx.now;
   tcb.recover = tcb.iss;
-  startPace(ctx, tcb);
-  ctx.raise(tcb, EV_CONNECTED | (tcb.readable > 0 ? EV_READABLE : 0));
+  if (!early) {
+    startPace(ctx, tcb);
+    ctx.raise(tcb, EV_CONNECTED | (tcb.readable > 0 ? EV_READABLE : 0));
+  }
   ctx.markReady(tcb);
 }
 
@@ -260,7 +260,7 @@ function resetArrives(ctx: TcpContext, tcb: Tcb): number {
   if (state === S.SYN_RECEIVED) {
     ctx.counters.bump(Mib.TcpAttemptFails);
     // A passive open returns to LISTEN: the listener was never left, so this TCB goes.
-    fail(ctx, tcb, 'ECONNREFUSED');
+    fail(ctx, tcb, tcb.earlyFrom === null ? 'ECONNREFUSED' : 'ECONNRESET');
     return Reason['rst-syn-received'];
   }
   if (state === S.ESTABLISHED || state === S.CLOSE_WAIT) ctx.counters.bump(Mib.TcpEstabResets);
@@ -290,6 +290,11 @@ function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment, seq: number): n
       ctx.resetReply = true;
       return Reason['syn-received-bad-ack'];
     }
+    if (tcb.earlyFrom !== null) {
+      established(ctx, tcb);
+      newAck(ctx, tcb, segment);
+      return Reason.plain;
+    }
     sampleRtt(ctx, tcb, segment);
     acknowledge(ctx, tcb, ack);
     // R7323-7: the window of a crossing SYN,ACK is not scaled
@@ -298,7 +303,9 @@ function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment, seq: number): n
     tcb.sndWl1 = segment.seq;
     tcb.sndWl2 = ack;
     established(ctx, tcb);
+    if (tcb.synText > 0) synTextAnswered(tcb);
     armSendTimers(ctx, tcb, true);
+    if (tcb.finAcked) ourFinAcked(ctx, tcb);
     return Reason.plain;
   }
   // R9293-26

@@ -58,7 +58,9 @@ function decide(ctx: TcpContext, tcb: Tcb): number {
     case S.SYN_SENT:
       return tcb.synOwed ? SEND_SYN : NOTHING;
     case S.SYN_RECEIVED:
-      return tcb.synOwed ? SEND_SYN : tcb.ackNow ? SEND_ACK : NOTHING;
+      if (tcb.synOwed) return SEND_SYN;
+      // R7413-3: text may flow already
+      if (tcb.earlyFrom === null) return tcb.ackNow ? SEND_ACK : NOTHING;
   }
   // R5681-19: each segment out of order gets its own duplicate ACK, and it must not carry data
   if (tcb.dupAcksOwed > 0 && !(ctx.config.dialect.ackRidesOnData && chooseNew(ctx, tcb))) return SEND_ACK;
@@ -148,7 +150,7 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
     choice.length = 0;
     return finDue && unsent === 0;
   }
-  if (tcb.flight === 0 && tcb.recovery === OPEN) restartAfterIdle(ctx, tcb);
+  if (tcb.outstanding === 0 && tcb.recovery === OPEN) restartAfterIdle(ctx, tcb);
   const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
   // R5681-22, R5681-23: limited transmit, one segment for each of the first two duplicates
   // (R6675-12: with SACK the bytes that left the network make room by themselves)
@@ -157,10 +159,10 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   const length = Math.min(unsent, tcb.mss, usable);
   if (tcb.isArmed(T_HOLD)) return false;
   if (length <= 0) {
-    if (tcb.flight === 0 && tcb.sndWnd === 0) armPersist(ctx, tcb);
+    if (tcb.outstanding === 0 && tcb.sndWnd === 0) armPersist(ctx, tcb);
     return false;
   }
-  if (length > allowed && !(tcb.flight === 0 && allowed > 0)) {
+  if (length > allowed && !(tcb.outstanding === 0 && allowed > 0)) {
     tcb.cwndLimited = true;
     return false;
   }
@@ -168,12 +170,12 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   // (1) a full-sized segment
   if (length === tcb.mss) return true;
   // (2) all that is queued, and Nagle lets it go
-  if (length === unsent && (tcb.noDelay || tcb.flight === 0 || finDue)) return true;
+  if (length === unsent && (tcb.noDelay || tcb.outstanding === 0 || finDue)) return true;
   // (3) a good part of the largest window ever offered
-  if (tcb.flight === 0 && length >= tcb.maxSndWnd >> 1) return true;
+  if (tcb.outstanding === 0 && length >= tcb.maxSndWnd >> 1) return true;
   // (4) the override timer
   if (tcb.forceSend) return true;
-  if (length < unsent && tcb.flight === 0) armOverride(ctx, tcb);
+  if (length < unsent && tcb.outstanding === 0) armOverride(ctx, tcb);
   return false;
 }
 
@@ -242,15 +244,20 @@ function emitSyn(ctx: TcpContext, tcb: Tcb): void {
   // The SYN,ACK of a simultaneous open is news: only a SYN,ACK sent before repeats (MUST-10).
   const crossing = tcb.active && tcb.state === S.SYN_RECEIVED && tcb.lastAckSent !== tcb.rcvNxt;
   if (first) {
-    tcb.sndNxt = (tcb.iss + 1) | 0;
+    // RFC 7413 4.2.1: text goes on the first SYN only
+    tcb.synText = Math.min(tcb.sendQueue.length, tcb.synRoom);
+    tcb.sndNxt = (tcb.iss + 1 + tcb.synText) | 0;
+    if (tcb.synText > 0) noteSent(ctx, tcb, (tcb.iss + 1) | 0);
     startRtt(ctx, tcb, tcb.iss);
   } else if (!crossing) {
     tcb.totalRetrans++;
     ctx.counters.bump(Mib.TcpRetransSegs);
   }
-  // TFO is not offered. R9293-13, R9293-71
+  // R9293-13, R9293-71
   const flags = tcb.state === S.SYN_SENT ? SYN : SYN | ACK;
-  write(ctx, tcb, tcb.iss, 0, flags | handshakeFlags(ctx, tcb, flags));
+  write(ctx, tcb, tcb.iss, first ? tcb.synText : 0, flags | handshakeFlags(ctx, tcb, flags));
+  // RFC 7413 4.1.3.1: a SYN that is resent goes without the option
+  tcb.cookie = null;
   armSendTimers(ctx, tcb, first);
   schedule(ctx, tcb);
 }
@@ -296,7 +303,7 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
     flags |= FIN;
     tcb.finSent = true;
   }
-  const idle = tcb.flight === 0;
+  const idle = tcb.outstanding === 0;
   tcb.sndNxt = (end + (flags & FIN)) | 0;
   noteSent(ctx, tcb, seq);
   if (idle) tcb.congestion.held(ctx.now);
@@ -395,7 +402,7 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   const tx = ctx.tx;
   const offset = tx.tailOffset();
   const header = b.writeHeaders(tx.bytes, offset);
-  if (room > 0) tcb.sendQueue.copyTo((seq - tcb.queueSeq) | 0, room, tx.bytes, offset + header);
+  if (room > 0) tcb.sendQueue.copyTo(syn ? 0 : (seq - tcb.queueSeq) | 0, room, tx.bytes, offset + header);
   tx.push(b.finish(tx.bytes, offset, header, room), 0);
   tcb.segsOut++;
   ctx.counters.bump(tcb.version === 6 ? Mib.Ip6OutRequests : Mib.IpOutRequests);
@@ -440,6 +447,10 @@ function synOptions(ctx: TcpContext, tcb: Tcb, reply: boolean): void {
   b.sackPermitted = reply ? tcb.sackEnabled : ctx.config.sack;
   b.holder = reply ? tcb.holder !== 0 : ctx.config.negotiatesHolder;
   if (tcb.tsEnabled) timestamps(ctx, tcb);
+  if (tcb.cookie === null) return;
+  b.cookieLength = tcb.cookie.length;
+  b.cookieExperiment = tcb.cookieExperiment;
+  b.cookie.set(tcb.cookie);
 }
 
 function timestamps(ctx: TcpContext, tcb: Tcb): void {

@@ -137,6 +137,21 @@ export class Tcb {
   reducedEnd = 0;
   reduceTo = 0;
 
+  // Fast Open (RFC 7413)
+  /** What the option of our next SYN or SYN,ACK carries: empty asks for a cookie, null: no option. */
+  cookie: Uint8Array | null = null;
+  /** The option goes out in its experimental form. */
+  cookieExperiment = false;
+  /** Our first SYN had the option or text: the SYN,ACK is read for what became of them. */
+  fastOpen = false;
+  /** Bytes that our first SYN may carry, and did carry. */
+  synRoom = 0;
+  synText = 0;
+  /** Text on the SYN was taken: ours by the peer, the peer's by us. */
+  synTextTaken = false;
+  /** The listener that let text flow in SYN-RECEIVED, before the handshake is over; kept by the stack. */
+  earlyFrom: unknown = null;
+
   // Sizes, bytes
   /** SendMSS: what the peer's MSS option said. */
   peerMss = 536;
@@ -276,6 +291,8 @@ export class Tcb {
   boundPort = false;
   reuseAddress = false;
   reusePort = false;
+  /** TCP_SYNCNT: SYNs resent at most, 0: the stack's knob. */
+  synRetries = 0;
   keepIdle = 0;
   userTimeout = 0;
   tos = 0;
@@ -344,6 +361,11 @@ export class Tcb {
   /** SND.NXT - SND.UNA: FlightSize with SYN and FIN counted. */
   get flight(): number {
     return (this.sndNxt - this.sndUna) | 0;
+  }
+
+  /** The same without our SYN. */
+  get outstanding(): number {
+    return (this.sndNxt - this.queueSeq) | 0;
   }
 
   /** Sequence number of the first queued byte: SND.UNA, one later while our SYN is unacknowledged. */

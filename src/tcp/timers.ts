@@ -213,6 +213,7 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
   if (tcb.flight === 0) return Reason.plain;
   const limit = retryLimit(ctx, tcb);
   tcb.retries++;
+  noteBlackHole(ctx, tcb, limit);
   // MUST-20: R2
   if (tcb.retries > limit) {
     ctx.counters.bump(Mib.TcpExtTCPAbortOnTimeout);
@@ -265,10 +266,18 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
   return Reason.plain;
 }
 
+/** Linux tcp_fastopen_active_detect_blackhole: the third timeout in a row, or giving up before it. */
+function noteBlackHole(ctx: TcpContext, tcb: Tcb, limit: number): void {
+  if (!tcb.fastOpen || !(tcb.retries === 3 || (tcb.retries < 3 && tcb.retries > limit))) return;
+  ctx.blackHoles++;
+  ctx.blackHoleAt = ctx.now;
+  ctx.counters.bump(Mib.TcpExtTCPFastOpenBlackhole);
+}
+
 function retryLimit(ctx: TcpContext, tcb: Tcb): number {
   // MUST-21: R2 of this connection is a time, or there is none
   if (tcb.userTimeout !== 0 && !tcb.userClosed) return Infinity;
-  if (tcb.state === S.SYN_SENT) return ctx.config.synRetries;
+  if (tcb.state === S.SYN_SENT) return tcb.synRetries > 0 ? tcb.synRetries : ctx.config.synRetries;
   if (tcb.state === S.SYN_RECEIVED) return ctx.config.synAckRetries;
   return tcb.userClosed ? Math.min(ctx.config.retries, ctx.config.orphanRetries) : ctx.config.retries;
 }

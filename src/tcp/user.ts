@@ -58,6 +58,8 @@ export function activeOpen(ctx: TcpContext, tcb: Tcb): void {
 export function send(ctx: TcpContext, tcb: Tcb, bytes: Uint8Array): boolean {
   if (tcb.finQueued || tcb.state === S.CLOSED || tcb.state === S.TIME_WAIT) return false;
   tcb.sendQueue.append(bytes);
+  // The SYN waited for what it is to carry
+  if (tcb.state === S.SYN_SENT && tcb.sndNxt === tcb.iss) tcb.synOwed = true;
   ctx.charge(tcb);
   if (!tcb.writable || ctx.memory > ctx.config.memory) tcb.sendBlocked = true;
   ctx.markReady(tcb);

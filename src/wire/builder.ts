@@ -1,5 +1,13 @@
 import { fold, pseudoHeader, sum } from './checksum.js';
-import { EXPERIMENTAL, HOLDER_EXID, SYN } from './segment.js';
+import {
+  COOKIE_MAX,
+  EXPERIMENTAL,
+  FAST_OPEN,
+  FAST_OPEN_EXID,
+  FAST_OPEN_EXPERIMENT,
+  HOLDER_EXID,
+  SYN,
+} from './segment.js';
 
 /**
  * One outgoing TCP segment: fields are set, then written straight into a transmit
@@ -48,6 +56,10 @@ export class SegmentBuilder {
   /** As in Segment; how many fit is the caller's to know: 4 alone, 3 beside the timestamps (40 bytes of options in all). */
   sackCount = 0;
   readonly sack = new Int32Array(8);
+  /** Fast Open, as in Segment: bytes of `cookie`, 0 asks for one, -1 no option. */
+  cookieLength = -1;
+  cookieExperiment = false;
+  readonly cookie = new Uint8Array(COOKIE_MAX);
 
   /** Forgets all options. */
   reset(): void {
@@ -59,6 +71,8 @@ export class SegmentBuilder {
     this.tsVal = 0;
     this.tsEcr = 0;
     this.sackCount = 0;
+    this.cookieLength = -1;
+    this.cookieExperiment = false;
     this.urgent = 0;
     this.ident = 0;
   }
@@ -80,6 +94,7 @@ export class SegmentBuilder {
     if (this.windowScale >= 0) n += 4;
     if (this.holder) n += 8;
     if (this.sackCount > 0) n += 4 + 8 * this.sackCount;
+    if (this.cookieLength >= 0) n += (this.cookieLength + (this.cookieExperiment ? 7 : 5)) & ~3;
     return n;
   }
 
@@ -186,7 +201,29 @@ export class SegmentBuilder {
       b[at + 2] = 5;
       b[at + 3] = 2 + 8 * this.sackCount;
       for (let i = 0; i < 2 * this.sackCount; i++) put32(b, at + 4 + 4 * i, this.sack[i]!);
+      at += 4 + 8 * this.sackCount;
     }
+    if (this.cookieLength >= 0) this.writeCookie(b, at);
+  }
+
+  /** Fast Open is the last option, NOPs behind it. */
+  private writeCookie(b: Uint8Array, start: number): void {
+    const length = this.cookieLength;
+    let at = start;
+    if (this.cookieExperiment) {
+      b[at] = FAST_OPEN_EXPERIMENT;
+      b[at + 1] = 4 + length;
+      b[at + 2] = FAST_OPEN_EXID >> 8;
+      b[at + 3] = FAST_OPEN_EXID & 0xff;
+      at += 4;
+    } else {
+      b[at] = FAST_OPEN;
+      b[at + 1] = 2 + length;
+      at += 2;
+    }
+    for (let i = 0; i < length; i++) b[at + i] = this.cookie[i]!;
+    at += length;
+    while (((at - start) & 3) !== 0) b[at++] = 1;
   }
 
   private writeScale(b: Uint8Array, at: number): number {

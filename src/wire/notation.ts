@@ -14,6 +14,9 @@ import {
   CWR,
   ECE,
   EXPERIMENTAL,
+  FAST_OPEN,
+  FAST_OPEN_EXID,
+  FAST_OPEN_EXPERIMENT,
   FIN,
   HOLDER_EXID,
   PSH,
@@ -238,8 +241,6 @@ class SyntaxFailure extends Error {
 }
 
 const U32 = 2 ** 32 - 1;
-/** RFC 7413 appendix A.4: what an experimental option (RFC 6994) begins with to be fast open. */
-const FOEXP_MAGIC = [0xf9, 0x89] as const;
 /** A TCP header has room for so many bytes of options. */
 const MOST_OPTION_BYTES = 40;
 
@@ -503,10 +504,16 @@ function optionBytes(option: OptionText): number[] {
       return [5, 2 + 8 * option.blocks.length, ...option.blocks.flat().flatMap(bytes32)];
     case 'TS':
       return [8, 10, ...bytes32(option.val), ...bytes32(option.ecr)];
-    case 'FOEXP':
-      return [EXPERIMENTAL, 4 + option.cookie.length / 2, ...FOEXP_MAGIC, ...bytesOfHex(option.cookie)];
     case 'FO':
-      return [34, 2 + option.cookie.length / 2, ...bytesOfHex(option.cookie)];
+      return [FAST_OPEN, 2 + option.cookie.length / 2, ...bytesOfHex(option.cookie)];
+    case 'FOEXP':
+      return [
+        FAST_OPEN_EXPERIMENT,
+        4 + option.cookie.length / 2,
+        FAST_OPEN_EXID >> 8,
+        FAST_OPEN_EXID & 255,
+        ...bytesOfHex(option.cookie),
+      ];
     case 'md5':
       return [19, 18, ...(option.digest === null ? new Array<number>(16).fill(0) : md5Bytes(option.digest))];
     case 'other':
@@ -571,11 +578,11 @@ function readOption(kind: number, data: Uint8Array, bases: Bases): OptionText {
   if (kind === 4 && data.length === 0) return { kind: 'sackOK' };
   if (kind === 8 && data.length === 8) return { kind: 'TS', val: word(0), ecr: word(4) };
   if (kind === 19 && data.length === 16) return { kind: 'md5', digest: hex };
-  if (kind === 34) return { kind: 'FO', cookie: hex };
+  if (kind === FAST_OPEN) return { kind: 'FO', cookie: hex };
+  if (kind === FAST_OPEN_EXPERIMENT && data.length >= 2 && half(0) === FAST_OPEN_EXID)
+    return { kind: 'FOEXP', cookie: hex.slice(4) };
   if (kind === EXPERIMENTAL && data.length === 3 && half(0) === HOLDER_EXID && data[2] === 1)
     return { kind: 'tw-holder' };
-  if (kind === EXPERIMENTAL && data[0] === FOEXP_MAGIC[0] && data[1] === FOEXP_MAGIC[1])
-    return { kind: 'FOEXP', cookie: hex.slice(4) };
   if (kind !== 5 || data.length % 8 !== 0 || data.length === 0)
     return { kind: 'other', number: kind, data: hex };
   const blocks: [number, number][] = [];

@@ -21,6 +21,13 @@ export const CWR = 0x80;
 /** 'TW': the experiment id of the option that gives TIME-WAIT to the active opener. Its value is one octet, 1. */
 export const HOLDER_EXID = 0x5457;
 export const EXPERIMENTAL = 253;
+/** Fast Open (RFC 7413 2): the option, and the form it had as an experiment (RFC 6994, ExID F989). */
+export const FAST_OPEN = 34;
+export const FAST_OPEN_EXPERIMENT = 254;
+export const FAST_OPEN_EXID = 0xf989;
+/** Bytes of a cookie (R7413-1). */
+export const COOKIE_MIN = 4;
+export const COOKIE_MAX = 16;
 
 export * from './codes.js';
 
@@ -69,6 +76,11 @@ export class Segment {
   /** SACK blocks: left edge of block i at sack[2i], right edge at sack[2i + 1]; at most 4. */
   sackCount = 0;
   readonly sack = new Int32Array(8);
+  /** Fast Open on a SYN: bytes of the cookie at `cookieOffset`, 0 asks for one, -1 when absent. */
+  cookieLength = -1;
+  cookieOffset = 0;
+  /** It came in the experimental form. */
+  cookieExperiment = false;
 
   get hasSyn(): boolean {
     return (this.flags & SYN) !== 0;
@@ -167,6 +179,8 @@ export class Segment {
     this.tsVal = 0;
     this.tsEcr = 0;
     this.sackCount = 0;
+    this.cookieLength = -1;
+    this.cookieExperiment = false;
   }
 
   private pseudo(length: number): number {
@@ -223,6 +237,13 @@ export class Segment {
           this.tsVal = (b[at + 2]! << 24) | (b[at + 3]! << 16) | (b[at + 4]! << 8) | b[at + 5]!;
           this.tsEcr = (b[at + 6]! << 24) | (b[at + 7]! << 16) | (b[at + 8]! << 8) | b[at + 9]!;
           break;
+        case FAST_OPEN:
+          if (syn) this.loadCookie(at + 2, length - 2, false);
+          break;
+        case FAST_OPEN_EXPERIMENT:
+          if (syn && length >= 4 && ((b[at + 2]! << 8) | b[at + 3]!) === FAST_OPEN_EXID)
+            this.loadCookie(at + 4, length - 4, true);
+          break;
         case EXPERIMENTAL:
           if (syn && length === 5 && ((b[at + 2]! << 8) | b[at + 3]!) === HOLDER_EXID)
             this.holder = b[at + 4] === 1;
@@ -231,6 +252,15 @@ export class Segment {
       at += length;
     }
     return LOAD_OK;
+  }
+
+  /** R7413-1: an odd length is as if the option were absent; of several the last counts, as on Linux. */
+  private loadCookie(at: number, length: number, experiment: boolean): void {
+    if ((length & 1) !== 0) return;
+    const valid = length === 0 || (length >= COOKIE_MIN && length <= COOKIE_MAX);
+    this.cookieLength = valid ? length : -1;
+    this.cookieOffset = at;
+    this.cookieExperiment = experiment;
   }
 
   private loadSack(b: Uint8Array, at: number, blocks: number): void {

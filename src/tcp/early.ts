@@ -1,0 +1,36 @@
+/** Fast Open on one connection (RFC 7413 4.2): text on the SYN, and text before the handshake is over. */
+import { Mib } from '../mib.js';
+import { startPace } from './ack.js';
+import { congestionControl } from './congestion/choice.js';
+import type { TcpContext } from './context.js';
+import { EV_CONNECTED, EV_READABLE } from './events.js';
+import { resendAll, startWindow } from './sender.js';
+import type { Tcb } from './tcb.js';
+import type { Segment } from '../wire/segment.js';
+
+/** The congestion window that sending begins with. */
+export function startSending(ctx: TcpContext, tcb: Tcb): void {
+  tcb.congestion = congestionControl(ctx.config.congestion);
+  tcb.congestion.slowStartLimit = ctx.config.slowStartLimit;
+  // R5681-7: one segment after a lost SYN
+  const lost = tcb.totalRetrans > ctx.config.dialect.synsForgiven;
+  tcb.congestion.start(lost ? tcb.mss : startWindow(ctx, tcb));
+  tcb.windowEnd = tcb.sndUna;
+}
+
+/** R7413-3: the listener took the SYN's cookie. Its text is the user's, who may answer before the handshake is over. */
+export function earlyOpen(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  startSending(ctx, tcb);
+  startPace(ctx, tcb);
+  tcb.sndWl2 = tcb.iss;
+  tcb.progressAt = ctx.now;
+  ctx.counters.bump(Mib.TcpPassiveOpens);
+  tcb.synTextTaken = segment.payloadLength > 0;
+  ctx.raise(tcb, EV_CONNECTED | (tcb.synTextTaken ? EV_READABLE : 0));
+}
+
+/** 4.2.1: the SYN,ACK says how much of the SYN's text was taken; the rest goes out at once, as ordinary text. */
+export function synTextAnswered(tcb: Tcb): void {
+  tcb.synTextTaken = tcb.sndUna === tcb.sndNxt;
+  if (!tcb.synTextTaken) resendAll(tcb);
+}
