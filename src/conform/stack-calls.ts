@@ -314,7 +314,8 @@ export class StackCalls {
       if ((flags & MSG_FASTOPEN) !== 0 || socket.deferred) {
         const opened = this.fastOpen(socket, to, bytes);
         if (typeof opened === 'string') return failed(opened);
-        if (!blocks && opened.taken >= 0) return opened.taken > 0 ? done(opened.taken) : failed('EINPROGRESS');
+        if (!blocks && opened.taken >= 0)
+          return opened.taken > 0 ? done(opened.taken) : failed('EINPROGRESS');
         taken = Math.max(0, opened.taken);
       }
       return this.orWait(blocks, () => {

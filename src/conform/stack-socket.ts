@@ -159,6 +159,7 @@ export class StackSocket {
       if (value !== undefined) apply(value);
     };
     set('6:1', (value) => stack.setOption(connection, 'noDelay', value));
+    set('6:7', (value) => stack.setOption(connection, 'synRetries', value));
     set('6:18', (value) => stack.setOption(connection, 'userTimeout', value));
     set(this.family === 4 ? '0:1' : '41:67', (value) => stack.setOption(connection, 'tos', value));
     set('1:9', (value) => {

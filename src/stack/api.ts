@@ -221,6 +221,10 @@ export interface StackOptions {
   readonly txSlots?: number;
 }
 
+/** What `setOption` knows. */
+export type ConnectionOption =
+  'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'errorReports' | 'tos' | 'synRetries';
+
 /** The face of `class Stack` that net, cli and the simulator use. */
 export interface StackApi {
   readonly tx: PacketRing;
@@ -262,11 +266,7 @@ export interface StackApi {
    * noDelay, keepAlive (ms idle; 0 off), lingerZero (close = abort), userTimeout (ms; 0 default, -1 none
    * and no limit of retransmissions), errorReports (0: no EV_SOFT_ERROR)
    */
-  setOption(
-    connection: ConnectionHandle,
-    option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'errorReports' | 'tos',
-    value: number,
-  ): void;
+  setOption(connection: ConnectionHandle, option: ConnectionOption, value: number): void;
   /** The keys of Fast Open cookies, of the stack or of one listener: 16 bytes, or 32 with the key before it. False: another length. */
   setFastOpenKeys(keys: Uint8Array, listener?: ListenerHandle): boolean;
   fastOpenKeys(listener?: ListenerHandle): Uint8Array;

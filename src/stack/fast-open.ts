@@ -44,7 +44,8 @@ export function prepareSyn(core: Core, tcb: Tcb): void {
   tcb.cookieExperiment = cookie.length > 0 ? known!.experiment : known?.next === TRY_EXPERIMENT;
   if (!noCookie) tcb.cookie = cookie;
   if (noCookie || cookie.length > 0) {
-    const path = pathMtu(core, tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3) - fixedHeaders(tcb.version);
+    const path =
+      pathMtu(core, tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3) - fixedHeaders(tcb.version);
     const mss = known === null || known.mss === 0 ? tcb.advMss : known.mss;
     tcb.synRoom = Math.max(0, Math.min(mss, path, tcb.advMss) - OPTION_SPACE);
   }
@@ -69,9 +70,7 @@ export function synAckTold(core: Core, tcb: Tcb, segment: Segment): void {
     if (next > entry.next && entry.cookie.length === 0) entry.next = next;
   }
   if (tcb.synText > 0) {
-    core.count(
-      tcb.synTextTaken ? Mib.TcpExtTCPFastOpenActive : Mib.TcpExtTCPFastOpenActiveFail,
-    );
+    core.count(tcb.synTextTaken ? Mib.TcpExtTCPFastOpenActive : Mib.TcpExtTCPFastOpenActiveFail);
     if (tcb.synTextTaken) core.ctx.blackHoles = 0;
   }
 }

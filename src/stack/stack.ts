@@ -21,6 +21,7 @@ import * as active from './active.js';
 import type {
   ConnectOptions,
   ConnectionHandle,
+  ConnectionOption,
   Decision,
   Errno,
   ListenOptions,
@@ -435,11 +436,7 @@ export class Stack implements StackApi {
     if (option === 'fastOpen') listener.fastOpen = Math.min(value, this.core.knobs.get('net.core.somaxconn'));
   }
 
-  setOption(
-    connection: ConnectionHandle,
-    option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'errorReports' | 'tos',
-    value: number,
-  ): void {
+  setOption(connection: ConnectionHandle, option: ConnectionOption, value: number): void {
     const tcb = connection as Tcb;
     if (tcb.released) return;
     switch (option) {
@@ -454,6 +451,9 @@ export class Stack implements StackApi {
         return;
       case 'userTimeout':
         tcb.userTimeout = value;
+        return;
+      case 'synRetries':
+        tcb.synRetries = value;
         return;
       case 'errorReports':
         tcb.errorReports = value !== 0;

@@ -167,6 +167,11 @@ export function describeSegment(segment: Segment, bases: Bases = { seq: 0, ack: 
   if (segment.sackPermitted) options.push({ kind: 'sackOK' });
   if (segment.hasTimestamp) options.push({ kind: 'TS', val: segment.tsVal >>> 0, ecr: segment.tsEcr >>> 0 });
   if (segment.windowScale >= 0) options.push({ kind: 'wscale', value: segment.windowScale });
+  if (segment.cookieLength >= 0) {
+    const { cookieOffset: at, cookieLength: length } = segment;
+    const cookie = hexOfBytes(segment.bytes.subarray(at, at + length));
+    options.push({ kind: segment.cookieExperiment ? 'FOEXP' : 'FO', cookie });
+  }
   if (segment.holder) options.push({ kind: 'tw-holder' });
   if (segment.sackCount > 0) {
     const blocks: [number, number][] = [];

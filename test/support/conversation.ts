@@ -9,7 +9,13 @@
  * Sequence numbers count from 0 both ways. In what is expected, window and options
  * are compared only when written.
  */
-import type { ConnectionHandle, ListenerHandle, TcpInfo } from '../../src/stack/api.js';
+import type {
+  ConnectOptions,
+  ConnectionHandle,
+  ListenOptions,
+  ListenerHandle,
+  TcpInfo,
+} from '../../src/stack/api.js';
 import { reasonText } from '../../src/reasons.js';
 import { Stack } from '../../src/stack/stack.js';
 import { parseAddress, type Address } from '../../src/wire/address.js';
@@ -82,19 +88,27 @@ export class Conversation {
     }
   }
 
-  listen(backlog = 10): void {
-    this.listener = this.stack.listen({ port: this.ourPort, backlog, reuseAddress: true }) as ListenerHandle;
+  listen(backlog = 10, options: Partial<ListenOptions> = {}): void {
+    this.listener = this.stack.listen({
+      port: this.ourPort,
+      backlog,
+      reuseAddress: true,
+      ...options,
+    }) as ListenerHandle;
   }
 
-  connect(): void {
+  /** `text` is sent before anything leaves. */
+  connect(options: Partial<ConnectOptions> = {}, text = ''): void {
     const opened = this.stack.connect({
       address: this.peer.toString(),
       port: this.peerPort,
       localPort: 4000,
+      ...options,
     });
     if (typeof opened === 'string') throw new Error(opened);
     this.user = opened;
-    this.ourPort = 4000;
+    this.ourPort = opened.local.port;
+    if (text !== '') this.stack.send(opened, Buffer.from(text));
     this.collect();
   }
 
