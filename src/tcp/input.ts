@@ -305,7 +305,6 @@ function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment, seq: number): n
     established(ctx, tcb);
     if (tcb.synText > 0) synTextAnswered(tcb);
     armSendTimers(ctx, tcb, true);
-    if (tcb.finAcked) ourFinAcked(ctx, tcb);
     return Reason.plain;
   }
   // R9293-26
