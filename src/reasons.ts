@@ -54,6 +54,11 @@ const rows = [
     'dropped: the path MTU it claims is not below the present one, or too small',
     'RFC 5927 7',
   ],
+  [
+    'icmp-pmtu-pending',
+    'noted: larger packets were acknowledged, so a smaller path MTU is believed after a timeout only',
+    'RFC 5927 7.2',
+  ],
   ['icmp-quench', 'dropped: source quench', 'RFC 9293 MUST-55'],
   // CLOSED and LISTEN
   ['closed-rst', 'answered RST: no connection and no listener', 'RFC 9293 3.10.7.1'],

@@ -71,8 +71,8 @@ export class Core {
   readonly segment = new Segment();
   readonly addresses: LocalAddress[];
   readonly mtu: number;
-  /** Path MTU by remote address, when lower than the link's. */
-  readonly paths = new Map<string, number>();
+  /** Path MTU by remote address, when lower than the link's, and when that has grown old. */
+  readonly paths = new Map<string, { readonly mtu: number; readonly until: number }>();
 
   /** Connections by id; freed ids are used again. */
   readonly tcbs: (Tcb | null)[] = [];
@@ -111,6 +111,7 @@ export class Core {
     this.tx = new PacketRing(options.txSlots ?? 256, Math.max(2048, 1 << Math.ceil(Math.log2(options.mtu))));
     this.ctx = new TcpContext(this.counters, this.tx, new TimerWheel(now));
     this.ctx.now = now;
+    this.ctx.config.linkMtu = options.mtu;
     this.records = new TimeWaitTable(now);
     this.record = this.records.cursor();
     const hostHash = new SipHash(deriveKey(seed, 5), 1, 3);
@@ -321,6 +322,15 @@ export class Core {
     c.challengePeriod = k('net.ipv4.tcp_challenge_ack_period');
     c.invalidRatelimit = k('net.ipv4.tcp_invalid_ratelimit');
     c.maxRanges = k('net.ipv4.tcp_max_reassembly');
+    c.mtuExpires = 1000 * k('net.ipv4.route.mtu_expires');
+    c.pathDiscovery = k('net.ipv4.ip_no_pmtu_disc') === 0;
+    c.mtuProbing = k('net.ipv4.tcp_mtu_probing');
+    c.baseMss = k('net.ipv4.tcp_base_mss');
+    c.probeFloor = k('net.ipv4.tcp_mtu_probe_floor');
+    c.minMss = k('net.ipv4.tcp_min_snd_mss');
+    c.probeInterval = 1000 * k('net.ipv4.tcp_probe_interval');
+    c.probeThreshold = k('net.ipv4.tcp_probe_threshold');
+    c.retries1 = k('net.ipv4.tcp_retries1');
     c.ttl = k('net.ipv4.ip_default_ttl');
     c.sendBuffer = k('net.ipv4.tcp_wmem');
     c.receiveBuffer = k('net.ipv4.tcp_rmem');

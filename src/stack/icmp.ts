@@ -6,8 +6,8 @@ import { after, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import type { ConnectionError } from '../tcp/events.js';
-import { fixedHeaders, updateMss } from '../tcp/options.js';
-import { fail, report, resendAll } from '../tcp/sender.js';
+import { plateauBelow, tooBig as pathTooSmall } from '../tcp/path-mtu.js';
+import { fail, report } from '../tcp/sender.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
 import {
@@ -29,8 +29,6 @@ const TCP = 6;
 /** What a path may claim: RFC 791 asks for 68, RFC 8200 for 1280 (R8201-1). */
 const LEAST_V4 = 68;
 const LEAST_V6 = 1280;
-/** Below this an IPv4 path is not believed (Linux min_pmtu). */
-const SMALLEST_V4 = 552;
 
 const message = new IcmpMessage();
 
@@ -107,7 +105,7 @@ function error(core: Core): number {
     core.count(Mib.TcpExtOutOfWindowIcmps);
     return Reason['icmp-out-of-window'];
   }
-  if (m.kind === PACKET_TOO_BIG) return tooBig(core, tcb, m.mtu);
+  if (m.kind === PACKET_TOO_BIG) return tooBig(core, tcb, m);
   const errno = errnoOf(m);
   const synchronizedState = tcb.state >= S.ESTABLISHED;
   const named = isHardError(m) && errno === 'EHOSTUNREACH' ? hardErrno(m.code) : errno;
@@ -135,23 +133,24 @@ function errnoOf(m: IcmpMessage): ConnectionError {
 }
 
 /** RFC 1191 3, RFC 8201 4: smaller segments from now on, what was lost is resent at once. */
-function tooBig(core: Core, tcb: Tcb, mtu: number): number {
-  const claimed = tcb.version === 4 ? Math.max(mtu, SMALLEST_V4) : mtu;
-  if (mtu < (tcb.version === 4 ? LEAST_V4 : LEAST_V6) || claimed >= tcb.pathMtu)
-    return Reason['icmp-pmtu-ignored'];
-  tcb.pathMtu = claimed;
-  const former = tcb.mss;
-  updateMss(tcb);
-  rememberPath(core, tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3, claimed);
-  // The packet was dropped, the path is not congested: R5681-8, as many segments as before, smaller ones.
-  const { congestion } = tcb;
-  congestion.cwnd = Math.max(tcb.mss, Math.trunc((congestion.cwnd * tcb.mss) / former));
-  if (tcb.state >= S.ESTABLISHED) resendAll(tcb);
-  else if (tcb.synText > 0) {
-    // RFC 7413 4.2.1: a plain SYN in place of the one that was too big
-    tcb.advMss = Math.min(tcb.advMss, claimed - fixedHeaders(tcb.version));
-    tcb.synOwed = true;
-  }
-  core.ctx.markReady(tcb);
+function tooBig(core: Core, tcb: Tcb, m: IcmpMessage): number {
+  const mtu = tcb.version === 4 ? believedV4(core, tcb, m) : m.mtu;
+  const least = tcb.version === 4 ? LEAST_V4 : LEAST_V6;
+  // R1191-3, R5927-7
+  if (mtu < least || mtu >= tcb.pathMtu || !core.ctx.config.pathDiscovery) return Reason['icmp-pmtu-ignored'];
+  if (!pathTooSmall(core.ctx, tcb, mtu, m.seq)) return Reason['icmp-pmtu-pending'];
+  rememberPath(core, tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3, mtu);
   return Reason['icmp-pmtu'];
+}
+
+/** Knob route.min_pmtu: a smaller path is not believed. */
+function believedV4(core: Core, tcb: Tcb, { mtu, quotedLength }: IcmpMessage): number {
+  let claimed = mtu;
+  if (mtu < LEAST_V4 && !core.ctx.config.dialect.leastPathForZero) {
+    // R1191-2
+    if (mtu !== 0) return 0;
+    // R1191-5
+    claimed = plateauBelow(quotedLength === 0 ? tcb.pathMtu : Math.min(quotedLength, tcb.pathMtu));
+  }
+  return Math.max(claimed, core.knobs.get('net.ipv4.route.min_pmtu'));
 }

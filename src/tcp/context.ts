@@ -43,6 +43,23 @@ export class TcpConfig {
   challengePeriod = 5000;
   invalidRatelimit = 500;
   maxRanges = 256;
+  /** MTU of the first hop. */
+  linkMtu = 1500;
+  /** How long a lower path MTU is remembered, ms. */
+  mtuExpires = 600_000;
+  /** R1191: DF is set, and reports are heeded. */
+  pathDiscovery = true;
+  /** 0 off, 1 after a black hole, 2 always (net.ipv4.tcp_mtu_probing). */
+  mtuProbing = 0;
+  /** Payload: where the search begins, and its floor. */
+  baseMss = 1024;
+  probeFloor = 48;
+  minMss = 48;
+  /** ms between searches; the range in bytes at which one is over. */
+  probeInterval = 600_000;
+  probeThreshold = 8;
+  /** R1 as a count: more retransmissions raise suspicion. */
+  retries1 = 3;
   ttl = 64;
   /** congestion/choice.ts */
   congestion = 0;

@@ -76,6 +76,22 @@ export class Dialect {
    */
   readonly markFloor: 1 | 2 = 1;
   /**
+   * A report of a lower path MTU counts at once, whatever passed before (Linux
+   * tcp_v4_mtu_reduced, FreeBSD tcp_mtudisc). RFC 5927 7.2 waits for a timeout when
+   * larger packets were acknowledged.
+   */
+  readonly believesTooBig: boolean = false;
+  /**
+   * After such a report the window is filled again at once (Linux tcp_simple_retransmit,
+   * FreeBSD tcp_mtudisc). RFC 1191 6.4 sends one segment and waits for its ACK.
+   */
+  readonly burstsAfterTooBig: boolean = false;
+  /**
+   * A next-hop MTU of less than 68, 0 included, means the smallest path that is believed,
+   * net.ipv4.route.min_pmtu (Linux __ip_rt_update_pmtu). RFC 1191 5 goes down its plateaus for 0.
+   */
+  readonly leastPathForZero: boolean = false;
+  /**
    * ACKs keep the peer's and the user's pace: quick ACKs at first and after trouble, then a delay
    * that adapts and waits for a reply to carry it, ACKs when the user reads (Linux tcp_input.c
    * tcp_event_data_recv, __tcp_ack_snd_check, tcp.c tcp_cleanup_rbuf). RFC 5681 4.2: every
@@ -145,6 +161,9 @@ class Linux extends Dialect {
   override readonly dropsSynText = true;
   override readonly synsForgiven = 1;
   override readonly acksMarksAtOnce = true;
+  override readonly believesTooBig = true;
+  override readonly burstsAfterTooBig = true;
+  override readonly leastPathForZero = true;
   override readonly markFloor = 2;
   override readonly pacesAcks = true;
   override readonly steadyRecovery = true;
@@ -182,6 +201,8 @@ class FreeBsd extends Dialect {
   override readonly orphan = ORPHAN_BSD;
   override readonly ackRidesOnData = true;
   override readonly unreadClose = UNREAD_FIN;
+  override readonly believesTooBig = true;
+  override readonly burstsAfterTooBig = true;
 }
 
 /** By the knob's value. */

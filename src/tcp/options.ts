@@ -13,21 +13,44 @@ export function fixedHeaders(version: number): number {
 const TIMESTAMP_OPTION = 12;
 /** What a host can send without asking (RFC 9293 3.7.1). */
 const DEFAULT_MSS = 536;
-/** Smallest MSS taken from a peer: Note: smaller offers are raised, they only serve to multiply packets. */
-const SMALLEST_MSS = 64;
 
-/** The payload of a full-sized segment on the present path: R6691-3, MUST-16. */
-export function updateMss(tcb: Tcb): void {
-  const path = tcb.pathMtu - fixedHeaders(tcb.version);
+/** What a packet with `length` bytes of text measures. */
+export function sizeOf(tcb: Tcb, length: number): number {
+  return length + fixedHeaders(tcb.version) + (tcb.tsEnabled ? TIMESTAMP_OPTION : 0);
+}
+
+/** What peer and path let pass, as far as is known. */
+export function largestPacket(tcb: Tcb): number {
+  return Math.min(tcb.pathMtu, tcb.peerMss + fixedHeaders(tcb.version));
+}
+
+/**
+ * The payload of a full-sized segment on the present path: R6691-3, MUST-16. Note: never below
+ * knob tcp_min_snd_mss: smaller offers only serve to multiply packets (Linux, CVE-2019-11479).
+ */
+export function updateMss(ctx: TcpContext, tcb: Tcb): void {
+  const found = tcb.searching && tcb.searchLow < tcb.pathMtu ? tcb.searchLow : tcb.pathMtu;
+  const path = found - fixedHeaders(tcb.version);
   const options = tcb.tsEnabled ? TIMESTAMP_OPTION : 0;
-  tcb.mss = Math.max(SMALLEST_MSS - options, Math.min(tcb.peerMss, path) - options);
+  tcb.mss = Math.max(ctx.config.minMss, Math.min(tcb.peerMss, path)) - options;
+}
+
+/** Value of knob net.ipv4.tcp_mtu_probing. */
+const PROBING_ALWAYS = 2;
+
+/** RFC 4821 7.2: the range to search for the path MTU, once the options are agreed on. */
+function beginSearch(ctx: TcpContext, tcb: Tcb): void {
+  tcb.searchLow = sizeOf(tcb, ctx.config.baseMss);
+  tcb.searchHigh = largestPacket(tcb);
+  tcb.searchedAt = ctx.now;
+  tcb.searching = ctx.config.mtuProbing === PROBING_ALWAYS;
 }
 
 /** Takes over what the peer's SYN or SYN,ACK offers. */
 export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   // MUST-15: without the option 536 or 1220
   tcb.peerMss =
-    segment.mss >= 0 ? Math.max(segment.mss, SMALLEST_MSS) : tcb.version === 4 ? DEFAULT_MSS : 1220;
+    segment.mss >= 0 ? Math.max(segment.mss, ctx.config.minMss) : tcb.version === 4 ? DEFAULT_MSS : 1220;
   // R7323-3, R7323-9, R7323-13
   if (segment.windowScale >= 0 && ctx.config.windowScaling) {
     tcb.wscaleOk = true;
@@ -46,7 +69,8 @@ export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   }
   // Both ends know the option: the active opener holds TIME-WAIT (Faber, Touch, Yue 1999)
   if (segment.holder && ctx.config.negotiatesHolder) tcb.holder = tcb.active ? 1 : 2;
-  updateMss(tcb);
+  beginSearch(ctx, tcb);
+  updateMss(ctx, tcb);
   // R5681-34: the peer may send smaller segments than we could take; the largest one seen will tell
   tcb.rcvMss = Math.min(tcb.mss, DEFAULT_MSS);
   const segmentSize = Math.min(tcb.peerMss, tcb.pathMtu - fixedHeaders(tcb.version));

@@ -8,6 +8,15 @@ import { ACK, FIN, PSH, RST, SYN } from '../wire/segment.js';
 import { ackLeaves } from './ack.js';
 import type { TcpContext } from './context.js';
 import { handshakeFlags, markOutgoing } from './ecn.js';
+import {
+  NO_PROBE,
+  PROBE_NOW,
+  noteSize,
+  probeDecision,
+  probeLength,
+  probeSent as mtuProbeSent,
+} from './mtu-search.js';
+import { forgetOldPath } from './path-mtu.js';
 import { pipe, startWindow } from './sender.js';
 import { SENT, Sent } from './sent.js';
 import * as S from './state.js';
@@ -89,6 +98,7 @@ function chooseRetransmission(tcb: Tcb, sent: Sent): boolean {
   chooseAgain(tcb, sent.startOf(i), sent.runEnd(i));
   if (tcb.rexmtOwed) return true;
   const inNetwork = sent.pipe;
+  if (tcb.oneByOne && inNetwork > 0) return false;
   return inNetwork === 0 || inNetwork + choice.length <= tcb.congestion.cwnd + tcb.inflation;
 }
 
@@ -142,6 +152,7 @@ function chooseTail(tcb: Tcb, sent: Sent): number {
 
 /** New data or our FIN: RFC 9293 3.8.6.2.1, RFC 5681 3.1, Nagle (SHLD-7). */
 function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
+  forgetOldPath(ctx, tcb);
   const unsent = (tcb.queueEnd - tcb.sndNxt) | 0;
   const finDue = tcb.finQueued && !tcb.finSent;
   choice.seq = tcb.sndNxt;
@@ -157,7 +168,12 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   const limited = tcb.recovery === OPEN && !tcb.sackEnabled ? Math.min(tcb.dupAcks, 2) * tcb.mss : 0;
   const allowed = tcb.congestion.cwnd + tcb.inflation + limited - pipe(tcb);
   const length = Math.min(unsent, tcb.mss, usable);
-  if (tcb.isArmed(T_HOLD)) return false;
+  if (tcb.isArmed(T_HOLD) || tcb.oneByOne) return false;
+  if (tcb.searching && unsent > tcb.mss) {
+    const decision = probeDecision(ctx, tcb, unsent, usable);
+    if (decision === PROBE_NOW) choice.length = probeLength;
+    if (decision !== NO_PROBE) return decision === PROBE_NOW;
+  }
   if (length <= 0) {
     if (tcb.outstanding === 0 && tcb.sndWnd === 0) armPersist(ctx, tcb);
     return false;
@@ -306,6 +322,8 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   const idle = tcb.outstanding === 0;
   tcb.sndNxt = (end + (flags & FIN)) | 0;
   noteSent(ctx, tcb, seq);
+  if (length > tcb.mss) mtuProbeSent(tcb, seq, length);
+  noteSize(tcb, length, end);
   if (idle) tcb.congestion.held(ctx.now);
   if (tcb.tlpOwed) probeSent(ctx, tcb, tcb.sndNxt, false);
   if (tcb.recovery === RECOVERY || tcb.reducing) tcb.prrOut += length;
@@ -425,6 +443,7 @@ function address(ctx: TcpContext, tcb: Tcb): void {
   b.dstPort = tcb.remotePort;
   b.ttl = ctx.config.ttl;
   b.tos = tcb.tos;
+  b.dontFragment = ctx.config.pathDiscovery;
 }
 
 /** R7323-7, R7323-11, R7323-17: the window field, and the true right edge it stands for. */

@@ -19,6 +19,7 @@ import {
 } from './events.js';
 import { detectLoss, found, inEpisode, rackRecovered, rackUpdate } from './rack.js';
 import type { Sent } from './sent.js';
+import { probeLost, sizeAcknowledged } from './mtu-search.js';
 import * as S from './state.js';
 import { LOSS, OPEN, RECOVERY, type Tcb } from './tcb.js';
 
@@ -124,6 +125,7 @@ export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): number {
   if (bytes > 0) tcb.sendQueue.release(bytes);
   tcb.bytesAcked += bytes;
   tcb.sent?.acknowledge(ack);
+  sizeAcknowledged(ctx, tcb, ack);
   tcb.retries = 0;
   // R6675-10
   tcb.dupAcks = 0;
@@ -213,8 +215,7 @@ function withSack(ctx: TcpContext, tcb: Tcb, sent: Sent, bytes: number, advanced
   if (found.bytes > 0) ctx.markReady(tcb);
   if (tcb.recovery === OPEN) {
     if (sent.lost > 0) {
-      enterRecovery(ctx, tcb, sent);
-      reduceRate(tcb, sent, sent.delivered, false);
+      if (enterRecovery(ctx, tcb, sent)) reduceRate(tcb, sent, sent.delivered, false);
       // R6582-13: what ended recovery does not open the window as well
     } else if (tcb.reducing) reduceRate(tcb, sent, sent.delivered, advanced);
     else if (advanced && !ended) grow(ctx, tcb, bytes);
@@ -227,8 +228,7 @@ function withSack(ctx: TcpContext, tcb: Tcb, sent: Sent, bytes: number, advanced
 /** Something was found lost by a timer. */
 export function lossFound(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   if (tcb.recovery === OPEN) {
-    enterRecovery(ctx, tcb, sent);
-    reduceRate(tcb, sent, 0, false);
+    if (enterRecovery(ctx, tcb, sent)) reduceRate(tcb, sent, 0, false);
   } else if (tcb.recovery === RECOVERY) {
     if (found.again) lostAgain(ctx, tcb);
     reduceRate(tcb, sent, 0, false);
@@ -236,7 +236,9 @@ export function lossFound(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   ctx.markReady(tcb);
 }
 
-function enterRecovery(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
+/** False: only a probe of the path MTU was lost, which needs no recovery. */
+function enterRecovery(ctx: TcpContext, tcb: Tcb, sent: Sent): boolean {
+  if (probeLost(ctx, tcb, sent)) return false;
   tcb.recovery = RECOVERY;
   tcb.recover = tcb.sndNxt;
   tcb.rttRunning &&= tcb.tsEnabled;
@@ -257,7 +259,7 @@ function enterRecovery(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
     ctx.counters.bump(Mib.TcpExtTCPSackRecovery);
     if (!reduced) beginRate(tcb, flight);
     tcb.rescued = false;
-    return;
+    return true;
   }
   ctx.counters.bump(Mib.TcpExtTCPRenoRecovery);
   // R5681-26: the three duplicates left the network
@@ -266,6 +268,7 @@ function enterRecovery(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   tcb.partialAcks = 0;
   sent.isolate(tcb.sndUna, tcb.mss);
   tcb.rexmtOwed = true;
+  return true;
 }
 
 /** From here on a reduction may prove wrong. What an earlier episode resent and is still under way counts with this one. */

@@ -158,6 +158,25 @@ export class Tcb {
   /** What our MSS option says. */
   advMss = 536;
   pathMtu = 1500;
+  /** When a lower path MTU that was learnt has grown old. */
+  pathUntil = 0;
+  /** A full-sized packet under way, which `sizeEnd` will acknowledge, 0 none; the largest that was acknowledged (RFC 5927 7.2). */
+  sizeTried = 0;
+  sizeEnd = 0;
+  sizeAcked = 0;
+  /** A report that waits for a timeout, 0 none, and what it quoted. */
+  pendingMtu = 0;
+  pendingSeq = 0;
+  /** R1191-7: one segment in flight until the next ACK. */
+  oneByOne = false;
+  /** Search for the path MTU (RFC 4821): the size known to pass, the least not known to fail, the probe under way (0 none). */
+  searching = false;
+  searchLow = 0;
+  searchHigh = 0;
+  searchedAt = 0;
+  probeSize = 0;
+  probeStart = 0;
+  probeEnd = 0;
   /** Payload of a full-sized segment now: min(peerMss, path) less options (R6691-3). */
   mss = 536;
   /** Largest segment received: the RMSS estimate for ACKs. */

@@ -9,6 +9,8 @@ import { delayPassed } from './ack.js';
 import type { TcpContext } from './context.js';
 import { owesCwr } from './ecn.js';
 import { detectLoss, found, loseAtTimeout } from './rack.js';
+import { suspectBlackHole } from './mtu-search.js';
+import { pendingDue } from './path-mtu.js';
 import { beginEpisode, fail, lossFound, pathFacts, report } from './sender.js';
 import * as S from './state.js';
 import {
@@ -29,8 +31,6 @@ import {
 
 /** Longest pause between two window probes, ms. */
 const PROBE_MAX = 60_000;
-/** R1 (SHLD-10): after this many retransmissions the user hears of trouble. */
-const R1 = 3;
 
 /** Puts the earliest deadline into the wheel. */
 export function schedule(ctx: TcpContext, tcb: Tcb): void {
@@ -222,7 +222,7 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
     return Reason['retries-used-up'];
   }
   // R1: the path may be to blame (MUST-20), and the user hears of it (SHLD-9)
-  if (tcb.retries === R1) {
+  if (tcb.retries === ctx.config.retries1) {
     ctx.doubted.push(tcb);
     report(ctx, tcb, tcb.softError ?? 'ETIMEDOUT');
   }
@@ -234,7 +234,10 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
   if (tcb.state < S.ESTABLISHED) {
     ctx.counters.bump(Mib.TcpExtTCPSynRetrans);
     tcb.synOwed = true;
-  } else {
+  } else if (!pendingDue(ctx, tcb)) {
+    // An inconclusive probe
+    tcb.probeSize = 0;
+    suspectBlackHole(ctx, tcb);
     const again = tcb.recovery === LOSS && tcb.retries > 1;
     // R3168-11: after the answer to a mark in the same window ssthresh stays as it is
     tcb.congestion.timeout(tcb.flight - tcb.limitedBytes, pathFacts(ctx, tcb), again || tcb.reducing);

@@ -31,10 +31,11 @@ export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number
   tcb.windowAtOnce = config.dialect.windowAtOnce;
   tcb.ownWscale = wscaleFor(Math.max(tcb.rcvLimit, config.scaleBuffer));
   tcb.pathMtu = pathMtu;
+  tcb.pathUntil = (ctx.now + config.mtuExpires) | 0;
   // R9293-63: fixed headers only
-  tcb.advMss = pathMtu - fixedHeaders(tcb.version);
+  tcb.advMss = config.linkMtu - fixedHeaders(tcb.version);
   tcb.peerMss = tcb.advMss;
-  updateMss(tcb);
+  updateMss(ctx, tcb);
   tcb.rcvMss = tcb.mss;
   tcb.rtt.reset(config.rtoInit, config.rtoMin, config.rtoMax);
   tcb.lastHeardAt = ctx.now;

@@ -29,8 +29,10 @@ export class SegmentBuilder {
   dst3 = 0;
   ttl = 64;
   tos = 0;
-  /** IPv4 Identification (DF is always set, RFC 6864 lets it be anything). */
+  /** IPv4 Identification (with DF, RFC 6864 lets it be anything). */
   ident = 0;
+  /** IPv4 DF. */
+  dontFragment = true;
 
   srcPort = 0;
   dstPort = 0;
@@ -75,6 +77,7 @@ export class SegmentBuilder {
     this.cookieExperiment = false;
     this.urgent = 0;
     this.ident = 0;
+    this.dontFragment = true;
   }
 
   /** IP and TCP header with the options now set, bytes: before writing, for MSS arithmetic. */
@@ -128,7 +131,7 @@ export class SegmentBuilder {
     b[at + 4] = this.ident >> 8;
     b[at + 5] = this.ident;
     // R7323-52: don't fragment
-    b[at + 6] = 0x40;
+    b[at + 6] = this.dontFragment ? 0x40 : 0;
     b[at + 7] = 0;
     b[at + 8] = this.ttl;
     b[at + 9] = 6;

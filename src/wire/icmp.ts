@@ -23,6 +23,8 @@ export class IcmpMessage {
   /** The quoted packet is complete enough to name a connection. */
   quotedOk = false;
   quotedProtocol = 0;
+  /** Total length that the quoted packet's header claims, IPv4 only. */
+  quotedLength = 0;
   src0 = 0;
   src1 = 0;
   src2 = 0;
@@ -73,6 +75,7 @@ export class IcmpMessage {
     this.mtu = 0;
     this.quotedOk = false;
     this.quotedProtocol = 0;
+    this.quotedLength = 0;
     this.src0 = this.src1 = this.src2 = this.src3 = 0;
     this.dst0 = this.dst1 = this.dst2 = this.dst3 = 0;
     this.srcPort = 0;
@@ -92,6 +95,7 @@ export class IcmpMessage {
       // A fragment from the middle of a datagram has no ports.
       if ((half(b, at + 6) & 0x1fff) !== 0) return;
       this.quotedProtocol = b[at + 9]!;
+      this.quotedLength = half(b, at + 2);
       this.src0 = this.src1 = this.dst0 = this.dst1 = 0;
       this.src2 = this.dst2 = 0xffff;
       this.src3 = word(b, at + 12);

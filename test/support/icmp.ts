@@ -1,6 +1,10 @@
 /** Echo requests by hand, and what a stack answers, checked with an Internet checksum of its own. */
+import { reasonText } from '../../src/reasons.js';
 import type { Stack } from '../../src/stack/stack.js';
 import { parseAddress, type Address } from '../../src/wire/address.js';
+import { icmpError } from '../../src/wire/icmp.js';
+import { buildPacket } from '../../src/wire/notation.js';
+import type { Conversation } from './conversation.js';
 
 /** RFC 1071 as written: 16-bit words, carries folded at the end. 0 for data that contains its checksum. */
 function checksum(bytes: readonly number[]): number {
@@ -79,4 +83,31 @@ function spell(bytes: number[]): string {
       ? bytes.join('.')
       : Array.from({ length: 8 }, (_, i) => (bytes[2 * i]! * 256 + bytes[2 * i + 1]!).toString(16)).join(':');
   return parseAddress(text)!.toString();
+}
+
+export const ROUTER4 = Uint8Array.of(10, 0, 0, 254);
+export const ROUTER6 = Uint8Array.of(0xfd, ...new Array<number>(14).fill(0), 254);
+
+/**
+ * An error about one of our segments, `at` counted from our ISS and with `length` bytes of text;
+ * the reason it got. `rest` is the second word: the MTU of a packet that was too big.
+ */
+export function report(
+  c: Conversation,
+  v6: boolean,
+  type: number,
+  code: number,
+  at = 0,
+  rest = 0,
+  length = 0,
+): string {
+  const quoted = buildPacket(
+    { flags: 0x10, seq: ((c.ourIss ?? 0) + at) >>> 0, ack: 0, length, win: 0, options: [] },
+    { src: c.us, dst: c.peer, srcPort: c.ourPort, dstPort: c.peerPort },
+    new Uint8Array(length),
+  );
+  const packet = icmpError(quoted, { type, code, rest, source: v6 ? ROUTER6 : ROUTER4 });
+  const reason = c.stack.receive(packet, 0, packet.length, c.now);
+  c.collect();
+  return reasonText(reason).id;
 }

@@ -57,7 +57,7 @@ void t.test('MUST-15, MUST-16, R6691-3: the payload of a full segment', (t) => {
     [false, '<mss 1000,TS val 100 ecr 0>', 988],
     [false, '<mss 9000,TS val 100 ecr 0>', 1448],
     [false, '<TS val 100 ecr 0>', 524],
-    [false, '<mss 0>', 64],
+    [false, '<mss 0>', 48],
   ] as const) {
     const c = new Conversation({ v6 });
     c.established(options);
