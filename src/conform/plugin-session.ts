@@ -38,7 +38,7 @@ const FIRST = 740;
 const MOST_BLOCKED = 16;
 const [EINVAL, EDEADLK] = [22, 35];
 const [SOL_TCP, TCP_INQ, TCP_CC_INFO] = [6, 36, 26];
-const [SOL_SOCKET, SO_SNDBUF, SO_RCVBUF, SO_MEMINFO] = [1, 7, 8, 55];
+const [SOL_SOCKET, SO_RCVBUF, SO_MEMINFO] = [1, 8, 55];
 const NOTHING = new Uint8Array(0);
 
 interface Answer {
@@ -434,11 +434,11 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
 
 /** SO_MEMINFO: nine counts of bytes, of which a stack without packet buffers knows four. */
 function memoryInfo(socket: StackSocket, { stack }: StackTarget): Uint8Array {
-  const queued = socket.connection?.queued ?? 0;
-  const buffer = (name: number, knob: string): number =>
-    2 * (socket.options.get(`${SOL_SOCKET}:${name}`) ?? stack.knob(knob) / 2);
-  const [received, sent] = [buffer(SO_RCVBUF, 'net.ipv4.tcp_rmem'), buffer(SO_SNDBUF, 'net.ipv4.tcp_wmem')];
-  return joined([socket.readable, received, queued, sent, 0, queued, 0, 0, 0].map(int32));
+  const { info } = socket;
+  const received =
+    2 * (socket.options.get(`${SOL_SOCKET}:${SO_RCVBUF}`) ?? stack.knob('net.ipv4.tcp_rmem') / 2);
+  const [used, limit] = [info?.sndMemory ?? 0, info?.sndBuffer ?? stack.knob('net.ipv4.tcp_wmem')];
+  return joined([socket.readable, received, used, limit, 0, used, 0, 0, 0].map(int32));
 }
 
 function wide(value: bigint): Uint8Array {

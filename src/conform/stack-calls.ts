@@ -1,24 +1,25 @@
 /** The system calls of scripts on sockets of our stack: results and errno as Linux gives them. */
-import type { SocketRow, StackApi } from '../stack/api.js';
+import { SEND_MORE, SEND_RECORD, type SocketRow, type StackApi } from '../stack/api.js';
 import { errnos } from './constants.js';
 import type { Value } from './script.js';
-import { getOption, setOption } from './stack-options.js';
+import { TCP_MAXSEG, getOption, setOption } from './stack-options.js';
+import { Epoll } from './stack-epoll.js';
 import { POLLERR, POLLHUP, StackSocket } from './stack-socket.js';
 import type { CallRequest, CallResult, TargetSetup } from './target.js';
 import { number } from './values.js';
 
 const MSG_PEEK = 2;
 const MSG_DONTWAIT = 0x40;
+const MSG_EOR = 0x80;
 const MSG_WAITALL = 0x100;
 const MSG_ERRQUEUE = 0x2000;
 const MSG_FASTOPEN = 0x2000_0000;
 const TFO_CLIENT = 1;
 const TCP_SYNCNT = '6:7';
 const TCP_FASTOPEN_CONNECT = '6:30';
+const MSG_MORE = 0x8000;
 const O_NONBLOCK = 0o4000;
 const O_RDWR = 2;
-const EPOLLET = 2 ** 31;
-const EPOLLONESHOT = 2 ** 30;
 
 /** A call that blocks: asked again after everything that happens, until it answers. */
 export interface Blocked {
@@ -38,16 +39,6 @@ export function isBlocked(outcome: Outcome): outcome is Blocked {
 const NOTHING: ReadonlyMap<number, Value> = new Map();
 export const done = (value: number, outputs = NOTHING): CallResult => ({ value, errno: '', outputs });
 export const failed = (errno: string): CallResult => ({ value: -1, errno, outputs: NOTHING });
-
-interface Watch {
-  events: number;
-  readonly data: Value;
-  seen: number;
-}
-
-class Epoll {
-  readonly watched = new Map<number, Watch>();
-}
 
 type Handler = (args: readonly Value[]) => Outcome;
 
@@ -219,6 +210,7 @@ export class StackCalls {
     if (typeof listener === 'string') return failed(listener);
     listener.user = socket;
     socket.applyListenOptions(listener);
+    listener.maxSegment = socket.options.get(TCP_MAXSEG) ?? 0;
     socket.listener = listener;
     socket.backlog = backlog;
     socket.phase = 'listening';
@@ -268,6 +260,7 @@ export class StackCalls {
       port,
       fastOpen,
       synRetries: socket.options.get(TCP_SYNCNT) ?? 0,
+      maxSegment: socket.options.get(TCP_MAXSEG) ?? 0,
       reuseAddress: (socket.options.get('1:2') ?? 0) !== 0,
       ...(socket.bound?.address === undefined ? {} : { localAddress: socket.bound.address }),
       ...(socket.bound === null ? {} : { localPort: socket.bound.port }),
@@ -310,6 +303,7 @@ export class StackCalls {
       if (from?.kind === 'number' && length > 0) return failed('EFAULT');
       const blocks = !socket.nonblocking && (flags & MSG_DONTWAIT) === 0;
       const bytes = bytesOf(from, length);
+      const kind = ((flags & MSG_MORE) !== 0 ? SEND_MORE : 0) | ((flags & MSG_EOR) !== 0 ? SEND_RECORD : 0);
       let taken = 0;
       if ((flags & MSG_FASTOPEN) !== 0 || socket.deferred) {
         const opened = this.fastOpen(socket, to, bytes);
@@ -318,20 +312,20 @@ export class StackCalls {
           return opened.taken > 0 ? done(opened.taken) : failed('EINPROGRESS');
         taken = Math.max(0, opened.taken);
       }
+      let wakes = -1;
       return this.orWait(blocks, () => {
         // Linux waits for the handshake first, and its failure is what the call returns
         if (socket.error !== '' && socket.connection?.stateName === 'CLOSED' && !socket.told)
           return failed(socket.takeError());
         const refused = writeError(socket, taken);
         if (refused !== null) return refused;
-        if (socket.phase === 'connecting') return failed('EAGAIN');
-        while (taken < length && socket.room > 0) {
-          const end = Math.min(length, taken + socket.room);
-          const sent = this.stack.send(socket.connection!, bytes.subarray(taken, end));
-          if (typeof sent === 'string') return taken > 0 ? done(taken) : failed(sent);
-          taken = end;
-        }
+        // A writer sleeps until there is room worth waking for (Linux sk_stream_wait_memory)
+        if (socket.phase === 'connecting' || socket.wakes === wakes) return failed('EAGAIN');
+        const sent = this.stack.write(socket.connection!, bytes.subarray(taken), kind);
+        if (typeof sent === 'string') return taken > 0 ? done(taken) : failed(sent);
+        taken += sent;
         if (taken === length || (!blocks && taken > 0)) return done(taken);
+        wakes = socket.wakes;
         return failed('EAGAIN');
       });
     });
@@ -360,8 +354,11 @@ export class StackCalls {
     const file = this.files.get(fd);
     if (file === undefined) return failed('EBADF');
     this.files.delete(fd);
-    if (file instanceof Epoll) return done(0);
-    for (const other of this.files.values()) if (other instanceof Epoll) other.watched.delete(fd);
+    if (file instanceof Epoll) {
+      file.close();
+      return done(0);
+    }
+    for (const other of this.files.values()) if (other instanceof Epoll) other.forget(fd);
     const { linger, connection } = file;
     if (
       connection === null ||
@@ -427,16 +424,9 @@ export class StackCalls {
     const socket = this.socketOf(fd);
     if (epoll === undefined || socket === null) return failed('EBADF');
     if (!(epoll instanceof Epoll)) return failed('EINVAL');
-    const [add, remove] = [1, 2];
-    const operation = int(args[1]);
-    if (operation === add && epoll.watched.has(fd)) return failed('EEXIST');
-    if (operation !== add && !epoll.watched.has(fd)) return failed('ENOENT');
-    if (operation === remove) epoll.watched.delete(fd);
-    else {
-      const data = field(args[3], 'fd') ?? field(args[3], 'ptr') ?? field(args[3], 'u32') ?? number(fd);
-      epoll.watched.set(fd, { events: int(field(args[3], 'events')), data, seen: -1 });
-    }
-    return done(0);
+    const data = field(args[3], 'fd') ?? field(args[3], 'ptr') ?? field(args[3], 'u32') ?? number(fd);
+    const refused = epoll.control(int(args[1]), fd, socket, int(field(args[3], 'events')), data);
+    return refused === '' ? done(0) : failed(refused);
   }
 
   private epollWait(args: readonly Value[]): Outcome {
@@ -446,21 +436,7 @@ export class StackCalls {
     const most = int(args[2], 1);
     if (most <= 0) return failed('EINVAL');
     const attempt = (): CallResult => {
-      const items: Value[] = [];
-      for (const [fd, watch] of epoll.watched) {
-        if (items.length === most) break;
-        const socket = this.socketOf(fd)!;
-        const mask = socket.pollMask & ((watch.events % 2 ** 16) | POLLERR | POLLHUP);
-        const edge = watch.events >= EPOLLET;
-        if (mask === 0 || watch.events === 0 || (edge && watch.seen === socket.news)) continue;
-        watch.seen = socket.news;
-        if ((watch.events & EPOLLONESHOT) !== 0) watch.events = 0;
-        const fields: [string, Value][] = [
-          ['events', number(mask)],
-          ['fd', watch.data],
-        ];
-        items.push({ kind: 'record', fields: new Map(fields) });
-      }
+      const items = epoll.wait(most);
       const out: Value = args[1]?.kind === 'list' ? { kind: 'list', items } : (items[0] ?? { kind: 'any' });
       return done(items.length, items.length === 0 ? NOTHING : new Map([[1, out]]));
     };
@@ -531,6 +507,8 @@ function ioctl(socket: StackSocket, request: number, into: Value | undefined): C
       return socket.phase === 'listening' ? failed('EINVAL') : wrote(socket.readable);
     case 0x5411:
       return socket.phase === 'listening' ? failed('EINVAL') : wrote(socket.connection?.queued ?? 0);
+    case 0x894b:
+      return socket.phase === 'listening' ? failed('EINVAL') : wrote(socket.info?.notsent ?? 0);
     case 0x5421:
       socket.nonblocking = int(into?.kind === 'list' ? into.items[0] : into) !== 0;
       return done(0);
@@ -556,7 +534,7 @@ function shutdown(socket: StackSocket, how: number): CallResult {
     socket.writeShut = true;
     socket.stack.shutdown(socket.connection);
   }
-  socket.news++;
+  socket.wake(0);
   return done(0);
 }
 

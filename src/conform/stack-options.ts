@@ -1,5 +1,5 @@
 /** getsockopt() and setsockopt() on sockets of our stack. Keys are `level:name` in Linux's numbers. */
-import { DIALECT_FREEBSD } from '../stack/api.js';
+import { DIALECT_FREEBSD, SEND_BUFFER_MIN } from '../stack/api.js';
 import { errnos } from './constants.js';
 import type { Value } from './script.js';
 import type { StackSocket } from './stack-socket.js';
@@ -14,10 +14,14 @@ const SO_TYPE = '1:3';
 const TCP_INFO = '6:11';
 const SO_SNDBUF = '1:7';
 const SO_RCVBUF = '1:8';
-const TCP_MAXSEG = '6:2';
+export const TCP_MAXSEG = '6:2';
+const TCP_QUICKACK = '6:12';
 const TCP_CONGESTION = '6:13';
 const TCP_FASTOPEN_CONNECT = '6:30';
 const TCP_FASTOPEN_KEY = '6:33';
+/** What TCP_MAXSEG takes besides 0 (TCP_MIN_MSS, MAX_TCP_WINDOW). */
+const SEGMENT_MIN = 88;
+const SEGMENT_MAX = 32_767;
 
 /** Values before anybody sets one, where not 0. */
 const defaults: Readonly<Record<string, number>> = {
@@ -39,11 +43,16 @@ const honoured = new Set([
   '1:15',
   '1:18',
   '6:1',
+  '6:2',
+  '6:3',
   '6:4',
   '6:7',
+  '6:12',
   '6:18',
   '6:23',
+  '6:25',
   '6:30',
+  '6:36',
   '0:1',
   '41:26',
   '41:67',
@@ -91,16 +100,16 @@ export function getOption(
     case TCP_INFO:
       return wrote(infoRecord(infoOf(socket)));
     case TCP_MAXSEG:
-      return listed(
-        socket.connection === null
-          ? (socket.options.get(key) ?? 536)
-          : socket.stack.tcpInfo(socket.connection).sndMss,
-      );
-    case SO_RCVBUF:
+      return listed(socket.info?.sndMss ?? (socket.options.get(key) || 536));
+    case TCP_QUICKACK:
+      return listed(socket.info?.interactive === true ? 0 : 1);
     case SO_SNDBUF:
+    case SO_RCVBUF:
       if (socket.stack.knob('timewait_dialect') === DIALECT_FREEBSD) return listed(bsdBuffer(socket, key));
+      if (key === SO_SNDBUF && socket.info !== null) return listed(socket.info.sndBuffer);
       // Linux counts its bookkeeping in and takes it to be as much again as the data
-      return listed(socket.options.has(key) ? 2 * socket.options.get(key)! : defaults[key]!);
+      if (!socket.options.has(key)) return listed(defaults[key]!);
+      return listed(Math.max(2 * socket.options.get(key)!, key === SO_SNDBUF ? SEND_BUFFER_MIN : 0));
     case TCP_FASTOPEN_KEY: {
       const keys = socket.cookieKeys ?? socket.stack.fastOpenKeys();
       return wrote({ kind: 'text', value: String.fromCharCode(...keys) });
@@ -161,8 +170,11 @@ export function setOption(
     if ((socket.stack.knob('net.ipv4.tcp_fastopen') & 1) === 0) return result(-1, 'EOPNOTSUPP');
     if (value.value < 0 || value.value > 1 || socket.phase !== 'idle') return result(-1, 'EINVAL');
   }
+  if (key === TCP_MAXSEG && value.value !== 0 && (value.value < SEGMENT_MIN || value.value > SEGMENT_MAX))
+    return result(-1, 'EINVAL');
   if (!honoured.has(key)) notes.add(`socket option ${name} of level ${level} has no effect on the stack`);
   socket.options.set(key, value.value);
   socket.applyOptions();
+  socket.act(key, value.value);
   return result(0);
 }

@@ -2,14 +2,35 @@
  * A socket as programs know it, over a listener or connection of our stack: what is readable,
  * writable or wrong, and the errors in the order in which Linux reports them.
  */
-import type { ConnectionHandle, Endpoint, ListenerHandle, StackApi } from '../stack/api.js';
-import { EV_CLOSED, EV_CONNECTED, EV_SOFT_ERROR } from '../stack/api.js';
+import type {
+  ConnectionHandle,
+  ConnectionOption,
+  Endpoint,
+  ListenerHandle,
+  StackApi,
+  TcpInfo,
+} from '../stack/api.js';
+import {
+  EV_CLOSED,
+  EV_CONNECTED,
+  EV_PEER_CLOSED,
+  EV_READABLE,
+  EV_SOFT_ERROR,
+  EV_WRITABLE,
+} from '../stack/api.js';
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
 export const POLLRDHUP = 0x2000;
+
+/** TCP_NODELAY, TCP_CORK, TCP_QUICKACK. */
+const immediate: Readonly<Record<string, ConnectionOption>> = {
+  '6:1': 'noDelay',
+  '6:3': 'cork',
+  '6:12': 'quickAck',
+};
 
 /** Where a socket is in its life. `connecting` until the handshake is over. */
 export type Phase = 'idle' | 'listening' | 'connecting' | 'connected' | 'closed';
@@ -34,10 +55,12 @@ export class StackSocket {
   linger: number | null = null;
   /** Options as set, by `level:name`. */
   readonly options = new Map<string, number>();
-  /** Counts news: an edge-triggered epoll reports when it has changed. */
-  news = 0;
   /** TCP_FASTOPEN_KEY. */
   cookieKeys: Uint8Array | null = null;
+  /** Who is told of news by epoll. */
+  readonly watches = new Set<{ wake(kind: number): void }>();
+  /** Counts what may end a writer's wait. */
+  wakes = 0;
   private softNews = false;
 
   constructor(
@@ -48,7 +71,10 @@ export class StackSocket {
   /** The stack's news of this socket. */
   take(events: number): void {
     if (events === 0) return;
-    this.news++;
+    if ((events & (EV_WRITABLE | EV_CONNECTED | EV_CLOSED)) !== 0) this.wakes++;
+    if ((events & EV_READABLE) !== 0) this.wake(POLLIN);
+    if ((events & EV_WRITABLE) !== 0) this.wake(POLLOUT);
+    if ((events & (EV_CONNECTED | EV_PEER_CLOSED | EV_CLOSED)) !== 0) this.wake(0);
     if ((events & EV_SOFT_ERROR) !== 0) this.softNews = true;
     if ((events & EV_CONNECTED) !== 0 && this.phase === 'connecting') this.phase = 'connected';
     if ((events & EV_CLOSED) !== 0) {
@@ -67,6 +93,10 @@ export class StackSocket {
     connection.user = this;
     this.take(connection.takeEvents());
     this.applyOptions();
+    for (const key of Object.keys(immediate)) {
+      const value = this.options.get(key);
+      if (value !== undefined) this.act(key, value);
+    }
   }
 
   /** The pending error, which is reported once. */
@@ -95,12 +125,13 @@ export class StackSocket {
     return this.readable > 0 || this.connection?.peerClosed === true || this.phase === 'closed';
   }
 
-  /** Bytes that may still be written: SO_SNDBUF, when it was set, and the stack's own limit. */
-  get room(): number {
-    const { connection } = this;
-    if (connection === null || !connection.writable) return 0;
-    const limit = this.options.get('1:7');
-    return limit === undefined ? Infinity : Math.max(0, limit - connection.queued);
+  /** News of this kind, POLL bits; 0: of every kind. */
+  wake(kind: number): void {
+    for (const watch of this.watches) watch.wake(kind);
+  }
+
+  get info(): TcpInfo | null {
+    return this.connection === null ? null : this.stack.tcpInfo(this.connection);
   }
 
   get pollMask(): number {
@@ -113,7 +144,7 @@ export class StackSocket {
     if (peerDone) mask |= POLLIN | POLLRDHUP;
     if (this.phase === 'connecting') return this.error === '' ? (this.deferred ? POLLOUT : 0) : mask;
     if (this.readable > 0) mask |= POLLIN;
-    if (this.room > 0 || this.phase === 'closed' || this.writeShut) mask |= POLLOUT;
+    if (this.phase === 'closed' || this.writeShut || this.stack.mayWrite(this.connection!)) mask |= POLLOUT;
     return mask;
   }
 
@@ -158,14 +189,23 @@ export class StackSocket {
       const value = options.get(key);
       if (value !== undefined) apply(value);
     };
-    set('6:1', (value) => stack.setOption(connection, 'noDelay', value));
     set('6:7', (value) => stack.setOption(connection, 'synRetries', value));
+    set('1:7', (value) => stack.setOption(connection, 'sendBuffer', value));
+    set('6:25', (value) => stack.setOption(connection, 'notsentLowat', value >>> 0));
     set('6:18', (value) => stack.setOption(connection, 'userTimeout', value));
     set(this.family === 4 ? '0:1' : '41:67', (value) => stack.setOption(connection, 'tos', value));
     set('1:9', (value) => {
       const idle = options.get('6:4') ?? stack.knob('net.ipv4.tcp_keepalive_time');
       stack.setOption(connection, 'keepAlive', value === 0 ? 0 : 1000 * idle);
     });
+  }
+
+  /** An option that acts when it is set, not as long as it is. */
+  act(key: string, value: number): void {
+    const option = immediate[key];
+    if (option !== undefined && this.connection !== null && this.phase !== 'closed')
+      this.stack.setOption(this.connection, option, value);
+    if (key === '6:2' && this.listener !== null) this.listener.maxSegment = value;
   }
 
   /** Options go from the listener to what it accepts. */

@@ -11,7 +11,7 @@ import { StackCalls, isBlocked, type Blocked } from './stack-calls.js';
 import type { Listing } from './pipeline.js';
 import { StackListing } from './stack-listing.js';
 import { infoOf } from './stack-options.js';
-import { StackSocket } from './stack-socket.js';
+import { POLLIN, StackSocket } from './stack-socket.js';
 import type { CallRequest, CallResult, MadeCall, SentPacket, Target, TargetSetup } from './target.js';
 
 /** The stack's clock when the script starts, ms. */
@@ -127,16 +127,15 @@ export class StackTarget implements Target {
     }
     const numbers = value.trim().split(/\s+/);
     // The kernel's least, first and greatest size: the first for receiving, the greatest for sending
+    // The kernel's least, first and greatest size
     const three = /\btcp_[rw]mem$/.test(name) && numbers.length === 3;
-    const receives = three && name.endsWith('rmem');
-    const chosen = three ? numbers[receives ? 1 : 2]! : value.trim();
-    const parsed = parseKnobSetting(`${name}=${chosen}`);
+    const parsed = parseKnobSetting(`${name}=${three ? numbers[1]! : value.trim()}`);
     if ('error' in parsed) return parsed.error;
     for (const { name: knob, value: number } of parsed) {
       const message = this.stack.setKnob(knob, number);
       if (message !== null) return message;
     }
-    return receives ? this.setting(`${name}.max`, numbers[2]!) : null;
+    return three ? this.setting(`${name}.max`, numbers[2]!) : null;
   }
 
   listing(listing: Listing): readonly string[] {
@@ -226,5 +225,5 @@ function deliver(one: Pollable): void {
   if (one.kind === 'connection') {
     const events = one.takeEvents();
     socket?.take(events);
-  } else if (socket !== null) socket.news++;
+  } else socket?.wake(POLLIN);
 }

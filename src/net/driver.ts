@@ -163,8 +163,12 @@ export class Driver {
       this.idle.advance(now);
       for (let batch = 0; batch < BATCHES && !idle; batch++) {
         const received = this.receive(now);
-        this.dispatch();
-        moved += received + this.flush(now);
+        moved += received;
+        // What was sent may make room for writers
+        do {
+          this.dispatch();
+          moved += this.flush(now);
+        } while (this.stack.hasEvents);
         idle = received === 0;
       }
     } catch (error) {

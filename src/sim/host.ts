@@ -144,6 +144,8 @@ export class Host implements Station, Actor {
       }
       tx.clear();
     }
+    // What was sent may make room for writers
+    if (stack.hasEvents) this.dirty = true;
     const left = stack.nextDeadline(now);
     this.deadline = left < 0 ? Infinity : (this.localNow + Math.max(1, left) - this.shift) / this.rate;
   }

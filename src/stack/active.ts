@@ -1,6 +1,7 @@
 /** The user's OPEN calls: listen and connect, with the checks of bind between them. */
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
+import { limitMss } from '../tcp/options.js';
 import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
 import { abort, activeOpen, prepare } from '../tcp/user.js';
@@ -175,6 +176,7 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
       tcb.remotePort,
     );
   prepare(ctx, tcb, iss, stampOffset(core, tcb), pathMtu(core, r0, r1, r2, r3));
+  limitMss(ctx, tcb, options.maxSegment ?? 0);
   tcb.tsEnabled = timestamps;
   if (replaced !== null) {
     // The reused tuple carries on the old connection's clock (Linux tcp_twsk_unique).

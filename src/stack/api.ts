@@ -40,6 +40,8 @@ export type Errno =
 export * from '../tcp/events.js';
 /** Values of the knob `timewait_dialect`. */
 export { DIALECT_FREEBSD, DIALECT_LINUX, DIALECT_RFC } from '../tcp/dialect.js';
+export { SEND_BUFFER_MIN } from '../tcp/buffers.js';
+export { SEND_MORE, SEND_RECORD } from '../tcp/send.js';
 
 export interface Endpoint {
   /** Textual address, no brackets, no zone. */
@@ -70,6 +72,8 @@ export interface ConnectOptions {
   /** Explicit local port: counts as a bind (matters for TIME-WAIT reuse). */
   readonly localPort?: number;
   readonly reuseAddress?: boolean;
+  /** TCP_MAXSEG: what the MSS option says and segments carry, at most; 0 or absent: no limit. */
+  readonly maxSegment?: number;
   /** Overrides of the stack's knobs for this connection. */
   readonly timestamps?: boolean;
   /**
@@ -81,6 +85,25 @@ export interface ConnectOptions {
   /** SYNs resent at most, instead of knob net.ipv4.tcp_syn_retries. */
   readonly synRetries?: number;
 }
+
+/**
+ * Switches are 0 or 1. `cork` holds what fills no segment, for 200 ms and more at most; `quickAck`: ack.ts
+ * setQuickAck; `keepAlive` ms idle, 0 off; `lingerZero`: close() aborts; `userTimeout` ms, 0 the stack's, -1 none
+ * and no limit of retransmissions; `errorReports` 0: no EV_SOFT_ERROR;
+ * `notsentLowat`, `sendBuffer` bytes.
+ */
+export type ConnectionOption =
+  | 'noDelay'
+  | 'cork'
+  | 'quickAck'
+  | 'keepAlive'
+  | 'lingerZero'
+  | 'userTimeout'
+  | 'synRetries'
+  | 'errorReports'
+  | 'tos'
+  | 'notsentLowat'
+  | 'sendBuffer';
 
 /** One live connection as its user holds it. */
 export interface ConnectionHandle {
@@ -112,6 +135,8 @@ export interface ListenerHandle {
   readonly local: Endpoint;
   /** Connections waiting in the accept queue. */
   readonly waiting: number;
+  /** TCP_MAXSEG of the connections to come, 0: none. */
+  maxSegment: number;
   user: unknown;
 }
 
@@ -150,6 +175,12 @@ export interface TcpInfo {
   readonly bytesReceived: number;
   readonly segsIn: number;
   readonly segsOut: number;
+  /** Bytes written and not sent; of the send buffer in use, and its limit. */
+  readonly notsent: number;
+  readonly sndMemory: number;
+  readonly sndBuffer: number;
+  /** ACKs wait for replies to carry them. */
+  readonly interactive: boolean;
 }
 
 /** One drop, answer or acceptance off the plain path. Kept in a bounded log when tracing is on. */
@@ -221,10 +252,6 @@ export interface StackOptions {
   readonly txSlots?: number;
 }
 
-/** What `setOption` knows. */
-export type ConnectionOption =
-  'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout' | 'errorReports' | 'tos' | 'synRetries';
-
 /** The face of `class Stack` that net, cli and the simulator use. */
 export interface StackApi {
   readonly tx: PacketRing;
@@ -252,6 +279,15 @@ export interface StackApi {
   connect(options: ConnectOptions): ConnectionHandle | Errno;
   /** Takes all of the bytes (they are copied) or refuses with EPIPE/ENOTCONN; true while more may follow, false: wait for EV_WRITABLE. */
   send(connection: ConnectionHandle, bytes: Uint8Array): boolean | Errno;
+  /**
+   * As a program's write: takes what the send buffer has room for and returns how much that was;
+   * less than given: EV_WRITABLE follows. `flags`: SEND_MORE, SEND_RECORD.
+   */
+  write(connection: ConnectionHandle, bytes: Uint8Array, flags?: number): number | Errno;
+  /** As poll() sees it: enough of the send buffer is free to be worth a write; else EV_WRITABLE follows. */
+  mayWrite(connection: ConnectionHandle): boolean;
+  /** `poll` has something. */
+  readonly hasEvents: boolean;
   /** Up to `max` bytes in order, as a view that stays valid (its memory is never written again); null when nothing waits. */
   read(connection: ConnectionHandle, max?: number): Uint8Array | null;
   /** Half-close: FIN after what is queued. */
@@ -262,10 +298,6 @@ export interface StackApi {
   abort(connection: ConnectionHandle): void;
   /** fastOpen as in ListenOptions. */
   setListenOption(listener: ListenerHandle, option: 'fastOpen', value: number): void;
-  /**
-   * noDelay, keepAlive (ms idle; 0 off), lingerZero (close = abort), userTimeout (ms; 0 default, -1 none
-   * and no limit of retransmissions), errorReports (0: no EV_SOFT_ERROR)
-   */
   setOption(connection: ConnectionHandle, option: ConnectionOption, value: number): void;
   /** The keys of Fast Open cookies, of the stack or of one listener: 16 bytes, or 32 with the key before it. False: another length. */
   setFastOpenKeys(keys: Uint8Array, listener?: ListenerHandle): boolean;

@@ -333,6 +333,9 @@ export class Core {
     c.retries1 = k('net.ipv4.tcp_retries1');
     c.ttl = k('net.ipv4.ip_default_ttl');
     c.sendBuffer = k('net.ipv4.tcp_wmem');
+    c.sendBufferMax = k('net.ipv4.tcp_wmem.max');
+    c.notsentLowat = k('net.ipv4.tcp_notsent_lowat');
+    c.minBurst = k('net.ipv4.tcp_min_tso_segs');
     c.receiveBuffer = k('net.ipv4.tcp_rmem');
     c.scaleBuffer = k('net.ipv4.tcp_rmem.max');
     c.memory = k('net.ipv4.tcp_mem');

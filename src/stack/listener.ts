@@ -22,6 +22,8 @@ export class Listener {
   readonly resets: number[] = [];
   /** Keys of its own, instead of the stack's. */
   cookieKeys: CookieKeys | null = null;
+  /** TCP_MAXSEG of the connections to come, 0: none. */
+  maxSegment = 0;
 
   constructor(
     /** null: any address. */

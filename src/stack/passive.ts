@@ -3,7 +3,7 @@ import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { ecnFromSyn } from '../tcp/ecn.js';
 import { textOnSyn } from '../tcp/text.js';
-import { peerOptions } from '../tcp/options.js';
+import { peerOptions, limitMss } from '../tcp/options.js';
 import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
 import { prepare } from '../tcp/user.js';
@@ -101,6 +101,7 @@ export function passiveOpen(
     stampOffset(core, tcb),
     pathMtu(core, segment.src0, segment.src1, segment.src2, segment.src3),
   );
+  limitMss(ctx, tcb, listener.maxSegment);
   tcb.irs = segment.seq;
   tcb.rcvNxt = (segment.seq + 1) | 0;
   tcb.rcvAdv = (tcb.rcvNxt + Math.min(65535, tcb.rcvLimit)) | 0;

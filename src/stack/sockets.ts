@@ -1,10 +1,12 @@
 /** What a stack holds, as plain rows: for `ss`, `tcpInfo()` and counts per state. */
+import { queuedMemory, unsentBytes } from '../tcp/buffers.js';
+import type { TcpContext } from '../tcp/context.js';
 import * as S from '../tcp/state.js';
 import { LOSS, OPEN, T_KEEP, T_PERSIST, T_REXMT, type Tcb } from '../tcp/tcb.js';
 import type { SocketRow, TcpInfo } from './api.js';
 import type { Core } from './core.js';
 
-export function tcpInfo(tcb: Tcb): TcpInfo {
+export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
   return {
     state: tcb.stateName,
     congestion: tcb.congestion.name,
@@ -44,6 +46,10 @@ export function tcpInfo(tcb: Tcb): TcpInfo {
     bytesReceived: tcb.bytesReceived,
     segsIn: tcb.segsIn,
     segsOut: tcb.segsOut,
+    notsent: unsentBytes(tcb),
+    sndMemory: queuedMemory(ctx, tcb),
+    sndBuffer: tcb.sndLimit,
+    interactive: tcb.pace.interactive,
   };
 }
 

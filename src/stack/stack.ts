@@ -5,8 +5,10 @@
  */
 import { Mib, type Counters } from '../mib.js';
 import { Reason } from '../reasons.js';
+import { isWriteable } from '../tcp/buffers.js';
 import { segmentArrives } from '../tcp/input.js';
 import { output } from '../tcp/output.js';
+import { SEND_ALL, send } from '../tcp/send.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
 import { timersDue } from '../tcp/timers.js';
@@ -44,6 +46,7 @@ import { doubtPaths } from './path.js';
 import { closedState, completed, listenState } from './passive.js';
 import { replyReset } from './reply.js';
 import { restoreRecord } from './restore.js';
+import { setOption } from './socket-options.js';
 import { sockets, stateCounts, tcpInfo } from './sockets.js';
 import {
   dropRecords,
@@ -368,8 +371,27 @@ export class Stack implements StackApi {
   send(connection: ConnectionHandle, bytes: Uint8Array): boolean | Errno {
     const tcb = connection as Tcb;
     if (tcb.released) return 'ENOTCONN';
-    if (!user.send(this.core.ctx, tcb, bytes)) return 'EPIPE';
+    if (send(this.core.ctx, tcb, bytes, SEND_ALL) < 0) return 'EPIPE';
     return !tcb.sendBlocked;
+  }
+
+  write(connection: ConnectionHandle, bytes: Uint8Array, flags = 0): number | Errno {
+    const tcb = connection as Tcb;
+    if (tcb.released) return 'ENOTCONN';
+    const taken = send(this.core.ctx, tcb, bytes, flags);
+    return taken < 0 ? 'EPIPE' : taken;
+  }
+
+  mayWrite(connection: ConnectionHandle): boolean {
+    const tcb = connection as Tcb;
+    if (tcb.released) return false;
+    const may = isWriteable(this.core.ctx, tcb);
+    if (!may) tcb.sendBlocked = true;
+    return may;
+  }
+
+  get hasEvents(): boolean {
+    return this.core.ctx.raised.length > 0 || this.core.raisedListeners.length > 0;
   }
 
   read(connection: ConnectionHandle, max = 65536): Uint8Array | null {
@@ -438,31 +460,7 @@ export class Stack implements StackApi {
 
   setOption(connection: ConnectionHandle, option: ConnectionOption, value: number): void {
     const tcb = connection as Tcb;
-    if (tcb.released) return;
-    switch (option) {
-      case 'noDelay':
-        tcb.noDelay = value !== 0;
-        if (tcb.noDelay && tcb.id >= 0) this.core.ctx.markReady(tcb);
-        return;
-      case 'keepAlive':
-        return user.setKeepAlive(this.core.ctx, tcb, value);
-      case 'lingerZero':
-        tcb.lingerZero = value !== 0;
-        return;
-      case 'userTimeout':
-        tcb.userTimeout = value;
-        return;
-      case 'synRetries':
-        tcb.synRetries = value;
-        return;
-      case 'errorReports':
-        tcb.errorReports = value !== 0;
-        return;
-      case 'tos':
-        // The two low bits belong to ECN.
-        tcb.tos = value & 0xfc;
-        return;
-    }
+    if (!tcb.released) setOption(this.core.ctx, tcb, option, value);
   }
 
   /** The keys of Fast Open cookies, of the stack or of one listener: 16 bytes, or 32 with the key before it. False: another length. */
@@ -483,7 +481,7 @@ export class Stack implements StackApi {
   }
 
   tcpInfo(connection: ConnectionHandle): TcpInfo {
-    return tcpInfo(connection as Tcb);
+    return tcpInfo(this.core.ctx, connection as Tcb);
   }
 
   /** Puts a connection that ended elsewhere into TIME-WAIT now; false: no record was made (restore.ts says when). */

@@ -75,6 +75,12 @@ export class TcpConfig {
   forgetSack = true;
   dsack = true;
   sendBuffer = 1 << 18;
+  /** How far the send buffer grows with cwnd. */
+  sendBufferMax = 1 << 22;
+  /** Unsent bytes from which on a connection is not writable. */
+  notsentLowat = 2 ** 32 - 1;
+  /** Segments of one burst at least. */
+  minBurst = 2;
   receiveBuffer = 1 << 20;
   /** The window scale is that of this many bytes when they are more. */
   scaleBuffer = 0;

@@ -99,6 +99,18 @@ export class Dialect {
    */
   readonly pacesAcks: boolean = false;
   /**
+   * The send queue is a list of buffers, cut at half the largest window and counted with what
+   * each costs beside its bytes; one leaves as a burst whose last segment carries PSH, as does
+   * the end of each write; it is writable again when a third is free (Linux tcp.c
+   * tcp_sendmsg_locked, tcp_push, tcp_output.c tcp_write_xmit, net/core/stream.c). RFC 9293
+   * 3.9.1 pushes what empties the queue (MUST-61) and leaves buffers to the implementation.
+   */
+  readonly keepsBuffers: boolean = false;
+  /** Nagle waits only while a small segment is in flight (Minshall; Linux tcp_nagle_check). SHLD-7: while anything is. */
+  readonly minshall: boolean = false;
+  /** A closed window is probed by a segment without data at SND.UNA-1 (Linux tcp_xmit_probe_skb). RFC 9293 3.8.6.1: one octet of new data. */
+  readonly probesWithoutData: boolean = false;
+  /**
    * Recovery without SACK: every partial acknowledgment restarts the retransmission timer
    * (Linux tcp_ack, tcp_rearm_rto; FreeBSD tcp_newreno_partial_ack). RFC 6582 3.2 lets the
    * first one do so (R6582-6).
@@ -166,6 +178,9 @@ class Linux extends Dialect {
   override readonly leastPathForZero = true;
   override readonly markFloor = 2;
   override readonly pacesAcks = true;
+  override readonly keepsBuffers = true;
+  override readonly minshall = true;
+  override readonly probesWithoutData = true;
   override readonly steadyRecovery = true;
   override readonly dropsWithoutAck = true;
   override readonly acceptance = ACCEPT_LINUX;

@@ -16,6 +16,7 @@ import { ACK, FIN, RST, SYN, URG, type Segment } from '../wire/segment.js';
 import { acceptable, isHalfOpen, resetBeforeFin, resetIsExact } from './acceptable.js';
 import { ourFinAcked } from './closing.js';
 import { hurryAcks, startPace } from './ack.js';
+import { fitLimit } from './buffers.js';
 import type { TcpContext } from './context.js';
 import { ecnFromAnswer, ecnFromSyn, takeMark } from './ecn.js';
 import { ACCEPT_BSD, ACCEPT_LINUX, ORPHAN_BSD, type Dialect } from './dialect.js';
@@ -125,6 +126,7 @@ function established(ctx: TcpContext, tcb: Tcb): void {
   tcb.progressAt = ctx.now;
   tcb.lastSentAt = ctx.now;
   tcb.recover = tcb.iss;
+  fitLimit(ctx, tcb);
   if (!early) {
     startPace(ctx, tcb);
     ctx.raise(tcb, EV_CONNECTED | (tcb.readable > 0 ? EV_READABLE : 0));
@@ -325,6 +327,8 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const advanced = after(ack, tcb.sndUna);
   // The path works again, whatever was reported
   if (!before(ack, tcb.sndUna)) tcb.softError = null;
+  // An ACK lets out what only MSG_MORE held back (Linux tcp_data_snd_check)
+  tcb.moreFollows = false;
   tcb.sent?.beginAck();
   const freshSack = takeSack(ctx, tcb, segment);
   const oldWindow = tcb.sndWnd;

@@ -46,11 +46,21 @@ function beginSearch(ctx: TcpContext, tcb: Tcb): void {
   tcb.searching = ctx.config.mtuProbing === PROBING_ALWAYS;
 }
 
+/** TCP_MAXSEG, before any SYN: what our MSS option says, and what is sent, at most; 0: no limit. */
+export function limitMss(ctx: TcpContext, tcb: Tcb, bytes: number): void {
+  if (bytes === 0) return;
+  tcb.userMss = bytes;
+  tcb.advMss = Math.min(tcb.advMss, bytes);
+  tcb.peerMss = Math.min(tcb.peerMss, bytes);
+  updateMss(ctx, tcb);
+}
+
 /** Takes over what the peer's SYN or SYN,ACK offers. */
 export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   // MUST-15: without the option 536 or 1220
   tcb.peerMss =
     segment.mss >= 0 ? Math.max(segment.mss, ctx.config.minMss) : tcb.version === 4 ? DEFAULT_MSS : 1220;
+  if (tcb.userMss > 0) tcb.peerMss = Math.min(tcb.peerMss, tcb.userMss);
   // R7323-3, R7323-9, R7323-13
   if (segment.windowScale >= 0 && ctx.config.windowScaling) {
     tcb.wscaleOk = true;

@@ -6,6 +6,8 @@ import { after, max, min } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { ACK, FIN, PSH, RST, SYN } from '../wire/segment.js';
 import { ackLeaves } from './ack.js';
+import { checkSpace } from './buffers.js';
+import { holds, nextOfBurst, oneOfBurst, unitedBurst } from './burst.js';
 import type { TcpContext } from './context.js';
 import { handshakeFlags, markOutgoing } from './ecn.js';
 import {
@@ -23,6 +25,7 @@ import * as S from './state.js';
 import { OPEN, RECOVERY, T_DELACK, T_HOLD, T_PERSIST, type Tcb } from './tcb.js';
 import { armSendTimers, schedule } from './timers.js';
 import { rightEdge } from './window.js';
+import type { Writes } from './writes.js';
 
 const NOTHING = 0;
 const SEND_SYN = 1;
@@ -49,11 +52,22 @@ const OVERRIDE_MAX = 1000;
 export function output(ctx: TcpContext, tcb: Tcb): boolean {
   for (let sent = 0; sent < QUOTA; sent++) {
     const kind = decide(ctx, tcb);
-    if (kind === NOTHING) return true;
+    if (kind === NOTHING) {
+      if (ctx.config.dialect.keepsBuffers) checkSpace(ctx, tcb);
+      return true;
+    }
     if (ctx.tx.free === 0) return false;
     emit(ctx, tcb, kind);
   }
   return decide(ctx, tcb) === NOTHING;
+}
+
+/** One burst of new data, in the middle of a call that writes more (Linux tcp_push_one). */
+export function outputBurst(ctx: TcpContext, tcb: Tcb): void {
+  while (ctx.tx.free > 0 && decide(ctx, tcb) === SEND_DATA) {
+    emit(ctx, tcb, SEND_DATA);
+    if (tcb.sndNxt === tcb.burstEnd) return;
+  }
 }
 
 function decide(ctx: TcpContext, tcb: Tcb): number {
@@ -107,6 +121,8 @@ function chooseAgain(tcb: Tcb, seq: number, end: number): void {
   const available = (min(end, tcb.queueEnd) - seq) | 0;
   choice.seq = seq;
   choice.length = available > 0 ? Math.min(available, tcb.mss) : 0;
+  if (tcb.writes !== null && choice.length > 0)
+    choice.length = (tcb.writes.resendEnd(seq, choice.length) - seq) | 0;
 }
 
 /** NextSeg rules 3 and 4: R6675-7 a hole that is not known to be lost, R6675-8 the rescue retransmission. */
@@ -136,10 +152,10 @@ function chooseLast(tcb: Tcb, sent: Sent): void {
 function chooseTail(tcb: Tcb, sent: Sent): number {
   const unsent = (tcb.queueEnd - tcb.sndNxt) | 0;
   const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
-  const length = Math.min(unsent, tcb.mss, usable);
-  if (length > 0) {
+  const segment = Math.min(unsent, tcb.mss, usable);
+  if (segment > 0) {
     choice.seq = tcb.sndNxt;
-    choice.length = length;
+    choice.length = tcb.writes === null ? segment : oneOfBurst(tcb, tcb.writes, segment);
     return SEND_DATA;
   }
   if (sent.count === 0) {
@@ -167,13 +183,15 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   // (R6675-12: with SACK the bytes that left the network make room by themselves)
   const limited = tcb.recovery === OPEN && !tcb.sackEnabled ? Math.min(tcb.dupAcks, 2) * tcb.mss : 0;
   const allowed = tcb.congestion.cwnd + tcb.inflation + limited - pipe(tcb);
-  const length = Math.min(unsent, tcb.mss, usable);
   if (tcb.isArmed(T_HOLD) || tcb.oneByOne) return false;
   if (tcb.searching && unsent > tcb.mss) {
     const decision = probeDecision(ctx, tcb, unsent, usable);
     if (decision === PROBE_NOW) choice.length = probeLength;
+    if (decision === PROBE_NOW && tcb.writes !== null) unitedBurst(tcb, tcb.writes, probeLength);
     if (decision !== NO_PROBE) return decision === PROBE_NOW;
   }
+  if (tcb.writes !== null) return chooseFromWrites(ctx, tcb, tcb.writes, usable, allowed);
+  const length = Math.min(unsent, tcb.mss, usable);
   if (length <= 0) {
     if (tcb.outstanding === 0 && tcb.sndWnd === 0) armPersist(ctx, tcb);
     return false;
@@ -186,12 +204,29 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   // (1) a full-sized segment
   if (length === tcb.mss) return true;
   // (2) all that is queued, and Nagle lets it go
-  if (length === unsent && (tcb.noDelay || tcb.outstanding === 0 || finDue)) return true;
+  const held = !finDue && holds(ctx, tcb);
+  if (length === unsent && !held) return true;
   // (3) a good part of the largest window ever offered
-  if (tcb.outstanding === 0 && length >= tcb.maxSndWnd >> 1) return true;
+  if (length < unsent && tcb.outstanding === 0 && length >= tcb.maxSndWnd >> 1) return true;
   // (4) the override timer
   if (tcb.forceSend) return true;
-  if (length < unsent && tcb.outstanding === 0) armOverride(ctx, tcb);
+  if (tcb.outstanding === 0) armOverride(ctx, tcb);
+  return false;
+}
+
+function chooseFromWrites(
+  ctx: TcpContext,
+  tcb: Tcb,
+  writes: Writes,
+  usable: number,
+  allowed: number,
+): boolean {
+  choice.length = nextOfBurst(ctx, tcb, writes, usable, allowed);
+  if (choice.length > 0) return true;
+  if (tcb.outstanding === 0) {
+    if (tcb.sndWnd === 0) armPersist(ctx, tcb);
+    else armOverride(ctx, tcb);
+  }
   return false;
 }
 
@@ -285,7 +320,7 @@ function emitRetransmission(ctx: TcpContext, tcb: Tcb): void {
   const withFin = tcb.finSent && end === tcb.queueEnd;
   let flags = ACK;
   if (withFin) flags |= FIN;
-  if (length > 0 && end === tcb.queueEnd) flags |= PSH;
+  if (length > 0 && pushes(tcb, end)) flags |= PSH;
   const past = withFin ? (end + 1) | 0 : end;
   if (tcb.tlpOwed) probeSent(ctx, tcb, past, true);
   if (tcb.sent !== null) {
@@ -313,8 +348,7 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   const end = (seq + length) | 0;
   const last = end === tcb.queueEnd;
   let flags = ACK;
-  // MUST-61, R9293-69: PSH when the queue is emptied
-  if (last && length > 0) flags |= PSH;
+  if (length > 0 && pushes(tcb, end)) flags |= PSH;
   if (last && tcb.finQueued) {
     flags |= FIN;
     tcb.finSent = true;
@@ -339,6 +373,11 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   schedule(ctx, tcb);
 }
 
+/** MUST-61, R9293-69: PSH when the queue is emptied, or where the writes say. */
+function pushes({ writes, queueEnd }: Tcb, end: number): boolean {
+  return writes === null ? end === queueEnd : writes.pushedAt(end);
+}
+
 /** [seq, SND.NXT) went out for the first time. */
 function noteSent(ctx: TcpContext, tcb: Tcb, seq: number): void {
   const sent = (tcb.sent ??= new Sent());
@@ -360,6 +399,10 @@ function probeSent(ctx: TcpContext, tcb: Tcb, end: number, again: boolean): void
 /** MUST-36: one octet (or our FIN) at SND.UNA, beyond the closed window. */
 function emitProbe(ctx: TcpContext, tcb: Tcb): void {
   tcb.probeOwed = false;
+  if (ctx.config.dialect.probesWithoutData) {
+    write(ctx, tcb, (tcb.sndUna - 1) | 0, 0, ACK);
+    return;
+  }
   const seq = tcb.sndUna;
   const length = tcb.sendQueue.length > 0 ? 1 : 0;
   const end = (seq + length) | 0;

@@ -7,16 +7,10 @@ import { after, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import type { Segment } from '../wire/segment.js';
 import { initialWindow, type PathFacts } from './congestion/control.js';
+import { checkSpace } from './buffers.js';
 import type { TcpContext } from './context.js';
 import { echoesMark, owesCwr, reactionOver, waitAtOneSegment } from './ecn.js';
-import {
-  EV_CLOSED,
-  EV_FLUSHED,
-  EV_READABLE,
-  EV_SOFT_ERROR,
-  EV_WRITABLE,
-  type ConnectionError,
-} from './events.js';
+import { EV_CLOSED, EV_FLUSHED, EV_READABLE, EV_SOFT_ERROR, type ConnectionError } from './events.js';
 import { detectLoss, found, inEpisode, rackRecovered, rackUpdate } from './rack.js';
 import type { Sent } from './sent.js';
 import { probeLost, sizeAcknowledged } from './mtu-search.js';
@@ -29,6 +23,7 @@ export function fail(ctx: TcpContext, tcb: Tcb, error: ConnectionError | null): 
   tcb.sendQueue.clear();
   tcb.reassembly = null;
   tcb.sent = null;
+  tcb.writes = null;
   tcb.armed = 0;
   tcb.moveTo(S.CLOSED);
   ctx.charge(tcb);
@@ -134,10 +129,11 @@ export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): number {
   tcb.progressAt = ctx.now;
   // R6582-12: near SND.UNA, or the serial comparison would turn round after 2^31 bytes without loss
   if (tcb.recovery === OPEN && after(ack, tcb.recover)) tcb.recover = (ack - 1) | 0;
-  if (tcb.sendBlocked && tcb.sendQueue.length <= tcb.sndLimit >> 1) {
-    tcb.sendBlocked = false;
-    ctx.raise(tcb, EV_WRITABLE);
-  }
+  tcb.writes?.acknowledge(ack);
+  // Serial numbers that are compared later stay near
+  if (before(tcb.sndSmall, ack)) tcb.sndSmall = ack;
+  if (before(tcb.burstEnd, ack)) tcb.burstEnd = ack;
+  if (!ctx.config.dialect.keepsBuffers) checkSpace(ctx, tcb);
   if (tcb.sendQueue.length === 0 && (!tcb.finQueued || finAcked)) ctx.raise(tcb, EV_FLUSHED);
   ctx.markReady(tcb);
   return bytes;

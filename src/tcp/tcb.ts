@@ -18,6 +18,7 @@ import { RttEstimator } from './rto.js';
 import { SendQueue } from './send-queue.js';
 import type { Sent } from './sent.js';
 import { CLOSED, stateNames } from './state.js';
+import type { Writes } from './writes.js';
 
 /** Timers of a connection: indexes of `deadlines`, bits of `armed`. */
 export const T_REXMT = 0;
@@ -157,6 +158,8 @@ export class Tcb {
   peerMss = 536;
   /** What our MSS option says. */
   advMss = 536;
+  /** TCP_MAXSEG, 0: none. */
+  userMss = 0;
   pathMtu = 1500;
   /** When a lower path MTU that was learnt has grown old. */
   pathUntil = 0;
@@ -194,6 +197,8 @@ export class Tcb {
   reassembly: Reassembly | null = null;
   /** What is in flight; made with the first data. */
   sent: Sent | null = null;
+  /** Where writes, bursts and records end; null while nothing asks for it. */
+  writes: Writes | null = null;
 
   // Sending
   congestion: CongestionControl = new NewReno();
@@ -306,6 +311,17 @@ export class Tcb {
   /** send() was told to wait. */
   sendBlocked = false;
   noDelay = false;
+  /** TCP_CORK; the last write said that more follows; what is held goes at once (TCP_NODELAY was set, the cork pulled). */
+  corked = false;
+  moreFollows = false;
+  pushOwed = false;
+  /** Sequence numbers: the end of the burst that is being sent, of the last small segment (Snd.sml), of what was pushed last. */
+  burstEnd = 0;
+  sndSmall = 0;
+  pushedTo = 0;
+  /** TCP_NOTSENT_LOWAT, bytes, 0: the stack's; the user chose the send buffer. */
+  notsentLowat = 0;
+  sendLimitSet = false;
   lingerZero = false;
   boundPort = false;
   reuseAddress = false;

@@ -24,6 +24,9 @@ export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number
   tcb.sndUna = iss;
   tcb.sndNxt = iss;
   tcb.recover = iss;
+  tcb.burstEnd = iss;
+  tcb.sndSmall = iss;
+  tcb.pushedTo = (iss + 1) | 0;
   tcb.tsOffset = tsOffset;
   tcb.tsEnabled = config.timestamps;
   tcb.sndLimit = config.sendBuffer;
@@ -53,18 +56,6 @@ export function activeOpen(ctx: TcpContext, tcb: Tcb): void {
   tcb.synOwed = true;
   ctx.counters.bump(Mib.TcpActiveOpens);
   ctx.markReady(tcb);
-}
-
-/** 3.10.2 SEND. False: nothing was taken, the connection cannot send (any more). */
-export function send(ctx: TcpContext, tcb: Tcb, bytes: Uint8Array): boolean {
-  if (tcb.finQueued || tcb.state === S.CLOSED || tcb.state === S.TIME_WAIT) return false;
-  tcb.sendQueue.append(bytes);
-  // The SYN waited for what it is to carry
-  if (tcb.state === S.SYN_SENT && tcb.sndNxt === tcb.iss) tcb.synOwed = true;
-  ctx.charge(tcb);
-  if (!tcb.writable || ctx.memory > ctx.config.memory) tcb.sendBlocked = true;
-  ctx.markReady(tcb);
-  return true;
 }
 
 /** 3.10.3 RECEIVE. The window reopens as the user reads. */

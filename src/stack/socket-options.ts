@@ -1,0 +1,53 @@
+/** What a user may set on a live connection. */
+import { setQuickAck } from '../tcp/ack.js';
+import { setSendBuffer } from '../tcp/buffers.js';
+import type { TcpContext } from '../tcp/context.js';
+import type { Tcb } from '../tcp/tcb.js';
+import { setKeepAlive } from '../tcp/user.js';
+import type { ConnectionOption } from './api.js';
+
+export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, value: number): void {
+  switch (option) {
+    case 'noDelay':
+      tcb.noDelay = value !== 0;
+      // MUST-17: what Nagle or a cork holds goes now
+      if (tcb.noDelay) release(ctx, tcb);
+      return;
+    case 'cork':
+      tcb.corked = value !== 0;
+      if (!tcb.corked) release(ctx, tcb);
+      return;
+    case 'quickAck':
+      return setQuickAck(ctx, tcb, value);
+    case 'keepAlive':
+      return setKeepAlive(ctx, tcb, value);
+    case 'lingerZero':
+      tcb.lingerZero = value !== 0;
+      return;
+    case 'userTimeout':
+      tcb.userTimeout = value;
+      return;
+    case 'synRetries':
+      tcb.synRetries = value;
+      return;
+    case 'errorReports':
+      tcb.errorReports = value !== 0;
+      return;
+    case 'tos':
+      // The two low bits belong to ECN.
+      tcb.tos = value & 0xfc;
+      return;
+    case 'notsentLowat':
+      tcb.notsentLowat = value;
+      return;
+    case 'sendBuffer':
+      return setSendBuffer(ctx, tcb, value);
+  }
+}
+
+/** What waits for more to come is sent as it is. */
+function release(ctx: TcpContext, tcb: Tcb): void {
+  tcb.pushOwed = tcb.noDelay;
+  tcb.moreFollows = false;
+  if (tcb.id >= 0) ctx.markReady(tcb);
+}
