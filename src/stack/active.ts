@@ -309,7 +309,8 @@ function choosePort(core: Core, tcb: Tcb, timestamps: boolean): Errno | null {
   const request: ReopenRequest = { boundPort: false, timestamps };
   const wholePort = core.policy.portScope === 'port';
   const isFree = (port: number): boolean => {
-    if (core.listeners.has(port)) return false;
+    // R6056-3, R6056-4
+    if (core.listeners.has(port) || core.reservedPorts.has(port)) return false;
     const live = core.portUsers.has(port);
     const first = core.records.firstOnPort(port);
     if (!live && first < 0) return true;

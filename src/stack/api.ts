@@ -250,6 +250,8 @@ export interface StackOptions {
   /** int32 ms. */
   readonly now: number;
   readonly txSlots?: number;
+  /** Ports that no connect() is given, for services to come (R6056-3; Linux net.ipv4.ip_local_reserved_ports). */
+  readonly reservedPorts?: readonly number[];
 }
 
 /** The face of `class Stack` that net, cli and the simulator use. */

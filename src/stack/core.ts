@@ -85,6 +85,7 @@ export class Core {
   /** Live connections per local port, for bind. */
   readonly portUsers = new Map<number, number>();
   readonly listeners = new Map<number, Listener[]>();
+  readonly reservedPorts: ReadonlySet<number>;
   readonly raisedListeners: Listener[] = [];
   /** Echo replies sent in the present second (knob icmp_ratelimit). */
   icmpWindow = 0;
@@ -102,6 +103,7 @@ export class Core {
     this.hook = policy.segmentArrives;
     this.addresses = addresses;
     this.mtu = options.mtu;
+    this.reservedPorts = new Set(options.reservedPorts);
     this.random = new KeyedRandom(seed);
     this.isnHash = new SipHash(deriveKey(seed, 1));
     this.portHash = new SipHash(deriveKey(seed, 2));

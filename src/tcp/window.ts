@@ -2,9 +2,9 @@
  * The receive window: how much is offered, and when a change is worth an ACK of its
  * own (RFC 9293 3.8.6.2.2, MUST-39).
  */
-import { after, before, beforeEq } from '../seqnum.js';
+import { after, before, beforeEq, min } from '../seqnum.js';
 import type { Segment } from '../wire/segment.js';
-import { T_DELACK, type Tcb } from './tcb.js';
+import type { Tcb } from './tcb.js';
 
 /** Largest shift of RFC 7323 2.3. */
 export const MAX_WSCALE = 14;
@@ -30,15 +30,14 @@ export function rightEdge(tcb: Tcb): number {
 
 /** The user read: is the window worth announcing although nothing is owed? */
 export function windowUpdateDue(tcb: Tcb): boolean {
-  const edge = rightEdge(tcb);
+  // What the 16-bit field cannot say is no gain (R7323-7)
+  const most = 65535 << tcb.rcvWscale;
+  const edge = min(rightEdge(tcb), (tcb.rcvNxt + most) | 0);
   const gain = (edge - tcb.rcvAdv) | 0;
   if (gain <= 0) return false;
-  // What the 16-bit field cannot say (R7323-7) is worth a segment only when an ACK is owed anyway.
-  if (!tcb.isArmed(T_DELACK) && tcb.rcvWnd >= 65535 << tcb.rcvWscale) return false;
-  // A closed or nearly closed window is reopened at the first useful step; an open one only by large steps.
-  const offered = tcb.rcvWnd;
-  const small = Math.min(tcb.rcvLimit >> 1, 2 * tcb.rcvMss);
-  return offered < small ? gain >= Math.min(tcb.rcvLimit >> 1, tcb.rcvMss) : gain >= tcb.rcvLimit >> 1;
+  // A closed or nearly closed window is reopened at the first useful step; an open one only by large steps (R1122-18).
+  const half = Math.min(tcb.rcvLimit, most) >> 1;
+  return tcb.rcvWnd < Math.min(half, 2 * tcb.rcvMss) ? gain >= Math.min(half, tcb.rcvMss) : gain >= half;
 }
 
 /**

@@ -75,7 +75,7 @@ void t.test(
 );
 
 void t.test(
-  'MUST-21: R2 of one connection: a time, longer than any count of retransmissions, or none',
+  'MUST-21, R1122-17: R2 of one connection: a time, longer than any count of retransmissions, or none',
   (t) => {
     const hour = 3_600_000;
     for (const [limit, least, most] of [

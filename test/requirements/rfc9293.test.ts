@@ -284,7 +284,7 @@ void t.test('MUST-21, R9293-54: the user timeout of one connection', (t) => {
   t.end();
 });
 
-void t.test('MUST-22: SYNs repeat with growing pauses, then the open fails', (t) => {
+void t.test('MUST-22, R1122-3: SYNs repeat with growing pauses, then the open fails', (t) => {
   const c = new Conversation();
   c.connect();
   c.rest();

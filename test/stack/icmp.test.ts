@@ -29,7 +29,7 @@ const soft: readonly (readonly [v6: boolean, type: number, code: number, errno: 
   [true, 4, 2, 'EPROTO'],
 ];
 
-void t.test('SHLD-26, R5927-4: hard errors end what is not synchronized yet', (t) => {
+void t.test('SHLD-26, R5927-4, R1122-14: hard errors end what is not synchronized yet', (t) => {
   for (const [v6, type, code, errno] of hard) {
     for (const setup of [reach.synSent, reach.crossed]) {
       const c = new Conversation({ v6 });
