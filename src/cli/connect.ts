@@ -35,7 +35,7 @@ export async function connect(host: string, port: number, flags: ConnectFlags): 
 
 async function onOwnStack(host: string, port: number, flags: ConnectFlags): Promise<Outcome> {
   const policy = await choosePolicy(flags);
-  const opened = await openLink(flags);
+  const opened = openLink(flags);
   const { network, close } = setUp(opened.link, flags.address ?? STACK_SIDE, flags, policy);
   try {
     return await Promise.race([failureOf(network), own(network, opened, host, port)]);
@@ -47,7 +47,7 @@ async function onOwnStack(host: string, port: number, flags: ConnectFlags): Prom
 
 async function own(network: Network, opened: OpenLink, host: string, port: number): Promise<Outcome> {
   network.driver.hold();
-  await opened.ready();
+  await opened.ready(network);
   network.driver.release();
   const socket = network.connect({ host, port, allowHalfOpen: true });
   let failure: string | null = null;

@@ -30,7 +30,7 @@ export async function run(
   const { network, close } = setUp(opened.link, STACK_SIDE, flags, policy);
   network.driver.hold();
   try {
-    await opened.ready();
+    await opened.ready(network);
     const services = await startServices(network, flags);
     const started = process.hrtime.bigint();
     const status = await runCommand([...opened.prefix, ...command]);

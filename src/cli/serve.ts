@@ -33,13 +33,13 @@ export async function serve(flags: ServeFlags): Promise<number> {
   if (flags.remember === true && flags.control === undefined)
     throw new UsageError('--remember is for `explain`, which asks through --control <socket>');
   const policy = await choosePolicy(flags);
-  const opened = await openLink(flags);
+  const opened = openLink(flags);
   const { link } = opened;
   const { network, close } = setUp(link, flags.address ?? STACK_SIDE, flags, policy);
   const failed = failureOf(network);
   network.driver.hold();
   try {
-    await Promise.race([opened.ready(), failed]);
+    await Promise.race([opened.ready(network), failed]);
     const services = await startServices(network, flags);
     const control =
       flags.control === undefined ? null : await serveControl(network, flags.control, flags.remember);
