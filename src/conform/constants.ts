@@ -20,6 +20,7 @@ const groups: readonly (readonly [prefix: string, values: Readonly<Record<string
       FIONREAD: 0x541b,
       FIONBIO: 0x5421,
       SIOCINQ: 0x541b,
+      SIOCATMARK: 0x8905,
       SIOCOUTQ: 0x5411,
       TIOCOUTQ: 0x5411,
       SIOCOUTQNSD: 0x894b,

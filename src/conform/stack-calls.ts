@@ -1,5 +1,5 @@
 /** The system calls of scripts on sockets of our stack: results and errno as Linux gives them. */
-import { SEND_MORE, SEND_RECORD, type SocketRow, type StackApi } from '../stack/api.js';
+import { SEND_MORE, SEND_RECORD, SEND_URGENT, type SocketRow, type StackApi } from '../stack/api.js';
 import { errnos } from './constants.js';
 import type { Value } from './script.js';
 import { TCP_MAXSEG, getOption, setOption } from './stack-options.js';
@@ -8,6 +8,7 @@ import { POLLERR, POLLHUP, StackSocket } from './stack-socket.js';
 import type { CallRequest, CallResult, TargetSetup } from './target.js';
 import { number } from './values.js';
 
+const MSG_OOB = 1;
 const MSG_PEEK = 2;
 const MSG_DONTWAIT = 0x40;
 const MSG_EOR = 0x80;
@@ -15,6 +16,8 @@ const MSG_WAITALL = 0x100;
 const MSG_ERRQUEUE = 0x2000;
 const MSG_FASTOPEN = 0x2000_0000;
 const TFO_CLIENT = 1;
+const SIOCATMARK = 0x8905;
+const SO_OOBINLINE = '1:10';
 const TCP_SYNCNT = '6:7';
 const TCP_FASTOPEN_CONNECT = '6:30';
 const MSG_MORE = 0x8000;
@@ -284,6 +287,7 @@ export class StackCalls {
       // A number where a buffer belongs is a bad pointer.
       if (into?.kind === 'number' && length > 0) return failed('EFAULT');
       if ((flags & MSG_ERRQUEUE) !== 0) return failed('EAGAIN');
+      if ((flags & MSG_OOB) !== 0) return receiveUrgent(socket, into, length, (flags & MSG_PEEK) !== 0);
       const blocks = !socket.nonblocking && (flags & MSG_DONTWAIT) === 0;
       const least = (flags & MSG_WAITALL) !== 0 ? length : Math.min(length, socket.options.get('1:18') ?? 1);
       return this.orWait(blocks, () =>
@@ -303,7 +307,10 @@ export class StackCalls {
       if (from?.kind === 'number' && length > 0) return failed('EFAULT');
       const blocks = !socket.nonblocking && (flags & MSG_DONTWAIT) === 0;
       const bytes = bytesOf(from, length);
-      const kind = ((flags & MSG_MORE) !== 0 ? SEND_MORE : 0) | ((flags & MSG_EOR) !== 0 ? SEND_RECORD : 0);
+      const kind =
+        ((flags & MSG_MORE) !== 0 ? SEND_MORE : 0) |
+        ((flags & MSG_EOR) !== 0 ? SEND_RECORD : 0) |
+        ((flags & MSG_OOB) !== 0 ? SEND_URGENT : 0);
       let taken = 0;
       if ((flags & MSG_FASTOPEN) !== 0 || socket.deferred) {
         const opened = this.fastOpen(socket, to, bytes);
@@ -483,6 +490,23 @@ function receiveNow(
   return failed('EAGAIN');
 }
 
+/** recv(MSG_OOB) never waits: tcp_recv_urg. */
+function receiveUrgent(
+  socket: StackSocket,
+  into: Value | undefined,
+  length: number,
+  peek: boolean,
+): CallResult {
+  if (socket.connection === null) return failed('ENOTCONN');
+  if (socket.flag(SO_OOBINLINE)) return failed('EINVAL');
+  const octet = socket.urgent.take(socket.connection, peek);
+  if (octet === 'EAGAIN' && (socket.connection.peerClosed || socket.readShut)) return done(0);
+  if (typeof octet === 'string') return failed(octet);
+  if (length === 0) return done(0);
+  const value = String.fromCharCode(octet);
+  return done(1, into?.kind === 'text' ? new Map<number, Value>([[1, { kind: 'text', value }]]) : NOTHING);
+}
+
 function writeError(socket: StackSocket, taken: number): CallResult | null {
   if (socket.error !== '') return taken > 0 ? done(taken) : failed(socket.takeError());
   const dead = socket.phase === 'idle' || socket.phase === 'listening' || socket.phase === 'closed';
@@ -509,6 +533,8 @@ function ioctl(socket: StackSocket, request: number, into: Value | undefined): C
       return socket.phase === 'listening' ? failed('EINVAL') : wrote(socket.connection?.queued ?? 0);
     case 0x894b:
       return socket.phase === 'listening' ? failed('EINVAL') : wrote(socket.info?.notsent ?? 0);
+    case SIOCATMARK:
+      return wrote(socket.urgent.atMark ? 1 : 0);
     case 0x5421:
       socket.nonblocking = int(into?.kind === 'list' ? into.items[0] : into) !== 0;
       return done(0);

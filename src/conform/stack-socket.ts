@@ -2,6 +2,7 @@
  * A socket as programs know it, over a listener or connection of our stack: what is readable,
  * writable or wrong, and the errors in the order in which Linux reports them.
  */
+import { OutOfBand } from './out-of-band.js';
 import type {
   ConnectionHandle,
   ConnectionOption,
@@ -16,10 +17,12 @@ import {
   EV_PEER_CLOSED,
   EV_READABLE,
   EV_SOFT_ERROR,
+  EV_URGENT,
   EV_WRITABLE,
 } from '../stack/api.js';
 
 export const POLLIN = 1;
+export const POLLPRI = 2;
 export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
@@ -31,6 +34,8 @@ const immediate: Readonly<Record<string, ConnectionOption>> = {
   '6:3': 'cork',
   '6:12': 'quickAck',
 };
+
+const SO_OOBINLINE = '1:10';
 
 /** Where a socket is in its life. `connecting` until the handshake is over. */
 export type Phase = 'idle' | 'listening' | 'connecting' | 'connected' | 'closed';
@@ -61,12 +66,15 @@ export class StackSocket {
   readonly watches = new Set<{ wake(kind: number): void }>();
   /** Counts what may end a writer's wait. */
   wakes = 0;
+  readonly urgent: OutOfBand;
   private softNews = false;
 
   constructor(
     readonly stack: StackApi,
     readonly family: 4 | 6,
-  ) {}
+  ) {
+    this.urgent = new OutOfBand(stack);
+  }
 
   /** The stack's news of this socket. */
   take(events: number): void {
@@ -76,6 +84,7 @@ export class StackSocket {
     if ((events & EV_WRITABLE) !== 0) this.wake(POLLOUT);
     if ((events & (EV_CONNECTED | EV_PEER_CLOSED | EV_CLOSED)) !== 0) this.wake(0);
     if ((events & EV_SOFT_ERROR) !== 0) this.softNews = true;
+    if ((events & EV_URGENT) !== 0) this.urgent.announced(this.connection!);
     if ((events & EV_CONNECTED) !== 0 && this.phase === 'connecting') this.phase = 'connected';
     if ((events & EV_CLOSED) !== 0) {
       this.error = this.connection?.error ?? this.error;
@@ -114,7 +123,11 @@ export class StackSocket {
   }
 
   get readable(): number {
-    return this.connection?.readable ?? 0;
+    const waiting = this.connection?.readable ?? 0;
+    if (this.flag(SO_OOBINLINE)) return waiting;
+    const { ahead, atMark } = this.urgent;
+    // The octet at the mark is not of the stream.
+    return atMark ? Math.max(0, waiting - 1) : Math.min(waiting, ahead);
   }
 
   /** read() returns at once, if only with 0 or an error. */
@@ -144,6 +157,7 @@ export class StackSocket {
     if (peerDone) mask |= POLLIN | POLLRDHUP;
     if (this.phase === 'connecting') return this.error === '' ? (this.deferred ? POLLOUT : 0) : mask;
     if (this.readable > 0) mask |= POLLIN;
+    if (this.connection !== null && this.urgent.waits(this.connection)) mask |= POLLPRI;
     if (this.phase === 'closed' || this.writeShut || this.stack.mayWrite(this.connection!)) mask |= POLLOUT;
     return mask;
   }
@@ -152,10 +166,15 @@ export class StackSocket {
   read(length: number): Uint8Array | null {
     const pieces: Uint8Array[] = [];
     let missing = Math.min(length, this.readable);
+    if (missing > 0 && this.urgent.atMark && !this.flag(SO_OOBINLINE)) {
+      this.urgent.skipped(this.stack.read(this.connection!, 1)![0]!);
+      this.urgent.passed(1);
+    } else missing = Math.min(missing, this.urgent.ahead === 0 ? missing : this.urgent.ahead);
     while (missing > 0) {
       const piece = this.stack.read(this.connection!, missing);
       if (piece === null) break;
       pieces.push(piece);
+      this.urgent.passed(piece.length);
       missing -= piece.length;
     }
     if (pieces.length === 0) return null;

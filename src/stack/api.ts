@@ -41,7 +41,7 @@ export * from '../tcp/events.js';
 /** Values of the knob `timewait_dialect`. */
 export { DIALECT_FREEBSD, DIALECT_LINUX, DIALECT_RFC } from '../tcp/dialect.js';
 export { SEND_BUFFER_MIN } from '../tcp/buffers.js';
-export { SEND_MORE, SEND_RECORD } from '../tcp/send.js';
+export { SEND_MORE, SEND_RECORD, SEND_URGENT } from '../tcp/send.js';
 
 export interface Endpoint {
   /** Textual address, no brackets, no zone. */
@@ -121,6 +121,8 @@ export interface ConnectionHandle {
   readonly readable: number;
   /** The peer's FIN is behind the data on hand, or has been read past. */
   readonly peerClosed: boolean;
+  /** Octets to read up to the end of what the peer calls urgent (MUST-33); 0 when none is. */
+  readonly urgentLeft: number;
   /** Bytes accepted by send() and not yet acknowledged. */
   readonly queued: number;
   /** send() would still take bytes: queued < limit. */
@@ -283,13 +285,16 @@ export interface StackApi {
   send(connection: ConnectionHandle, bytes: Uint8Array): boolean | Errno;
   /**
    * As a program's write: takes what the send buffer has room for and returns how much that was;
-   * less than given: EV_WRITABLE follows. `flags`: SEND_MORE, SEND_RECORD.
+   * less than given: EV_WRITABLE follows. `flags`: SEND_MORE, SEND_RECORD, SEND_URGENT
+   * (MUST-30; nothing new should use it, SHLD-13).
    */
   write(connection: ConnectionHandle, bytes: Uint8Array, flags?: number): number | Errno;
   /** As poll() sees it: enough of the send buffer is free to be worth a write; else EV_WRITABLE follows. */
   mayWrite(connection: ConnectionHandle): boolean;
   /** `poll` has something. */
   readonly hasEvents: boolean;
+  /** The last urgent octet, as long as it waits unread in the receive queue; -1 otherwise. */
+  urgentOctet(connection: ConnectionHandle): number;
   /** Up to `max` bytes in order, as a view that stays valid (its memory is never written again); null when nothing waits. */
   read(connection: ConnectionHandle, max?: number): Uint8Array | null;
   /** Half-close: FIN after what is queued. */

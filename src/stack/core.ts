@@ -333,6 +333,7 @@ export class Core {
     c.probeInterval = 1000 * k('net.ipv4.tcp_probe_interval');
     c.probeThreshold = k('net.ipv4.tcp_probe_threshold');
     c.retries1 = k('net.ipv4.tcp_retries1');
+    c.urgentAtLast = k('net.ipv4.tcp_stdurg') !== 0;
     c.ttl = k('net.ipv4.ip_default_ttl');
     c.sendBuffer = k('net.ipv4.tcp_wmem');
     c.sendBufferMax = k('net.ipv4.tcp_wmem.max');

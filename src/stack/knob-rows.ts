@@ -314,6 +314,14 @@ const rows: readonly Row[] = [
     'at a retransmission timeout, 0: what was selectively acknowledged is forgotten (RFC 2018 8), 1: kept unless the peer reneged (Linux)',
   ],
   ['net.ipv4.ip_default_ttl', 'hops', 1, 255, 64, 'TTL and hop limit of what is sent (MUST-49)'],
+  [
+    'net.ipv4.tcp_stdurg',
+    '',
+    0,
+    1,
+    0,
+    "what a peer's urgent pointer names, 0: the octet behind the urgent ones (RFC 6093, RFC 9293), 1: the last of them (RFC 1122)",
+  ],
   // Path MTU
   [
     'net.ipv4.ip_no_pmtu_disc',

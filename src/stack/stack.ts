@@ -368,6 +368,10 @@ export class Stack implements StackApi {
     return opened;
   }
 
+  urgentOctet(connection: ConnectionHandle): number {
+    return user.urgentOctet(connection as Tcb);
+  }
+
   send(connection: ConnectionHandle, bytes: Uint8Array): boolean | Errno {
     const tcb = connection as Tcb;
     if (tcb.released) return 'ENOTCONN';

@@ -42,6 +42,8 @@ export class TcpConfig {
   challengeLimit = 10;
   challengePeriod = 5000;
   invalidRatelimit = 500;
+  /** The urgent pointer names the last urgent octet (net.ipv4.tcp_stdurg). */
+  urgentAtLast = false;
   maxRanges = 256;
   /** MTU of the first hop. */
   linkMtu = 1500;

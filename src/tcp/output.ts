@@ -4,7 +4,7 @@
  */
 import { after, max, min } from '../seqnum.js';
 import { Mib } from '../mib.js';
-import { ACK, FIN, PSH, RST, SYN } from '../wire/segment.js';
+import { ACK, FIN, PSH, RST, SYN, URG } from '../wire/segment.js';
 import { ackLeaves } from './ack.js';
 import { checkSpace } from './buffers.js';
 import { holds, nextOfBurst, oneOfBurst, unitedBurst } from './burst.js';
@@ -449,6 +449,11 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   else {
     if (tcb.tsEnabled) timestamps(ctx, tcb);
     if ((flags & RST) === 0) markOutgoing(ctx, tcb, fresh);
+    // MUST-31, MUST-62: while the end of urgent data lies ahead; a pointer that cannot reach it says as much as fits
+    if (tcb.sndUrgent && (flags & RST) === 0 && after(tcb.sndUp, seq)) {
+      b.flags |= URG;
+      b.urgent = Math.min(65_535, (tcb.sndUp - seq) | 0);
+    }
   }
   let room = length;
   if (!syn && tcb.reassembly !== null && tcb.sackEnabled) {

@@ -49,6 +49,17 @@ export class ReceiveQueue {
     return view;
   }
 
+  /** The octet `offset` places behind the next one, -1 where there is none. */
+  at(offset: number): number {
+    if (offset < 0 || offset >= this.length) return -1;
+    let place = offset + this.start;
+    for (const block of this.blocks) {
+      if (place < block.length) return block[place]!;
+      place -= block.length;
+    }
+    return -1;
+  }
+
   clear(): void {
     this.blocks.length = 0;
     this.start = 0;

@@ -11,6 +11,8 @@ import { PUSH, RECORD, Writes } from './writes.js';
 export const SEND_MORE = 1;
 /** The last byte ends a record: nothing is joined behind it (MSG_EOR). */
 export const SEND_RECORD = 2;
+/** Up to the last byte the stream is urgent (MUST-30). */
+export const SEND_URGENT = 8;
 /** All of it, whatever the limit says: the user is asked to wait instead. */
 export const SEND_ALL = 4;
 
@@ -28,6 +30,10 @@ export function send(ctx: TcpContext, tcb: Tcb, bytes: Uint8Array, flags: number
   // The SYN waited for what it is to carry
   if (tcb.state === S.SYN_SENT && tcb.sndNxt === tcb.iss) tcb.synOwed = true;
   const whole = taken === bytes.length;
+  if (whole && (flags & SEND_URGENT) !== 0) {
+    tcb.sndUrgent = true;
+    tcb.sndUp = tcb.queueEnd;
+  }
   tcb.moreFollows = whole && (flags & SEND_MORE) !== 0;
   ctx.charge(tcb);
   const full = (flags & SEND_ALL) !== 0 && (!mayQueue(ctx, tcb) || ctx.memory > ctx.config.memory);

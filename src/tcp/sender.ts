@@ -121,6 +121,7 @@ export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): number {
   tcb.bytesAcked += bytes;
   tcb.sent?.acknowledge(ack);
   sizeAcknowledged(ctx, tcb, ack);
+  if (tcb.sndUrgent && !after(tcb.sndUp, ack)) tcb.sndUrgent = false;
   tcb.retries = 0;
   // R6675-10
   tcb.dupAcks = 0;

@@ -93,6 +93,10 @@ export class Tcb {
   /** MAX.SND.WND of RFC 5961 5.2. */
   maxSndWnd = 0;
 
+  /** SND.UP, the octet behind the urgent ones, valid while `sndUrgent`. */
+  sndUp = 0;
+  sndUrgent = false;
+
   // Receive sequence variables
   rcvNxt = 0;
   /** Right edge offered: RCV.NXT + RCV.WND, never moved left. */
@@ -371,6 +375,14 @@ export class Tcb {
 
   get readable(): number {
     return this.receiveQueue.length;
+  }
+
+  /** Octets between the user and RCV.UP (MUST-33). */
+  get urgentLeft(): number {
+    if (!this.urgent) return 0;
+    const unread = (this.rcvNxt - this.receiveQueue.length - (this.peerClosed ? 1 : 0)) | 0;
+    const left = (this.rcvUp - unread) | 0;
+    return left > 0 ? left : 0;
   }
 
   get queued(): number {

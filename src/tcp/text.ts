@@ -45,7 +45,8 @@ export function trim(tcb: Tcb, segment: Segment, seq: number, window: number): v
 /** MUST-30 .. MUST-33, R9293-66: the pointer only moves forward, the user hears of each advance. */
 export function urgentArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   if (tcb.peerClosed) return;
-  const pointer = (segment.seq + segment.urgent) | 0;
+  // MUST-62: the octet behind the urgent ones. Knob tcp_stdurg: the last of them, as RFC 1122 4.2.2.4 had it
+  const pointer = (segment.seq + segment.urgent + (ctx.config.urgentAtLast ? 1 : 0)) | 0;
   if (!after(pointer, tcb.rcvNxt)) return;
   // A run of urgent data that was received whole sets no mark any more.
   if (tcb.urgent && after(tcb.rcvUp, tcb.rcvNxt) && !after(pointer, tcb.rcvUp)) return;

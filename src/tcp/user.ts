@@ -58,9 +58,15 @@ export function activeOpen(ctx: TcpContext, tcb: Tcb): void {
   ctx.markReady(tcb);
 }
 
+/** The octet before RCV.UP, -1 unless it is in the receive queue. */
+export function urgentOctet(tcb: Tcb): number {
+  return tcb.receiveQueue.at(tcb.urgentLeft - 1);
+}
+
 /** 3.10.3 RECEIVE. The window reopens as the user reads. */
 export function read(ctx: TcpContext, tcb: Tcb, max: number): Uint8Array | null {
   const bytes = tcb.receiveQueue.read(max);
+  if (tcb.urgent && tcb.urgentLeft === 0) tcb.urgent = false;
   if (bytes === null && tcb.peerClosed) tcb.endRead = true;
   ctx.charge(tcb);
   if (bytes !== null && readingBringsAck(ctx, tcb, bytes.length)) {

@@ -3,6 +3,34 @@ import t from 'tap';
 import { CLIENT, SERVER, verdict } from './run.js';
 
 const scripts: Record<string, string> = {
+  // As Linux 6.18 has it: the same script passes on the kernel.
+  'urgent data: MSG_OOB, SIOCATMARK, POLLPRI, SO_OOBINLINE': `${SERVER}+0 fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 recv(4, ..., 10, MSG_OOB) = -1 EINVAL
++0 ioctl(4, SIOCATMARK, [0]) = 0
++0 < U. 1:4(3) ack 1 win 65535 urg 6
++0...0.04 > . 1:1(0) ack 4
++0 recv(4, ..., 10, MSG_OOB) = -1 EAGAIN
++0 poll([{fd=4, events=POLLIN|POLLPRI, revents=POLLIN}], 1, 0) = 1
++.01 < P. 4:11(7) ack 1 win 65535
++0...0.04 > . 1:1(0) ack 11
++0 poll([{fd=4, events=POLLIN|POLLPRI, revents=POLLIN|POLLPRI}], 1, 0) = 1
++0 ioctl(4, FIONREAD, [5]) = 0
++0 read(4, ..., 100) = 5
++0 ioctl(4, SIOCATMARK, [1]) = 0
++0 recv(4, ..., 10, MSG_OOB) = 1
++0 recv(4, ..., 10, MSG_OOB) = -1 EINVAL
++0 read(4, ..., 100) = 4
++0 ioctl(4, SIOCATMARK, [0]) = 0
++.3 send(4, ..., 5, MSG_OOB) = 5
++0 > PU. 1:6(5) ack 11 urg 5
++0 < . 11:11(0) ack 6 win 65535
++0 setsockopt(4, SOL_SOCKET, SO_OOBINLINE, [1], 4) = 0
++0 < PU. 11:16(5) ack 6 win 65535 urg 3
++0...0.2 > . 6:6(0) ack 16
++0 recv(4, ..., 10, MSG_OOB) = -1 EINVAL
++0 read(4, ..., 100) = 2
++0 ioctl(4, SIOCATMARK, [1]) = 0
++0 read(4, ..., 100) = 3`,
   'reading: data before the end, the end for ever': `${SERVER}+0 fcntl(4, F_SETFL, O_NONBLOCK) = 0
 +0 read(4, ..., 10) = -1 EAGAIN
 +0 < P. 1:6(5) ack 1 win 65535
