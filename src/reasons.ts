@@ -77,6 +77,11 @@ const rows = [
     'RFC 4987 3; listen(2) backlog',
   ],
   [
+    'syn-cookie',
+    'answered SYN,ACK and forgotten: the queue of half-open connections is full, the cookie in its ISN brings the client back',
+    'RFC 4987 3.6; knob net.ipv4.tcp_syncookies',
+  ],
+  [
     'listen-accept-queue-full',
     'dropped: the accept queue is full',
     'Linux tcp_v4_syn_recv_sock; listen(2) backlog',

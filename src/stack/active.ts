@@ -19,7 +19,7 @@ import type { ConnectOptions, Errno, ListenOptions } from './api.js';
 import { RECORD, type Core } from './core.js';
 import { listenerDefault, prepareSyn } from './fast-open.js';
 import { Listener } from './listener.js';
-import { stampOffset } from './passive.js';
+import { stampOffset } from './half-open.js';
 import { pathMtu } from './path.js';
 
 const DEFAULT_BACKLOG = 511;

@@ -31,6 +31,7 @@ import { HookContext } from './hook-context.js';
 import { PortPicker } from './ports.js';
 import { KeyedRandom, deriveKey } from './random.js';
 import { SipHash } from './siphash.js';
+import { SynCookies } from './syn-cookies.js';
 
 /** Handles of the flow table: this bit set means a TIME-WAIT record. */
 export const RECORD = 1 << 30;
@@ -66,6 +67,7 @@ export class Core {
   readonly hosts: HostCache;
   readonly hooks: HookContext;
   readonly fastOpen: FastOpen;
+  readonly synCookies: SynCookies;
   readonly log = new DecisionLog();
   readonly ip = new IpHeader();
   readonly segment = new Segment();
@@ -109,6 +111,7 @@ export class Core {
     this.portHash = new SipHash(deriveKey(seed, 2));
     this.stampHash = new SipHash(deriveKey(seed, 3));
     this.fastOpen = new FastOpen(deriveKey(seed, 6));
+    this.synCookies = new SynCookies(seed);
     this.ports = new PortPicker(this.random);
     this.tx = new PacketRing(options.txSlots ?? 256, Math.max(2048, 1 << Math.ceil(Math.log2(options.mtu))));
     this.ctx = new TcpContext(this.counters, this.tx, new TimerWheel(now));

@@ -539,6 +539,14 @@ const rows: readonly Row[] = [
   ],
   ['net.ipv4.tcp_keepalive_intvl', 's', 1, 32_767, 75, 'time between keep-alive probes'],
   [
+    'net.ipv4.tcp_syncookies',
+    '',
+    0,
+    2,
+    1,
+    'a SYN for a full queue of half-open connections: 0 dropped, 1 answered with a cookie and forgotten (RFC 4987 3.6); 2 every SYN is',
+  ],
+  [
     'net.ipv4.tcp_fastopen',
     'bits',
     0,

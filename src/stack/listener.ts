@@ -15,6 +15,9 @@ export class Listener {
   user: unknown = null;
   inRaised = false;
   closed = false;
+  /** When a SYN cookie was sent last, valid while `cookieSent`. */
+  cookieAt = 0;
+  cookieSent = false;
   /** Fast Open: requests that may be pending at once (R7413-4), 0 off; those pending. */
   fastOpen = 0;
   pending = 0;

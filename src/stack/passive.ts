@@ -1,19 +1,17 @@
 /** RFC 9293 3.10.7.1 CLOSED and 3.10.7.2 LISTEN, and the listener's queues. */
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
-import { ecnFromSyn } from '../tcp/ecn.js';
 import { textOnSyn } from '../tcp/text.js';
-import { peerOptions, limitMss } from '../tcp/options.js';
 import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
-import { prepare } from '../tcp/user.js';
 import { KEEP, fateOf, reasonOf } from '../timewait/policy.js';
 import { ACK, FIN, RST, SYN, type Segment } from '../wire/segment.js';
 import type { Core } from './core.js';
 import { synArrives as fastOpenArrives } from './fast-open.js';
+import { fromSyn, queue, tupleFromSegment } from './half-open.js';
 import type { Listener } from './listener.js';
-import { pathMtu } from './path.js';
 import { replyReset } from './reply.js';
+import { answerWithCookie, wantsCookie } from './syn-flood.js';
 
 /** No connection and no listener. */
 export function closedState(core: Core, segment: Segment): number {
@@ -76,7 +74,9 @@ export function passiveOpen(
     return Reason['listen-accept-queue-full'];
   }
   const limit = Math.min(core.knobs.get('net.ipv4.tcp_max_syn_backlog'), Math.max(listener.backlog, 8));
-  if (!overTimeWait && listener.halfOpen >= limit) {
+  const full = listener.halfOpen >= limit;
+  if (!overTimeWait && wantsCookie(core, full)) return answerWithCookie(core, listener, segment);
+  if (!overTimeWait && full) {
     core.count(Mib.TcpExtTCPReqQFullDrop);
     core.count(Mib.TcpExtListenDrops);
     return Reason['listen-syn-queue-full'];
@@ -90,33 +90,14 @@ export function passiveOpen(
   }
   const tcb = new Tcb();
   tupleFromSegment(core, tcb, segment);
-  tcb.owner = listener;
-  tcb.reuseAddress = listener.reuseAddress;
-  tcb.reusePort = listener.reusePort;
+  fromSyn(core, listener, tcb, segment, iss);
   const { ctx } = core;
-  prepare(
-    ctx,
-    tcb,
-    iss,
-    stampOffset(core, tcb),
-    pathMtu(core, segment.src0, segment.src1, segment.src2, segment.src3),
-  );
-  limitMss(ctx, tcb, listener.maxSegment);
-  tcb.irs = segment.seq;
-  tcb.rcvNxt = (segment.seq + 1) | 0;
-  tcb.rcvAdv = (tcb.rcvNxt + Math.min(65535, tcb.rcvLimit)) | 0;
-  peerOptions(ctx, tcb, segment);
-  ecnFromSyn(ctx, tcb, segment);
-  tcb.sndWnd = segment.wnd;
-  tcb.maxSndWnd = segment.wnd;
-  tcb.sndWl1 = segment.seq;
-  tcb.moveTo(S.SYN_RECEIVED);
-  core.attach(tcb);
+  queue(core, listener, tcb);
   const early = fastOpenArrives(core, listener, tcb, segment);
-  if (early) enqueue(core, listener, tcb);
-  else {
-    tcb.halfOpen = true;
-    listener.halfOpen++;
+  if (early) {
+    tcb.halfOpen = false;
+    listener.halfOpen--;
+    enqueue(core, listener, tcb);
   }
   // R7413-3: text beside a cookie that was not taken is not acknowledged
   if (early || (segment.cookieLength < 0 && !ctx.config.dialect.dropsSynText)) textOnSyn(ctx, tcb, segment);
@@ -124,62 +105,6 @@ export function passiveOpen(
   ctx.markReady(tcb);
   core.log.states(ctx.now, tcb, 0);
   return tcb;
-}
-
-function tupleFromSegment(core: Core, tcb: Tcb, s: Segment): void {
-  tcb.version = s.version;
-  tcb.local0 = s.dst0;
-  tcb.local1 = s.dst1;
-  tcb.local2 = s.dst2;
-  tcb.local3 = s.dst3;
-  tcb.remote0 = s.src0;
-  tcb.remote1 = s.src1;
-  tcb.remote2 = s.src2;
-  tcb.remote3 = s.src3;
-  tcb.localPort = s.dstPort;
-  tcb.remotePort = s.srcPort;
-  tcb.hash = core.flows.hashOf(
-    s.dst0,
-    s.dst1,
-    s.dst2,
-    s.dst3,
-    s.src0,
-    s.src1,
-    s.src2,
-    s.src3,
-    s.dstPort,
-    s.srcPort,
-  );
-}
-
-/** Values of knob net.ipv4.tcp_timestamp_offset. */
-const OFFSET_NONE = 0;
-const OFFSET_HOSTS = 2;
-const OFFSET_RANDOM = 3;
-
-/**
- * R7323-53: an offset on our timestamps. Keyed by the tuple or by the pair of hosts it is
- * constant while the stack lives, so that reincarnations see a rising clock (R6191-8); a
- * random one for each connection breaks that.
- */
-export function stampOffset(core: Core, t: Tcb): number {
-  const mode = core.knobs.get('net.ipv4.tcp_timestamp_offset');
-  if (mode === OFFSET_NONE) return 0;
-  if (mode === OFFSET_RANDOM) return core.random.next();
-  const ports = mode === OFFSET_HOSTS ? 0 : 1;
-  return core.stampHash.hashTuple(
-    t.local0,
-    t.local1,
-    t.local2,
-    t.local3,
-    t.remote0,
-    t.remote1,
-    t.remote2,
-    t.remote3,
-    ports * t.localPort,
-    ports * t.remotePort,
-    0,
-  );
 }
 
 /** The handshake is complete: the connection moves to the accept queue. */

@@ -47,6 +47,7 @@ import { closedState, completed, listenState } from './passive.js';
 import { replyReset } from './reply.js';
 import { restoreRecord } from './restore.js';
 import { setOption } from './socket-options.js';
+import { fromCookie } from './syn-flood.js';
 import { sockets, stateCounts, tcpInfo } from './sockets.js';
 import {
   dropRecords,
@@ -205,6 +206,8 @@ export class Stack implements StackApi {
     if (handle < 0) {
       const listener = core.findListener(s.dst0, s.dst1, s.dst2, s.dst3, s.dstPort, s.version);
       if (listener === null) return closedState(core, s);
+      const welcome = fromCookie(core, listener, s);
+      if (welcome !== null) return this.connectionArrives(welcome);
       const reason = listenState(core, listener, s);
       makeRoom(core);
       return reason;

@@ -527,6 +527,15 @@ function timestamps(ctx: TcpContext, tcb: Tcb): void {
   b.tsEcr = (b.flags & ACK) !== 0 || tcb.tsRecent !== 0 ? tcb.tsRecent : 0;
 }
 
+/** The SYN,ACK of a block that nobody keeps: SYN cookies. False when the ring is full. */
+export function emitSynAck(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
+  if (ctx.tx.free === 0) return false;
+  const flags = SYN | ACK;
+  write(ctx, tcb, tcb.iss, 0, flags | handshakeFlags(ctx, tcb, flags));
+  ctx.tx.reasons[ctx.tx.slotOf(ctx.tx.count - 1)] = reason;
+  return true;
+}
+
 /** An ACK now, outside the turn's output: before the connection becomes a TIME-WAIT record. False when the ring is full. */
 export function emitAck(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
   if (ctx.tx.free === 0) return false;

@@ -1,0 +1,120 @@
+/** When the queue of half-open connections is full: SYN cookies sent and taken back (RFC 4987 3.6). */
+import { after } from '../seqnum.js';
+import { Mib } from '../mib.js';
+import { Reason } from '../reasons.js';
+import { peerOptions, updateMss } from '../tcp/options.js';
+import { emitSynAck } from '../tcp/output.js';
+import { Tcb } from '../tcp/tcb.js';
+import { ACK, RST, SYN, type Segment } from '../wire/segment.js';
+import type { Core } from './core.js';
+import { OFFSET_RANDOM, fromSyn, queue, tupleFromSegment } from './half-open.js';
+import type { Listener } from './listener.js';
+import { COOKIE_LIFE, MSS_V4, MSS_V6 } from './syn-cookies.js';
+
+/** Values of knob net.ipv4.tcp_syncookies besides 1, when the queue is full. */
+const NEVER = 0;
+const ALWAYS = 2;
+
+/** Low bits of the SYN,ACK's timestamp. */
+const STAMP_MASK = 63;
+const SCALE_MASK = 15;
+const NO_SCALE = 15;
+const STAMP_SACK = 16;
+const STAMP_ECN = 32;
+
+/** R4987-5: does this SYN get a cookie, now that the queue is `full` or not? */
+export function wantsCookie(core: Core, full: boolean): boolean {
+  const mode = core.knobs.get('net.ipv4.tcp_syncookies');
+  return mode === ALWAYS || (full && mode !== NEVER);
+}
+
+/** R4987-1: answers a SYN and forgets it. The SYN,ACK is never resent (R4987-7). */
+export function answerWithCookie(core: Core, listener: Listener, segment: Segment): number {
+  const { ctx, synCookies } = core;
+  const tcb = synCookies.scratch;
+  tupleFromSegment(core, tcb, segment);
+  const table = tcb.version === 4 ? MSS_V4 : MSS_V6;
+  const offered = segment.mss >= 0 ? segment.mss : table[0]!;
+  let index = table.length - 1;
+  while (index > 0 && table[index]! > offered) index--;
+  fromSyn(core, listener, tcb, segment, synCookies.make(segment, segment.seq, index, ctx.now));
+  forgetRandom(core, tcb);
+  if (tcb.tsEnabled) tcb.tsOffset = (stampOf(tcb, ctx.now) + tcb.tsOffset - ctx.now) | 0;
+  else {
+    tcb.wscaleOk = false;
+    tcb.sackEnabled = false;
+    tcb.ecn = false;
+  }
+  listener.cookieAt = ctx.now;
+  listener.cookieSent = true;
+  core.count(Mib.TcpExtTCPReqQFullDoCookies);
+  core.count(emitSynAck(ctx, tcb, Reason['syn-cookie']) ? Mib.TcpExtSyncookiesSent : Mib.IpOutDiscards);
+  return Reason['syn-cookie'];
+}
+
+/** A random offset could not be known again. */
+function forgetRandom(core: Core, tcb: Tcb): void {
+  if (core.knobs.get('net.ipv4.tcp_timestamp_offset') === OFFSET_RANDOM) tcb.tsOffset = 0;
+}
+
+/** The present time with the options of the SYN in its low bits, never in the future. */
+function stampOf(tcb: Tcb, now: number): number {
+  const options =
+    (tcb.wscaleOk ? tcb.sndWscale : NO_SCALE) |
+    (tcb.sackEnabled ? STAMP_SACK : 0) |
+    (tcb.ecn ? STAMP_ECN : 0);
+  const stamp = (now & ~STAMP_MASK) | options;
+  return after(stamp, now) ? (stamp - STAMP_MASK - 1) | 0 : stamp;
+}
+
+/**
+ * A segment for a listener and no connection may end a handshake that only its peer remembers: the
+ * connection in SYN-RECEIVED, to which the segment goes next; null: it is no such segment (R4987-3).
+ */
+export function fromCookie(core: Core, listener: Listener, segment: Segment): Tcb | null {
+  if ((segment.flags & (ACK | RST | SYN)) !== ACK || !listener.cookieSent) return null;
+  const { ctx, synCookies } = core;
+  // Without a cookie lately there is none to come back
+  if ((ctx.now - listener.cookieAt) >>> 0 >= COOKIE_LIFE) {
+    listener.cookieSent = false;
+    return null;
+  }
+  const cookie = (segment.ack - 1) | 0;
+  const index = synCookies.check(segment, cookie, (segment.seq - 1) | 0, ctx.now);
+  if (index < 0 || listener.full) {
+    core.count(index < 0 ? Mib.TcpExtSyncookiesFailed : Mib.TcpExtListenOverflows);
+    return null;
+  }
+  const tcb = new Tcb();
+  tupleFromSegment(core, tcb, segment);
+  fromSyn(core, listener, tcb, segment, cookie);
+  forgetRandom(core, tcb);
+  tcb.irs = (segment.seq - 1) | 0;
+  tcb.rcvNxt = segment.seq;
+  tcb.rcvAdv = (segment.seq + Math.min(65535, tcb.rcvLimit)) | 0;
+  tcb.sndWl1 = tcb.irs;
+  optionsFromStamp(core, tcb, segment);
+  tcb.peerMss = (tcb.version === 4 ? MSS_V4 : MSS_V6)[index]!;
+  updateMss(tcb);
+  tcb.rcvMss = tcb.mss;
+  tcb.sndNxt = (tcb.iss + 1) | 0;
+  tcb.lastAckSent = tcb.rcvNxt;
+  queue(core, listener, tcb);
+  core.count(Mib.TcpExtSyncookiesRecv);
+  return tcb;
+}
+
+/** What the echoed timestamp says of the SYN's options. */
+function optionsFromStamp(core: Core, tcb: Tcb, segment: Segment): void {
+  peerOptions(core.ctx, tcb, segment);
+  if (!tcb.tsEnabled) return;
+  const bits = (segment.tsEcr - tcb.tsOffset) & STAMP_MASK;
+  const scale = bits & SCALE_MASK;
+  if (scale !== NO_SCALE && core.ctx.config.windowScaling) {
+    tcb.wscaleOk = true;
+    tcb.sndWscale = scale;
+    tcb.rcvWscale = tcb.ownWscale;
+  }
+  tcb.sackEnabled = (bits & STAMP_SACK) !== 0 && core.ctx.config.sack;
+  tcb.ecn = (bits & STAMP_ECN) !== 0;
+}
