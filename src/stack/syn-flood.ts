@@ -95,7 +95,7 @@ export function fromCookie(core: Core, listener: Listener, segment: Segment): Tc
   tcb.sndWl1 = tcb.irs;
   optionsFromStamp(core, tcb, segment);
   tcb.peerMss = (tcb.version === 4 ? MSS_V4 : MSS_V6)[index]!;
-  updateMss(tcb);
+  updateMss(core.ctx, tcb);
   tcb.rcvMss = tcb.mss;
   tcb.sndNxt = (tcb.iss + 1) | 0;
   tcb.lastAckSent = tcb.rcvNxt;
