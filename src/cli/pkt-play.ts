@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { definedNames } from '../conform/profile.js';
-import type { RunResult } from '../conform/result.js';
+import type { OwnEnds, RunResult } from '../conform/result.js';
 import { runScript } from '../conform/runner.js';
 import { StackTarget } from '../conform/stack-target.js';
 import type { Target, TargetSetup } from '../conform/target.js';
@@ -31,7 +31,7 @@ const PORTION = 16;
 /** Another target than the stack: how one is had for a script, and its peers. */
 export interface OtherTarget {
   readonly open: (setup: TargetSetup) => Target;
-  readonly remotes: () => Readonly<Record<4 | 6, string>>;
+  readonly ends: () => OwnEnds;
 }
 
 export async function playFile(
@@ -65,7 +65,7 @@ export async function playFile(
       symbols: symbolsOf(settings.define),
       include: (path) => include(file, path),
       ...(version === null ? {} : { version }),
-      ...(other === null ? {} : { remotes: other.remotes() }),
+      ...(other === null ? {} : { ends: other.ends() }),
       ...(settings.allowShell ? { shell } : {}),
       ...(writer === null
         ? {}

@@ -1,5 +1,5 @@
 /** `timewait pkt run`: scripts in, what failed and why out. */
-import { readdirSync, statSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { paletteFor, type Palette } from '../view/colour.js';
@@ -23,6 +23,9 @@ export interface PktFlags {
 
 /** Scripts below which more than one thread does not pay. */
 const WORTH_THREADS = 64;
+/** Ports of scripts on the kernel, below the ephemeral ones. */
+const FIRST_PORT = 8080;
+const PORTS = 20_000;
 
 export async function pktRun(
   paths: readonly string[],
@@ -46,7 +49,9 @@ export async function pktRun(
     pcap: flags.pcap ?? '',
   };
   const results =
-    flags.target === 'kernel' ? await playOnKernel(files, settings) : await playFiles(files, settings, jobs);
+    flags.target === 'kernel'
+      ? await playOnKernel(files, settings, flags.jobs ?? 1)
+      : await playFiles(files, settings, jobs);
   const seconds = (performance.now() - started) / 1000;
   const failed = results.filter(({ failure }) => failure !== null);
   if (flags.json === true) {
@@ -62,30 +67,64 @@ export async function pktRun(
   return failed.length === 0 ? 0 : 1;
 }
 
-/** One after the other: real time, real calls, a peer of its own for each script. */
-async function playOnKernel(files: readonly string[], settings: PlaySettings): Promise<FileResult[]> {
+/**
+ * Real time, real calls, ends of its own for each script; `jobs` of them at once. The settings of a
+ * script hold for the whole namespace, so only scripts with the same settings meet.
+ */
+async function playOnKernel(
+  files: readonly string[],
+  settings: PlaySettings,
+  jobs: number,
+): Promise<FileResult[]> {
   endOnSignals();
   for (const { name, value } of settings.knobs) sysctl(name, value);
   const device = new KernelDevice();
-  let peers = 0;
+  let played = 0;
   const other: OtherTarget = {
     open: (setup) => new KernelTarget(device, setup),
-    remotes: () => {
-      const n = ++peers;
+    ends: () => {
+      const n = ++played;
       const low = n % 65_000;
       return {
-        4: `198.18.${low >> 8}.${low & 255}`,
-        6: `2001:db8:0:${(n >> 16).toString(16)}::${low.toString(16)}`,
+        remote: {
+          4: `198.18.${low >> 8}.${low & 255}`,
+          6: `2001:db8:0:${(n >> 16).toString(16)}::${low.toString(16)}`,
+        },
+        bindPort: FIRST_PORT + (n % PORTS),
       };
     },
   };
+  const results = new Map<string, FileResult>();
   try {
-    const results: FileResult[] = [];
-    for (const file of files) results.push(await playFile(file, settings, other));
-    return results;
+    for (const group of bySettings(files)) {
+      const waiting = group.values();
+      const work = async (): Promise<void> => {
+        for (const file of waiting) results.set(file, await playFile(file, settings, other));
+      };
+      await Promise.all(Array.from({ length: jobs }, work));
+    }
   } finally {
     device.close();
   }
+  return files.map((file) => results.get(file)!);
+}
+
+/** Scripts grouped by the shell lines they have. */
+function bySettings(files: readonly string[]): Iterable<string[]> {
+  const groups = new Map<string, string[]>();
+  for (const file of files) {
+    let text = '';
+    try {
+      text = readFileSync(file, 'utf8');
+    } catch {
+      // Playing it will say so.
+    }
+    const key = (text.match(/`[^`]*`/g) ?? []).join('\n');
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [file]);
+    else group.push(file);
+  }
+  return groups.values();
 }
 
 /** Files as given, and all *.pkt below the directories. */

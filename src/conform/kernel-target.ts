@@ -2,13 +2,14 @@
  * The running kernel as the target of scripts: real system calls, real time, packets through a
  * TUN device in the present network namespace, which must be a private one.
  *
- * A script has the device, the sysctls it writes (put back at its end) and ports of its own.
+ * Scripts share the device, which gives each the packets to its peer's address, and the sysctls they
+ * write, put back when the last of them ends.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { native } from '../link/native.js';
 import { TunLink } from '../link/tun.js';
-import type { Address } from '../wire/address.js';
+import { formatWords, type Address } from '../wire/address.js';
 import { PacketRing } from '../wire/ring.js';
 import { KernelCalls } from './kernel-calls.js';
 import type { Listing } from './pipeline.js';
@@ -25,15 +26,23 @@ class Call implements MadeCall {
   endedAt = 0;
 }
 
+/** Takes what the device has for one peer. */
+type Inlet = (packet: Uint8Array, foundAt: number) => void;
+
 /** The device and its addresses: one for all scripts of a run, since making one costs more than a script. */
 export class KernelDevice {
   readonly link: TunLink;
   private readonly known = new Set<string>();
+  private readonly ring = new PacketRing(256, 2048);
+  /** By the address of the peer. */
+  private readonly inlets = new Map<string, Inlet>();
+  private readonly settings = new Map<string, string>();
 
   constructor() {
     this.link = TunLink.open({ name: 'pkt%d' });
     ip('link', 'set', 'dev', 'lo', 'up');
     ip('link', 'set', 'dev', this.link.name, 'up');
+    this.link.onReadable(() => this.drain());
   }
 
   /** The kernel has `local`; packets to `remote` leave by the device. */
@@ -48,9 +57,52 @@ export class KernelDevice {
     ip(`-${local.family}`, 'route', 'replace', `${remote.toString()}${hostBits(remote)}`, 'dev', name);
   }
 
+  attach(remote: Address, inlet: Inlet): void {
+    this.drain();
+    this.inlets.set(remote.toString(), inlet);
+  }
+
+  /** When nobody is left the sysctls are put back. */
+  detach(remote: Address): void {
+    this.drain();
+    this.inlets.delete(remote.toString());
+    if (this.inlets.size > 0) return;
+    for (const [path, value] of this.settings) writeFileSync(path, value);
+    this.settings.clear();
+  }
+
+  /** Throws as writeFileSync. */
+  set(path: string, value: string): void {
+    const before = readFileSync(path, 'utf8');
+    writeFileSync(path, value);
+    if (!this.settings.has(path)) this.settings.set(path, before);
+  }
+
+  /** Everything the device has goes to those it is for; what nobody waits for is lost. */
+  drain(): void {
+    const { ring } = this;
+    while (this.link.receive(ring) > 0) {
+      const now = performance.now();
+      for (let i = 0; i < ring.count; i++) {
+        const at = ring.offsetOf(i);
+        const packet = ring.bytes.slice(at, at + ring.lengthOf(i));
+        if (!isNoise(packet)) this.inlets.get(destinationOf(packet))?.(packet, now);
+      }
+      ring.clear();
+    }
+  }
+
   close(): void {
     this.link.close();
   }
+}
+
+function destinationOf(packet: Uint8Array): string {
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+  const word = (at: number): number => view.getInt32(at);
+  return packet[0]! >> 4 === 6
+    ? formatWords(word(24), word(28), word(32), word(36))
+    : formatWords(0, 0, 0xffff, word(16));
 }
 
 function hostBits(address: Address): string {
@@ -67,29 +119,25 @@ export class KernelTarget implements Target {
   readonly tolerance = null;
   private readonly said = new Set<string>();
   private readonly calls: KernelCalls;
-  private readonly ring = new PacketRing(256, 2048);
   private readonly out = new PacketRing(2, 65_536);
   private readonly packets: SentPacket[] = [];
-  private readonly settings = new Map<string, string>();
   private readonly start: number;
   private wake: (() => void) | null = null;
 
   /** Throws Error when the native addon is missing; KernelDevice has said so before. */
   constructor(
     private readonly device: KernelDevice,
-    setup: TargetSetup,
+    private readonly setup: TargetSetup,
   ) {
     const loaded = native();
     if (!loaded.ok) throw new Error(`${loaded.reason}: ${loaded.cure}`);
     device.configure(setup);
     this.calls = new KernelCalls(loaded.addon, setup, this.said);
-    this.drain();
-    this.packets.length = 0;
-    device.link.onReadable(() => {
-      this.drain();
+    this.start = performance.now();
+    device.attach(setup.remote, (bytes, foundAt) => {
+      this.packets.push({ bytes, time: Math.round((foundAt - this.start) * 1000), reason: '' });
       this.wake?.();
     });
-    this.start = performance.now();
   }
 
   get notes(): string[] {
@@ -110,12 +158,12 @@ export class KernelTarget implements Target {
     out.push(packet.length, 0);
     this.device.link.transmit(out);
     out.clear();
-    this.drain();
+    this.device.drain();
     return '';
   }
 
   async sent(latest: number): Promise<SentPacket | null> {
-    this.drain();
+    this.device.drain();
     if (this.packets.length === 0) await this.waitUntil(latest, () => this.packets.length > 0);
     return this.packets.shift() ?? null;
   }
@@ -159,42 +207,24 @@ export class KernelTarget implements Target {
   setting(name: string, value: string): string | null {
     const path = `/${name.startsWith('module.') ? 'sys' : 'proc/sys'}/${name.replace(/\./g, '/')}`;
     try {
-      const before = readFileSync(path, 'utf8');
-      writeFileSync(path, value);
-      if (!this.settings.has(path)) this.settings.set(path, before);
+      this.device.set(path, value);
       return null;
     } catch (error) {
       return `${name}: ${(error as NodeJS.ErrnoException).code ?? 'not written'} in this namespace`;
     }
   }
 
-  /** Descriptors are closed, sysctls put back, and what the kernel still says is lost. */
+  /** Descriptors are closed, and what the kernel still says is lost. */
   async close(): Promise<void> {
     this.calls.closeAll();
-    for (const [path, value] of this.settings) writeFileSync(path, value);
     await new Promise((resolve) => setImmediate(resolve));
-    this.drain();
-    this.device.link.onReadable(null);
-  }
-
-  /** Everything the device has, stamped with the time at which it was found. */
-  private drain(): void {
-    const { ring } = this;
-    while (this.device.link.receive(ring) > 0) {
-      const time = this.now();
-      for (let i = 0; i < ring.count; i++) {
-        const at = ring.offsetOf(i);
-        const bytes = ring.bytes.slice(at, at + ring.lengthOf(i));
-        if (!isNoise(bytes)) this.packets.push({ bytes, time, reason: '' });
-      }
-      ring.clear();
-    }
+    this.device.detach(this.setup.remote);
   }
 
   /** Until `done` holds, or the time has come. Short waits spin, so that events happen when they should. */
   private async waitUntil(time: number, done: () => boolean): Promise<void> {
     for (;;) {
-      this.drain();
+      this.device.drain();
       if (done()) return;
       const left = (time - this.now()) / 1000;
       if (left <= 0) return;

@@ -36,6 +36,12 @@ export interface RunResult {
   readonly events: number;
 }
 
+/** The peer's address by IP version, and the port that `bind(3, ..., ...)` means. */
+export interface OwnEnds {
+  readonly remote: Readonly<Record<4 | 6, string>>;
+  readonly bindPort: number;
+}
+
 export interface RunOptions {
   /** Names for which `#ifdef` holds. */
   readonly defined?: ReadonlySet<string>;
@@ -45,8 +51,11 @@ export interface RunOptions {
   readonly include?: Include;
   /** Instead of what the script says. */
   readonly version?: 4 | 6;
-  /** The peer's addresses, unless the script has its own: a kernel remembers the peers of earlier scripts. */
-  readonly remotes?: Readonly<Record<4 | 6, string>>;
+  /**
+   * Ends of this script's own, where it names none: a kernel remembers the peers of earlier scripts,
+   * and scripts that run at once need ports of their own.
+   */
+  readonly ends?: OwnEnds;
   /** On the wire the numbers of the script's side are these and more; 0 unless said. */
   readonly peerIss?: number;
   /** Runs a shell line that is not understood; without it such a line fails. */

@@ -35,7 +35,7 @@ export async function runScript(
 ): Promise<RunResult> {
   const script = parseScript(source, options.defined, options.symbols);
   if ('error' in script) return unusable(script.line, script.column, script.error);
-  const setup = setupOf(script, options.version, options.remotes);
+  const setup = setupOf(script, options.version, options.ends);
   if (typeof setup === 'string') return unusable(1, 1, setup);
   const target = open(setup.target);
   try {

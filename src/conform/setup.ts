@@ -1,5 +1,6 @@
 /** What the leading `--name=value` lines of a script say about the two ends. */
 import { parseAddress, type Address } from '../wire/address.js';
+import type { OwnEnds } from './result.js';
 import type { Script } from './script.js';
 import type { TargetSetup } from './target.js';
 
@@ -61,12 +62,8 @@ const IGNORED = new Set([
   'mss',
 ]);
 
-/** `version` instead of the script's, `remotes` by version instead of the usual one. The message when an option is wrong. */
-export function setupOf(
-  script: Script,
-  version?: 4 | 6,
-  remotes?: Readonly<Record<4 | 6, string>>,
-): ScriptSetup | string {
+/** `version` instead of the script's, `ends` instead of the usual ones. The message when an option is wrong. */
+export function setupOf(script: Script, version?: 4 | 6, ends?: OwnEnds): ScriptSetup | string {
   const { options } = script;
   const notes: string[] = [];
   const numbers = new Map<string, number>();
@@ -88,7 +85,7 @@ export function setupOf(
     return `--ip_version is ipv4, ipv6 or ipv4-mapped-ipv6, got '${written}'`;
   const family = version ?? (written === 'ipv6' ? 6 : 4);
   const local = addressOf(options.get('local_ip'), family, ENDS[family].local);
-  const remote = addressOf(options.get('remote_ip'), family, remotes?.[family] ?? ENDS[family].remote);
+  const remote = addressOf(options.get('remote_ip'), family, ends?.remote[family] ?? ENDS[family].remote);
   if (local === null || remote === null)
     return `--local_ip and --remote_ip are IPv${family} addresses here, got '${options.get('local_ip') ?? ''}' and '${options.get('remote_ip') ?? ''}'`;
   return {
@@ -97,7 +94,7 @@ export function setupOf(
       remote,
       prefix: ENDS[family].prefix,
       mtu: numbers.get('mtu') ?? 1500,
-      bindPort: numbers.get('bind_port') ?? 8080,
+      bindPort: numbers.get('bind_port') ?? ends?.bindPort ?? 8080,
       connectPort: numbers.get('connect_port') ?? 8080,
     },
     tolerance: numbers.get('tolerance_usecs') ?? TOLERANCE,

@@ -643,6 +643,7 @@ const aliasRows: readonly (readonly [alias: string, name: string, factor: number
     1,
     'FreeBSD: the largest buffer, which the window scale is chosen for',
   ],
+  ['net.ipv4.tcp_rto_min_us', 'net.ipv4.tcp_rto_min', 0.001, 'Linux 6.11 on: µs'],
   ['net.inet.tcp.rexmit_initial', 'net.ipv4.tcp_rto_init', 1, 'FreeBSD: ms'],
   ['net.inet.tcp.rexmit_min', 'net.ipv4.tcp_rto_min', 1, 'FreeBSD: ms'],
   ['net.inet.tcp.delacktime', 'net.ipv4.tcp_delack', 1, 'FreeBSD: ms'],

@@ -51,6 +51,14 @@ export type EventName = keyof typeof events;
 /** The peer's initial sequence number, and the window that the stack offers without scaling. */
 const IRS = 10_000;
 const WINDOW = 65_535;
+/**
+ * What makes the window the whole of its field on Linux, too: a buffer with room for more, the
+ * bound that an unscaled field is, and segments that go into it evenly (12 octets of them are
+ * a timestamp's), since it offers whole ones.
+ */
+const BUFFER = 200_000;
+const SEGMENT = 1285;
+const STAMP = 12;
 /** What the peer acknowledges where there is no connection. */
 const STRANGE_ACK = 777;
 
@@ -301,6 +309,9 @@ function setup(state: State, stamped: boolean): string[] {
     ];
   lines.push(
     '+0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0',
+    `+0 setsockopt(3, SOL_SOCKET, SO_RCVBUF, [${BUFFER}], 4) = 0`,
+    `+0 setsockopt(3, SOL_TCP, TCP_WINDOW_CLAMP, [${WINDOW}], 4) = 0`,
+    `+0 setsockopt(3, SOL_TCP, TCP_MAXSEG, [${stamped ? SEGMENT + STAMP : SEGMENT}], 4) = 0`,
     '+0 bind(3, ..., ...) = 0',
     '+0 listen(3, 5) = 0',
   );
@@ -396,7 +407,9 @@ export function scriptName(state: State, event: EventName, edge: Edge): string {
 export function script(state: State, event: EventName, edge: Edge): string {
   return [
     `// ${events[event].flags} in ${state.toUpperCase()}, ${edge.replace('-', ' ')}. Written by generate.ts.`,
-    '0 `sysctl -q net.ipv4.tcp_invalid_ratelimit=0`',
+    '--tolerance_usecs=400000',
+    // On a machine that is busy nothing shall be sent twice before the script goes on.
+    '0 `sysctl -q net.ipv4.tcp_invalid_ratelimit=0 net.ipv4.tcp_rto_min_us=10000000`',
     '#ifdef timestamps',
     ...conversation(state, event, edge, true),
     '#else',

@@ -1,5 +1,5 @@
 /** Packet scripts on the running kernel: real system calls, real time, a TUN device in a private namespace. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -76,3 +76,22 @@ void t.test(
     t.match(ran.stdout, /got {7}R 2:2\(0\)/, 'without it the record was assassinated');
   },
 );
+
+/** States whose rows of the table the kernel answers as the linux profile does, request sockets and SYN-SENT aside. */
+const SYNCHRONIZED =
+  /-(established|fin-wait-1|fin-wait-2|close-wait|closing|last-ack|time-wait)-[a-z]+-?[a-z]*\.pkt$/;
+
+void t.test('the table of states and events: a part of it on the kernel', { skip: lack() }, async (t) => {
+  const folder = 'test/conformance';
+  const all = readdirSync(folder).filter((name) => SYNCHRONIZED.test(name));
+  const parts = [
+    ['--ip-version', '4'],
+    ['--ip-version', '6', '--define', 'timestamps'],
+  ];
+  for (const [k, args] of parts.entries()) {
+    const some = all.filter((_, i) => i % 4 === 2 * k).map((name) => join(folder, name));
+    const ran = await timewait(['pkt', 'run', '--target', 'kernel', '--jobs', '8', ...args, ...some]);
+    t.match(ran.stdout, new RegExp(`^${some.length} of ${some.length} scripts passed`, 'm'), args.join(' '));
+    t.equal(ran.status, 0, ran.stdout);
+  }
+});
