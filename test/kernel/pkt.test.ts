@@ -86,7 +86,7 @@ void t.test('the table of states and events: a part of it on the kernel', { skip
   const all = readdirSync(folder).filter((name) => SYNCHRONIZED.test(name));
   const parts = [
     ['--ip-version', '4'],
-    ['--ip-version', '6', '--define', 'timestamps'],
+    ['--define', 'timestamps', '--ip-version', '6'],
   ];
   for (const [k, args] of parts.entries()) {
     const some = all.filter((_, i) => i % 4 === 2 * k).map((name) => join(folder, name));
