@@ -330,6 +330,7 @@ export class PluginSession {
     const into: Value = readable ? { kind: 'text', value: '' } : number(0);
     return make('recv', [number(fd), into, number(length), number(flags)], ({ value, outputs }) => {
       const out = outputs.get(1);
+      if (out?.kind === 'record') return reported(out, target.socketOf(fd)!.family, controlRoom);
       const bytes = new Uint8Array(value);
       if (out?.kind === 'text') bytes.set(latin1(out.value));
       const socket = target.socketOf(fd);
@@ -337,7 +338,7 @@ export class PluginSession {
       // Linux says 1 when nothing but the end of the stream is left to read
       const ended = socket?.readable === 0 && socket.connection?.peerClosed === true;
       const left = ended ? 1 : (socket?.readable ?? 0);
-      const control = asked ? controlMessage(SOL_TCP, TCP_INQ, left) : NOTHING;
+      const control = asked ? controlBytes(SOL_TCP, TCP_INQ, int32(left)) : NOTHING;
       const kept = control.length <= controlRoom ? control : NOTHING;
       return joined([int32(0), int32(kept.length), kept, bytes]);
     });
@@ -357,12 +358,6 @@ export class PluginSession {
 
   private several(operation: string, fields: Fields, make: Make): { made: MadeCall; results: Results } {
     const record = (pairs: [string, Value][]): Value => ({ kind: 'record', fields: new Map(pairs) });
-    const items = (value: Value | undefined): readonly Value[] =>
-      value?.kind === 'list' ? value.items : value?.kind === 'record' ? [value] : [];
-    const field = (value: Value, name: string): number => {
-      const found = value.kind === 'record' ? value.fields.get(name) : undefined;
-      return found?.kind === 'number' ? found.value : 0;
-    };
     switch (operation) {
       case 'poll': {
         const timeout = fields.i32();
@@ -374,7 +369,7 @@ export class PluginSession {
         );
         const args: Value[] = [{ kind: 'list', items: list }, number(list.length), number(timeout)];
         return make('poll', args, ({ outputs }) =>
-          joined(items(outputs.get(0)).map((each) => int32(field(each, 'revents')))),
+          joined(items(outputs.get(0)).map((each) => int32(numberOf(each, 'revents')))),
         );
       }
       case 'epoll_ctl': {
@@ -392,8 +387,8 @@ export class PluginSession {
         return make('epoll_wait', args, ({ outputs }) =>
           joined(
             items(outputs.get(1)).flatMap((each) => [
-              int32(field(each, 'events')),
-              wide(this.epollData.get(`${epoll}:${field(each, 'fd')}`) ?? 0n),
+              int32(numberOf(each, 'events')),
+              wide(this.epollData.get(`${epoll}:${numberOf(each, 'fd')}`) ?? 0n),
             ]),
           ),
         );
@@ -441,21 +436,67 @@ function memoryInfo(socket: StackSocket, { stack }: StackTarget): Uint8Array {
   return joined([socket.readable, received, used, limit, 0, used, 0, 0, 0].map(int32));
 }
 
+/** What recvmsg(MSG_ERRQUEUE) gives: flags, control messages with times of the tool's clock, no bytes. */
+function reported(message: Value, family: 4 | 6, room: number): Uint8Array {
+  const controls = items(fieldOf(message, 'msg_control')).map((each) => {
+    const data = fieldOf(each, 'cmsg_data')!;
+    const [level, type] = [numberOf(each, 'cmsg_level'), numberOf(each, 'cmsg_type')];
+    const stamped = fieldOf(data, 'scm_sec') !== undefined;
+    return controlBytes(level, type, stamped ? stampBytes(data) : errorBytes(data, family));
+  });
+  const all = joined(controls);
+  const kept = all.length <= room ? all : NOTHING;
+  return joined([int32(numberOf(message, 'msg_flags')), int32(kept.length), kept]);
+}
+
+/** struct scm_timestamping: three times, of which the first is given. */
+function stampBytes(data: Value): Uint8Array {
+  const bytes = new Uint8Array(48);
+  const view = new DataView(bytes.buffer);
+  view.setBigInt64(0, BigInt(EPOCH / 1e6 + numberOf(data, 'scm_sec')), true);
+  view.setBigInt64(8, BigInt(numberOf(data, 'scm_nsec')), true);
+  return bytes;
+}
+
+/** struct sock_extended_err, and the address of the offender: none. */
+function errorBytes(data: Value, family: 4 | 6): Uint8Array {
+  const bytes = new Uint8Array(family === 4 ? 32 : 44);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, numberOf(data, 'ee_errno'), true);
+  ['ee_origin', 'ee_type', 'ee_code'].forEach((name, i) => view.setUint8(4 + i, numberOf(data, name)));
+  view.setUint32(8, numberOf(data, 'ee_info'), true);
+  view.setUint32(12, numberOf(data, 'ee_data'), true);
+  return bytes;
+}
+
+function fieldOf(value: Value | undefined, name: string): Value | undefined {
+  return value?.kind === 'record' ? value.fields.get(name) : undefined;
+}
+
+function numberOf(value: Value, name: string): number {
+  const found = fieldOf(value, name);
+  return found?.kind === 'number' ? found.value : 0;
+}
+
+function items(value: Value | undefined): readonly Value[] {
+  return value?.kind === 'list' ? value.items : value?.kind === 'record' ? [value] : [];
+}
+
 function wide(value: bigint): Uint8Array {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, value, true);
   return bytes;
 }
 
-/** A cmsghdr with an int behind it, padded to eight bytes. */
-function controlMessage(level: number, type: number, value: number): Uint8Array {
-  const [header, length] = [16, 20];
-  const bytes = new Uint8Array(24);
+/** A cmsghdr and its data, padded to eight bytes. */
+function controlBytes(level: number, type: number, data: Uint8Array): Uint8Array {
+  const header = 16;
+  const bytes = new Uint8Array((header + data.length + 7) & ~7);
   const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, BigInt(length), true);
+  view.setBigUint64(0, BigInt(header + data.length), true);
   view.setInt32(8, level, true);
   view.setInt32(12, type, true);
-  view.setInt32(header, value, true);
+  bytes.set(data, header);
   return bytes;
 }
 

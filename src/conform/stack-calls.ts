@@ -4,6 +4,7 @@ import { errnos } from './constants.js';
 import type { Value } from './script.js';
 import { TCP_MAXSEG, getOption, setOption } from './stack-options.js';
 import { Epoll } from './stack-epoll.js';
+import { stampMessage } from './stack-stamps.js';
 import { POLLERR, POLLHUP, StackSocket } from './stack-socket.js';
 import type { CallRequest, CallResult, TargetSetup } from './target.js';
 import { number } from './values.js';
@@ -286,8 +287,12 @@ export class StackCalls {
     return this.withSocket(args, (socket) => {
       // A number where a buffer belongs is a bad pointer.
       if (into?.kind === 'number' && length > 0) return failed('EFAULT');
-      if ((flags & MSG_ERRQUEUE) !== 0) return failed('EAGAIN');
       if ((flags & MSG_OOB) !== 0) return receiveUrgent(socket, into, length, (flags & MSG_PEEK) !== 0);
+      if ((flags & MSG_ERRQUEUE) !== 0) {
+        const stamp = socket.connection === null ? null : this.stack.takeStamp(socket.connection);
+        if (stamp === null) return failed('EAGAIN');
+        return done(0, new Map([[1, stampMessage(stamp, this.now(), socket.family)]]));
+      }
       const blocks = !socket.nonblocking && (flags & MSG_DONTWAIT) === 0;
       const least = (flags & MSG_WAITALL) !== 0 ? length : Math.min(length, socket.options.get('1:18') ?? 1);
       return this.orWait(blocks, () =>

@@ -18,8 +18,11 @@ import {
   EV_READABLE,
   EV_SOFT_ERROR,
   EV_URGENT,
+  EV_STAMPED,
   EV_WRITABLE,
 } from '../stack/api.js';
+
+import { SO_TIMESTAMPING, wantedStamps } from './stack-stamps.js';
 
 export const POLLIN = 1;
 export const POLLPRI = 2;
@@ -28,11 +31,12 @@ export const POLLERR = 8;
 export const POLLHUP = 16;
 export const POLLRDHUP = 0x2000;
 
-/** TCP_NODELAY, TCP_CORK, TCP_QUICKACK. */
+/** TCP_NODELAY, TCP_CORK, TCP_QUICKACK, SO_TIMESTAMPING. */
 const immediate: Readonly<Record<string, ConnectionOption>> = {
   '6:1': 'noDelay',
   '6:3': 'cork',
   '6:12': 'quickAck',
+  [`1:${SO_TIMESTAMPING}`]: 'stamps',
 };
 
 const SO_OOBINLINE = '1:10';
@@ -82,6 +86,7 @@ export class StackSocket {
     if ((events & (EV_WRITABLE | EV_CONNECTED | EV_CLOSED)) !== 0) this.wakes++;
     if ((events & EV_READABLE) !== 0) this.wake(POLLIN);
     if ((events & EV_WRITABLE) !== 0) this.wake(POLLOUT);
+    if ((events & EV_STAMPED) !== 0) this.wake(POLLERR);
     if ((events & (EV_CONNECTED | EV_PEER_CLOSED | EV_CLOSED)) !== 0) this.wake(0);
     if ((events & EV_SOFT_ERROR) !== 0) this.softNews = true;
     if ((events & EV_URGENT) !== 0) this.urgent.announced(this.connection!);
@@ -152,7 +157,8 @@ export class StackSocket {
     if (this.phase === 'listening') return this.readReady ? POLLIN : 0;
     let mask = 0;
     const peerDone = this.connection?.peerClosed === true || this.phase === 'closed' || this.readShut;
-    if (this.error !== '') mask |= POLLERR;
+    const reports = this.connection === null ? 0 : this.stack.stampsWaiting(this.connection);
+    if (this.error !== '' || reports > 0) mask |= POLLERR;
     if (this.phase === 'closed' || (peerDone && this.writeShut)) mask |= POLLHUP;
     if (peerDone) mask |= POLLIN | POLLRDHUP;
     if (this.phase === 'connecting') return this.error === '' ? (this.deferred ? POLLOUT : 0) : mask;
@@ -223,7 +229,7 @@ export class StackSocket {
   act(key: string, value: number): void {
     const option = immediate[key];
     if (option !== undefined && this.connection !== null && this.phase !== 'closed')
-      this.stack.setOption(this.connection, option, value);
+      this.stack.setOption(this.connection, option, option === 'stamps' ? wantedStamps(value) : value);
     if (key === '6:2' && this.listener !== null) this.listener.maxSegment = value;
   }
 

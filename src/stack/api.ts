@@ -13,6 +13,7 @@
 import type { PacketRing } from '../wire/ring.js';
 import type { Counters } from '../mib.js';
 import type { ReasonId } from '../reasons.js';
+import type { Stamp } from '../tcp/stamps.js';
 import type { Policy } from '../timewait/policy.js';
 
 /** Why a user call was refused, as the errno names users know. */
@@ -42,6 +43,7 @@ export * from '../tcp/events.js';
 export { DIALECT_FREEBSD, DIALECT_LINUX, DIALECT_RFC } from '../tcp/dialect.js';
 export { SEND_BUFFER_MIN } from '../tcp/buffers.js';
 export { SEND_MORE, SEND_RECORD, SEND_URGENT } from '../tcp/send.js';
+export { STAMP_ACKED, STAMP_SCHEDULED, STAMP_SENT, type Stamp } from '../tcp/stamps.js';
 
 export interface Endpoint {
   /** Textual address, no brackets, no zone. */
@@ -90,7 +92,7 @@ export interface ConnectOptions {
  * Switches are 0 or 1. `cork` holds what fills no segment, for 200 ms and more at most; `quickAck`: ack.ts
  * setQuickAck; `keepAlive` ms idle, 0 off; `lingerZero`: close() aborts; `userTimeout` ms, 0 the stack's, -1 none
  * and no limit of retransmissions; `errorReports` 0: no EV_SOFT_ERROR;
- * `notsentLowat`, `sendBuffer` bytes.
+ * `notsentLowat`, `sendBuffer` bytes; `stamps` STAMP_ bits: what `takeStamp` is to tell of writes from here on.
  */
 export type ConnectionOption =
   | 'noDelay'
@@ -103,7 +105,8 @@ export type ConnectionOption =
   | 'errorReports'
   | 'tos'
   | 'notsentLowat'
-  | 'sendBuffer';
+  | 'sendBuffer'
+  | 'stamps';
 
 /** One live connection as its user holds it. */
 export interface ConnectionHandle {
@@ -181,6 +184,28 @@ export interface TcpInfo {
   readonly notsent: number;
   readonly sndMemory: number;
   readonly sndBuffer: number;
+  /** ms since data was sent, data and an ACK were received last. */
+  readonly lastDataSent: number;
+  readonly lastDataRecv: number;
+  readonly lastAckRecv: number;
+  /** ms with something to send; of these held up by the peer's window, by the send buffer. */
+  readonly busy: number;
+  readonly windowLimited: number;
+  readonly bufferLimited: number;
+  readonly bytesSent: number;
+  readonly bytesRetrans: number;
+  readonly dataSegsIn: number;
+  readonly dataSegsOut: number;
+  /** Segments, our SYN counted. */
+  readonly delivered: number;
+  readonly dsacks: number;
+  /** Segments that came ahead of a hole. */
+  readonly oooSegments: number;
+  readonly timeouts: number;
+  /** Window probes and keep-alive probes without an answer. */
+  readonly probes: number;
+  /** ms that ACKs are delayed now. */
+  readonly ackDelay: number;
   /** ACKs wait for replies to carry them. */
   readonly interactive: boolean;
 }
@@ -291,6 +316,10 @@ export interface StackApi {
   write(connection: ConnectionHandle, bytes: Uint8Array, flags?: number): number | Errno;
   /** As poll() sees it: enough of the send buffer is free to be worth a write; else EV_WRITABLE follows. */
   mayWrite(connection: ConnectionHandle): boolean;
+  /** The oldest report of when a write was sent or acknowledged, its time as ms ago; null: none. */
+  takeStamp(connection: ConnectionHandle): Stamp | null;
+  /** Reports that `takeStamp` would give. */
+  stampsWaiting(connection: ConnectionHandle): number;
   /** `poll` has something. */
   readonly hasEvents: boolean;
   /** The last urgent octet, as long as it waits unread in the receive queue; -1 otherwise. */

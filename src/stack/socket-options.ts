@@ -2,6 +2,7 @@
 import { setQuickAck } from '../tcp/ack.js';
 import { setSendBuffer } from '../tcp/buffers.js';
 import type { TcpContext } from '../tcp/context.js';
+import { Stamps } from '../tcp/stamps.js';
 import type { Tcb } from '../tcp/tcb.js';
 import { setKeepAlive } from '../tcp/user.js';
 import type { ConnectionOption } from './api.js';
@@ -39,6 +40,10 @@ export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, v
       return;
     case 'notsentLowat':
       tcb.notsentLowat = value;
+      return;
+    case 'stamps':
+      if (value !== 0) tcb.stamps ??= new Stamps(tcb.sndUna);
+      if (tcb.stamps !== null) tcb.stamps.wanted = value;
       return;
     case 'sendBuffer':
       return setSendBuffer(ctx, tcb, value);

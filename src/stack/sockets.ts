@@ -1,5 +1,6 @@
 /** What a stack holds, as plain rows: for `ss`, `tcpInfo()` and counts per state. */
 import { queuedMemory, unsentBytes } from '../tcp/buffers.js';
+import { C_BUFFER, C_BUSY, C_WINDOW } from '../tcp/chrono.js';
 import type { TcpContext } from '../tcp/context.js';
 import * as S from '../tcp/state.js';
 import { LOSS, OPEN, T_KEEP, T_PERSIST, T_REXMT, type Tcb } from '../tcp/tcb.js';
@@ -49,8 +50,31 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     notsent: unsentBytes(tcb),
     sndMemory: queuedMemory(ctx, tcb),
     sndBuffer: tcb.sndLimit,
+    lastDataSent: (ctx.now - tcb.lastSentAt) | 0,
+    lastDataRecv: (ctx.now - tcb.pace.heardAt) | 0,
+    lastAckRecv: (ctx.now - tcb.lastHeardAt) | 0,
+    ...sendTimes(ctx, tcb),
+    bytesSent: tcb.bytesSent,
+    bytesRetrans: tcb.bytesRetrans,
+    dataSegsIn: tcb.dataSegsIn,
+    dataSegsOut: tcb.dataSegsOut,
+    delivered: tcb.delivered,
+    dsacks: tcb.dsacks,
+    oooSegments: tcb.oooSegments,
+    timeouts: tcb.timeouts,
+    probes: tcb.probes + tcb.keepProbes,
+    ackDelay: ctx.config.dialect.pacesAcks ? tcb.pace.delay : ctx.config.delack,
     interactive: tcb.pace.interactive,
   };
+}
+
+function sendTimes(
+  { now }: TcpContext,
+  { chrono }: Tcb,
+): Pick<TcpInfo, 'busy' | 'windowLimited' | 'bufferLimited'> {
+  const windowLimited = chrono.total(C_WINDOW, now);
+  const bufferLimited = chrono.total(C_BUFFER, now);
+  return { busy: chrono.total(C_BUSY, now) + windowLimited + bufferLimited, windowLimited, bufferLimited };
 }
 
 /** ss's timer column: the first of these that runs. */

@@ -11,6 +11,7 @@ import { output } from '../tcp/output.js';
 import { SEND_ALL, send } from '../tcp/send.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
+import type { Stamp } from '../tcp/stamps.js';
 import { timersDue } from '../tcp/timers.js';
 import * as user from '../tcp/user.js';
 import { warnings } from '../timewait/contradictions.js';
@@ -395,6 +396,15 @@ export class Stack implements StackApi {
     const may = isWriteable(this.core.ctx, tcb);
     if (!may) tcb.sendBlocked = true;
     return may;
+  }
+
+  takeStamp(connection: ConnectionHandle): Stamp | null {
+    const stamp = (connection as Tcb).stamps?.take();
+    return stamp === undefined ? null : { ...stamp, time: (this.core.ctx.now - stamp.time) | 0 };
+  }
+
+  stampsWaiting(connection: ConnectionHandle): number {
+    return (connection as Tcb).stamps?.count ?? 0;
   }
 
   get hasEvents(): boolean {

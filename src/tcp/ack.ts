@@ -23,6 +23,7 @@ const REMNANT = FIN | URG | SYN | PSH;
 
 /** The handshake is over: R5681 4.2's RMSS is a guess until data arrives (Linux tcp_initialize_rcv_mss). */
 export function startPace(ctx: TcpContext, tcb: Tcb): void {
+  tcb.pace.heardAt = ctx.now;
   if (!ctx.config.dialect.pacesAcks) return;
   tcb.rcvMss = Math.max(RMSS_LEAST, Math.min(tcb.advMss, tcb.mss, tcb.rcvWnd >> 1, RMSS_FIRST));
 }
@@ -32,6 +33,7 @@ export function dataArrived(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const { config } = ctx;
   if (!config.dialect.pacesAcks) {
     const { payloadLength } = segment;
+    tcb.pace.heardAt = ctx.now;
     if (payloadLength > tcb.rcvMss) tcb.rcvMss = payloadLength;
     // SHLD-18, SHLD-19: every second full-sized segment at once, else within the delay
     const unacknowledged = (tcb.rcvNxt - tcb.lastAckSent) | 0;

@@ -3,6 +3,7 @@
  * or, where the dialect keeps buffers, what Linux counts: each buffer with what it costs beside its
  * bytes (sk_wmem_queued), a limit that grows with cwnd, TCP_NOTSENT_LOWAT.
  */
+import { C_BUFFER } from './chrono.js';
 import type { TcpContext } from './context.js';
 import { EV_WRITABLE } from './events.js';
 import type { Tcb } from './tcb.js';
@@ -65,6 +66,7 @@ export function checkSpace(ctx: TcpContext, tcb: Tcb): void {
   growLimit(ctx, tcb);
   if (!isWriteable(ctx, tcb)) return;
   tcb.sendBlocked = false;
+  tcb.chrono.stop(C_BUFFER, false, ctx.now);
   ctx.raise(tcb, EV_WRITABLE);
 }
 

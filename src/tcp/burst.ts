@@ -46,7 +46,9 @@ export function nextOfBurst(
     const held = left < mss && last && !tcb.finQueued && holds(ctx, tcb);
     return held ? 0 : planned(tcb, writes, left, false);
   }
-  const segments = Math.min(burstSegments(ctx, tcb), Math.max(1, Math.floor(allowed / mss)));
+  // At most half the window (tcp_cwnd_test)
+  const room = Math.min(allowed, tcb.congestion.cwnd >> 1);
+  const segments = Math.min(burstSegments(ctx, tcb), Math.max(1, Math.floor(room / mss)));
   const needed = Math.min(left, usable);
   let length = Math.min(needed, segments * mss);
   const partial = length % mss;

@@ -14,6 +14,8 @@ export const EV_FLUSHED = 1 << 5;
 export const EV_SOFT_ERROR = 1 << 6;
 /** Urgent data is announced. */
 export const EV_URGENT = 1 << 7;
+/** A report waits for `takeStamp`. */
+export const EV_STAMPED = 1 << 8;
 
 /** Why a connection failed, as errno names. */
 export type ConnectionError =

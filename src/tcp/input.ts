@@ -36,6 +36,7 @@ import { mayUpdateWindow } from './window.js';
 export function segmentArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   ctx.resetReply = false;
   tcb.segsIn++;
+  if (segment.payloadLength > 0) tcb.dataSegsIn++;
   const reason = tcb.state === S.SYN_SENT ? synSent(ctx, tcb, segment) : synchronized(ctx, tcb, segment);
   if (tcb.state !== S.CLOSED) {
     if (tcb.ackNow || tcb.dupAcksOwed > 0 || tcb.synOwed) ctx.markReady(tcb);

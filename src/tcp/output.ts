@@ -6,9 +6,11 @@ import { after, max, min } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { ACK, FIN, PSH, RST, SYN, URG } from '../wire/segment.js';
 import { ackLeaves } from './ack.js';
-import { checkSpace } from './buffers.js';
+import { checkSpace, unsentBytes } from './buffers.js';
 import { holds, nextOfBurst, oneOfBurst, unitedBurst } from './burst.js';
+import { C_BUFFER, C_WINDOW } from './chrono.js';
 import type { TcpContext } from './context.js';
+import { EV_STAMPED } from './events.js';
 import { handshakeFlags, markOutgoing } from './ecn.js';
 import {
   NO_PROBE,
@@ -53,6 +55,7 @@ export function output(ctx: TcpContext, tcb: Tcb): boolean {
   for (let sent = 0; sent < QUOTA; sent++) {
     const kind = decide(ctx, tcb);
     if (kind === NOTHING) {
+      if (tcb.chrono.running) noteLimits(ctx, tcb);
       if (ctx.config.dialect.keepsBuffers) checkSpace(ctx, tcb);
       return true;
     }
@@ -60,6 +63,22 @@ export function output(ctx: TcpContext, tcb: Tcb): boolean {
     emit(ctx, tcb, kind);
   }
   return decide(ctx, tcb) === NOTHING;
+}
+
+/** What holds back the rest: the peer's window, or a send buffer too small to fill cwnd (Linux tcp_write_xmit, tcp_cwnd_validate). */
+function noteLimits(ctx: TcpContext, tcb: Tcb): void {
+  const { chrono, congestion } = tcb;
+  const unsent = unsentBytes(tcb);
+  const inNetwork = pipe(tcb);
+  const next = Math.min(unsent, tcb.mss);
+  const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
+  if (unsent > 0 && next > usable && inNetwork + next <= congestion.cwnd) chrono.start(C_WINDOW, ctx.now);
+  else chrono.stop(C_WINDOW, false, ctx.now);
+  if (unsent > 0 || !tcb.sendBlocked || tcb.sndNxt === tcb.limitsNoted) return;
+  tcb.limitsNoted = tcb.sndNxt;
+  const slowStart = congestion.cwnd < congestion.ssthresh;
+  if (inNetwork + tcb.mss <= congestion.cwnd && !(slowStart && congestion.cwnd < 2 * inNetwork))
+    chrono.start(C_BUFFER, ctx.now);
 }
 
 /** One burst of new data, in the middle of a call that writes more (Linux tcp_push_one). */
@@ -333,6 +352,7 @@ function emitRetransmission(ctx: TcpContext, tcb: Tcb): void {
   }
   if (tcb.recovery === RECOVERY || tcb.reducing) tcb.prrOut += (past - seq) | 0;
   tcb.totalRetrans++;
+  tcb.bytesRetrans += length;
   ctx.counters.bump(Mib.TcpRetransSegs);
   // Karn (R6298-9): the sample that would cover a resent segment is void
   if (tcb.rttRunning && !tcb.tsEnabled && !after(seq, tcb.rttSeq)) tcb.rttRunning = false;
@@ -471,6 +491,11 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   if (room > 0) tcb.sendQueue.copyTo(syn ? 0 : (seq - tcb.queueSeq) | 0, room, tx.bytes, offset + header);
   tx.push(b.finish(tx.bytes, offset, header, room), 0);
   tcb.segsOut++;
+  if (length > 0) {
+    if (tcb.stamps?.sent(seq, (seq + length) | 0, ctx.now) === true) ctx.raise(tcb, EV_STAMPED);
+    tcb.dataSegsOut++;
+    tcb.bytesSent += length;
+  }
   ctx.counters.bump(tcb.version === 6 ? Mib.Ip6OutRequests : Mib.IpOutRequests);
   ctx.counters.bump(Mib.TcpOutSegs);
 }

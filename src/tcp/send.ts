@@ -1,6 +1,7 @@
 /** 3.10.2 SEND: bytes of the user go into the send queue, as far as its limit lets them. */
 import { after, before } from '../seqnum.js';
 import { mayQueue, sizeGoal } from './buffers.js';
+import { C_BUSY } from './chrono.js';
 import type { TcpContext } from './context.js';
 import { output, outputBurst } from './output.js';
 import * as S from './state.js';
@@ -35,6 +36,8 @@ export function send(ctx: TcpContext, tcb: Tcb, bytes: Uint8Array, flags: number
     tcb.sndUp = tcb.queueEnd;
   }
   tcb.moreFollows = whole && (flags & SEND_MORE) !== 0;
+  if (taken > 0) tcb.stamps?.written((tcb.queueEnd - 1) | 0, tcb.writes?.lastStart ?? tcb.queueEnd);
+  if (taken > 0) tcb.chrono.start(C_BUSY, ctx.now);
   ctx.charge(tcb);
   const full = (flags & SEND_ALL) !== 0 && (!mayQueue(ctx, tcb) || ctx.memory > ctx.config.memory);
   if (!whole || full) tcb.sendBlocked = true;

@@ -8,9 +8,17 @@ import { Mib } from '../mib.js';
 import type { Segment } from '../wire/segment.js';
 import { initialWindow, type PathFacts } from './congestion/control.js';
 import { checkSpace } from './buffers.js';
+import { C_BUSY } from './chrono.js';
 import type { TcpContext } from './context.js';
 import { echoesMark, owesCwr, reactionOver, waitAtOneSegment } from './ecn.js';
-import { EV_CLOSED, EV_FLUSHED, EV_READABLE, EV_SOFT_ERROR, type ConnectionError } from './events.js';
+import {
+  EV_CLOSED,
+  EV_FLUSHED,
+  EV_READABLE,
+  EV_SOFT_ERROR,
+  EV_STAMPED,
+  type ConnectionError,
+} from './events.js';
 import { detectLoss, found, inEpisode, rackRecovered, rackUpdate } from './rack.js';
 import type { Sent } from './sent.js';
 import { probeLost, sizeAcknowledged } from './mtu-search.js';
@@ -101,6 +109,7 @@ function noteDuplicate(ctx: TcpContext, tcb: Tcb, left: number, right: number, a
   if (after(right, tcb.sndNxt) || before(left, (tcb.sndUna - tcb.maxSndWnd) | 0)) return;
   ctx.counters.bump(above ? Mib.TcpExtTCPDSACKOfoRecv : Mib.TcpExtTCPDSACKRecv);
   tcb.dsacked = (right - left) | 0;
+  tcb.dsacks++;
   if (inEpisode(tcb, left, right)) tcb.undoResent -= tcb.dsacked;
 }
 
@@ -112,6 +121,7 @@ export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): number {
   let bytes = (ack - tcb.sndUna) | 0;
   if (!tcb.synAcked) {
     tcb.synAcked = true;
+    tcb.delivered++;
     bytes--;
   }
   const finAcked = tcb.finSent && ack === tcb.sndNxt;
@@ -131,6 +141,9 @@ export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): number {
   // R6582-12: near SND.UNA, or the serial comparison would turn round after 2^31 bytes without loss
   if (tcb.recovery === OPEN && after(ack, tcb.recover)) tcb.recover = (ack - 1) | 0;
   tcb.writes?.acknowledge(ack);
+  if (tcb.stamps?.acked(ack, ctx.now) === true) ctx.raise(tcb, EV_STAMPED);
+  tcb.delivered += Math.ceil(bytes / tcb.mss);
+  if (tcb.sendQueue.length === 0) tcb.chrono.stop(C_BUSY, true, ctx.now);
   // Serial numbers that are compared later stay near
   if (before(tcb.sndSmall, ack)) tcb.sndSmall = ack;
   if (before(tcb.burstEnd, ack)) tcb.burstEnd = ack;

@@ -9,6 +9,7 @@
  */
 import { formatWords } from '../wire/address.js';
 import { AckPace } from './ack-pace.js';
+import { Chrono } from './chrono.js';
 import type { CongestionControl } from './congestion/control.js';
 import { NewReno } from './congestion/reno.js';
 import type { ConnectionError } from './events.js';
@@ -17,6 +18,7 @@ import type { Reassembly } from './reassembly.js';
 import { RttEstimator } from './rto.js';
 import { SendQueue } from './send-queue.js';
 import type { Sent } from './sent.js';
+import type { Stamps } from './stamps.js';
 import { CLOSED, stateNames } from './state.js';
 import type { Writes } from './writes.js';
 
@@ -203,6 +205,8 @@ export class Tcb {
   sent: Sent | null = null;
   /** Where writes, bursts and records end; null while nothing asks for it. */
   writes: Writes | null = null;
+  /** Only where the user asked when writes are sent and acknowledged. */
+  stamps: Stamps | null = null;
 
   // Sending
   congestion: CongestionControl = new NewReno();
@@ -348,6 +352,18 @@ export class Tcb {
   segsIn = 0;
   segsOut = 0;
   totalRetrans = 0;
+  bytesSent = 0;
+  bytesRetrans = 0;
+  dataSegsOut = 0;
+  dataSegsIn = 0;
+  /** Segments acknowledged, our SYN counted; D-SACKs; segments that came ahead of a hole; retransmission timeouts. */
+  delivered = 0;
+  dsacks = 0;
+  oooSegments = 0;
+  timeouts = 0;
+  readonly chrono = new Chrono();
+  /** SND.NXT when the send buffer was last looked at as what holds the sender up. */
+  limitsNoted = 0;
 
   // Timers
   readonly deadlines = new Int32Array(TIMERS);

@@ -157,6 +157,7 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
 
 /** SHLD-31, R5681-19, R5681-24 */
 function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+  tcb.oooSegments++;
   tcb.dupAcksOwed = Math.min(tcb.dupAcksOwed + 1, 64);
   if (text.length === 0) return Reason['out-of-order'];
   const holes = (tcb.reassembly ??= new Reassembly());

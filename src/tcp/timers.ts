@@ -227,6 +227,7 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
     report(ctx, tcb, tcb.softError ?? 'ETIMEDOUT');
   }
   ctx.counters.bump(Mib.TcpExtTCPTimeouts);
+  tcb.timeouts++;
   // 5.5: back off the timer
   tcb.rtt.backoff++;
   // Karn (R6298-9): what is resent cannot be timed, but by the timestamp that comes back
