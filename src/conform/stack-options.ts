@@ -38,6 +38,7 @@ const defaults: Readonly<Record<string, number>> = {
 const honoured = new Set([
   '1:2',
   '1:7',
+  '1:8',
   '1:9',
   '1:10',
   '1:13',

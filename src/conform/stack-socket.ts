@@ -214,6 +214,7 @@ export class StackSocket {
       const value = options.get(key);
       if (value !== undefined) apply(value);
     };
+    set('1:8', (value) => stack.setOption(connection, 'receiveBuffer', value));
     set('6:7', (value) => stack.setOption(connection, 'synRetries', value));
     set('1:7', (value) => stack.setOption(connection, 'sendBuffer', value));
     set('6:25', (value) => stack.setOption(connection, 'notsentLowat', value >>> 0));

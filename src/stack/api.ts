@@ -106,7 +106,8 @@ export type ConnectionOption =
   | 'tos'
   | 'notsentLowat'
   | 'sendBuffer'
-  | 'stamps';
+  | 'stamps'
+  | 'receiveBuffer';
 
 /** One live connection as its user holds it. */
 export interface ConnectionHandle {

@@ -475,7 +475,15 @@ const rows: readonly Row[] = [
     0,
     2 ** 30,
     0,
-    'what the window scale is chosen for, when above tcp_rmem: the third number of tcp_rmem on Linux',
+    'how far auto-tuning lets tcp_rmem grow; the window scale is chosen for it: the third number of tcp_rmem on Linux (0: no growth)',
+  ],
+  [
+    'net.ipv4.tcp_moderate_rcvbuf',
+    '',
+    0,
+    1,
+    1,
+    '1: the receive buffer grows with what the program reads in a round trip, from tcp_rmem to tcp_rmem.max',
   ],
   [
     'net.ipv4.tcp_max_reassembly',

@@ -7,6 +7,9 @@ import type { Tcb } from '../tcp/tcb.js';
 import { setKeepAlive } from '../tcp/user.js';
 import type { ConnectionOption } from './api.js';
 
+/** SOCK_MIN_RCVBUF of Linux without its bookkeeping, which it takes to be as much again. */
+const RECEIVE_BUFFER_MIN = 1152;
+
 export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, value: number): void {
   switch (option) {
     case 'noDelay':
@@ -47,6 +50,10 @@ export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, v
       return;
     case 'sendBuffer':
       return setSendBuffer(ctx, tcb, value);
+    case 'receiveBuffer':
+      tcb.rcvLimit = Math.max(RECEIVE_BUFFER_MIN, value);
+      tcb.receiveLimitSet = true;
+      return;
   }
 }
 

@@ -84,8 +84,9 @@ export class TcpConfig {
   /** Segments of one burst at least. */
   minBurst = 2;
   receiveBuffer = 1 << 20;
-  /** The window scale is that of this many bytes when they are more. */
-  scaleBuffer = 0;
+  /** Up to which auto-tuning lets it grow (net.ipv4.tcp_rmem.max), when switched on; the window scale is that of the larger. */
+  receiveBufferMax = 0;
+  moderateReceive = true;
   /** Bytes in all queues together (net.ipv4.tcp_mem). */
   memory = 1 << 28;
 }

@@ -166,6 +166,11 @@ export class Dialect {
   readonly ackRidesOnData: boolean = false;
   /** close() with text unread: UNREAD_. */
   readonly unreadClose: number = UNREAD_RST;
+  /**
+   * With auto-tuning the window opens from 64 KiB to the whole buffer as segments arrive, so that
+   * a peer that sends little cannot claim much (Linux tcp_grow_window, rcv_ssthresh). RFC 9293 leaves it open.
+   */
+  readonly opensByArrival: boolean = false;
 }
 
 class Linux extends Dialect {
@@ -173,6 +178,7 @@ class Linux extends Dialect {
   override readonly dropsSynText = true;
   override readonly synsForgiven = 1;
   override readonly acksMarksAtOnce = true;
+  override readonly opensByArrival = true;
   override readonly believesTooBig = true;
   override readonly burstsAfterTooBig = true;
   override readonly leastPathForZero = true;

@@ -194,6 +194,20 @@ export class Tcb {
   /** Bytes of this connection in the stack's memory account. */
   charged = 0;
   rcvLimit = 0;
+  /** The user chose it (SO_RCVBUF): it stays. */
+  receiveLimitSet = false;
+  /** Largest window offered so far, where it opens step by step. */
+  rcvOffer = 0x7fffffff;
+  // Auto-tuning: the receiver's round trip in eighths of ms (0 unknown), and what the user read in the last one
+  rcvRtt8 = 0;
+  rcvEcho = 0;
+  rcvRttRunning = false;
+  rcvRttEnd = 0;
+  rcvRttAt = 0;
+  spaceRunning = false;
+  space = 0;
+  spaceSeq = 0;
+  spaceAt = 0;
   /** Dialect.windowAtOnce */
   windowAtOnce = false;
 

@@ -7,6 +7,7 @@ import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { FIN, type Segment } from '../wire/segment.js';
 import { dataArrived, finArrivedInPace } from './ack.js';
+import { measureReceiver, openByArrival } from './autotune.js';
 import { enterTimeWait } from './closing.js';
 import type { TcpContext } from './context.js';
 import { takeMark } from './ecn.js';
@@ -139,6 +140,8 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   tcb.receiveQueue.append(segment.bytes, text.offset, length);
   tcb.rcvNxt = (tcb.rcvNxt + length) | 0;
   tcb.bytesReceived += length;
+  measureReceiver(ctx, tcb, segment);
+  openByArrival(tcb, length);
   ctx.raise(tcb, EV_READABLE);
   const holes = tcb.reassembly;
   if (text.fin && ctx.config.dialect.finOverText) return;

@@ -6,6 +6,7 @@ import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { armFinWait2 } from './closing.js';
 import { readingBringsAck } from './ack.js';
+import { adjustSpace, firstOffer } from './autotune.js';
 import type { TcpContext } from './context.js';
 import { offersEcn } from './ecn.js';
 import { UNREAD_FIN, UNREAD_RST_ALWAYS } from './dialect.js';
@@ -31,8 +32,9 @@ export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number
   tcb.tsEnabled = config.timestamps;
   tcb.sndLimit = config.sendBuffer;
   tcb.rcvLimit = config.receiveBuffer;
+  tcb.rcvOffer = firstOffer(ctx, tcb);
   tcb.windowAtOnce = config.dialect.windowAtOnce;
-  tcb.ownWscale = wscaleFor(Math.max(tcb.rcvLimit, config.scaleBuffer));
+  tcb.ownWscale = wscaleFor(Math.max(tcb.rcvLimit, config.receiveBufferMax));
   tcb.pathMtu = pathMtu;
   tcb.pathUntil = (ctx.now + config.mtuExpires) | 0;
   // R9293-63: fixed headers only
@@ -69,6 +71,7 @@ export function read(ctx: TcpContext, tcb: Tcb, max: number): Uint8Array | null 
   if (tcb.urgent && tcb.urgentLeft === 0) tcb.urgent = false;
   if (bytes === null && tcb.peerClosed) tcb.endRead = true;
   ctx.charge(tcb);
+  if (bytes !== null) adjustSpace(ctx, tcb);
   if (bytes !== null && readingBringsAck(ctx, tcb, bytes.length)) {
     tcb.ackNow = true;
     ctx.markReady(tcb);

@@ -21,7 +21,7 @@ export function wscaleFor(limit: number): number {
  * R9293-62: it moves only once it moves by min(half the buffer, one MSS).
  */
 export function rightEdge(tcb: Tcb): number {
-  const free = tcb.rcvLimit - tcb.receiveQueue.length;
+  const free = Math.min(tcb.rcvLimit - tcb.receiveQueue.length, tcb.rcvOffer);
   const edge = (tcb.rcvNxt + (free > 0 ? free : 0)) | 0;
   if (!after(edge, tcb.rcvAdv)) return tcb.rcvAdv;
   const gain = (edge - tcb.rcvAdv) | 0;
