@@ -127,6 +127,11 @@ export const counterNames = [
   'TcpExtTCPFastOpenCookieReqd',
   'TcpExtTCPFastOpenBlackhole',
   'TcpExtTCPFastOpenPassiveAltKey',
+  'TcpExtTCPSACKReorder',
+  'TcpExtTCPHystartTrainDetect',
+  'TcpExtTCPHystartTrainCwnd',
+  'TcpExtTCPHystartDelayDetect',
+  'TcpExtTCPHystartDelayCwnd',
   // Ours: what the TIME-WAIT table did
   'TimewaitReopened',
   'TimewaitRstKilled',

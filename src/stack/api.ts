@@ -174,6 +174,15 @@ export interface TcpInfo {
   /** Text on the SYN was taken (TCPI_OPT_SYN_DATA). */
   readonly synData: boolean;
   readonly unacked: number;
+  /** Bytes selectively acknowledged, believed lost (resent or not), resent and not heard of since. */
+  readonly sacked: number;
+  readonly lost: number;
+  readonly resent: number;
+  /** Largest reordering seen, segments, and how often there was some. */
+  readonly reordering: number;
+  readonly reorderings: number;
+  /** ms, 0 unknown. */
+  readonly minRtt: number;
   readonly retrans: number;
   readonly totalRetrans: number;
   readonly backoff: number;

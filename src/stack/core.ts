@@ -303,8 +303,11 @@ export class Core {
     c.congestion = k('net.ipv4.tcp_congestion_control');
     c.initialWindow = k('net.ipv4.tcp_init_cwnd');
     c.slowStartLimit = k('net.inet.tcp.abc_l_var');
-    c.idleRestart = k('net.ipv4.tcp_slow_start_after_idle');
-    c.rack = k('net.ipv4.tcp_recovery') !== 0;
+    const idle = k('net.ipv4.tcp_slow_start_after_idle');
+    c.idleRestart = idle === 1 && c.dialect.decaysWhenIdle ? 2 : idle;
+    c.rack = (k('net.ipv4.tcp_recovery') & 1) !== 0;
+    c.probes = c.rack && k('net.ipv4.tcp_early_retrans') >= 3;
+    c.reordering = k('net.ipv4.tcp_reordering');
     c.forgetSack = k('net.ipv4.tcp_keep_sack') === 0;
     c.negotiatesHolder = this.policy.negotiatesHolder;
     c.windowScaling = k('net.ipv4.tcp_window_scaling') !== 0;

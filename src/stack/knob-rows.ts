@@ -298,6 +298,22 @@ const rows: readonly Row[] = [
     '1: losses are found by time, the tail is probed (RACK-TLP, RFC 8985), 0: by counting (RFC 6675)',
   ],
   [
+    'net.ipv4.tcp_early_retrans',
+    '',
+    0,
+    4,
+    3,
+    '3 and 4: the tail of a flight is probed (TLP, RFC 8985 7, with tcp_recovery 1), less: it is not',
+  ],
+  [
+    'net.ipv4.tcp_reordering',
+    'segments',
+    1,
+    300,
+    3,
+    'by how many segments order may differ before it means loss (Linux; grows with what is seen)',
+  ],
+  [
     'timewait_dialect',
     '',
     0,

@@ -2,12 +2,14 @@
 import { queuedMemory, unsentBytes } from '../tcp/buffers.js';
 import { C_BUFFER, C_BUSY, C_WINDOW } from '../tcp/chrono.js';
 import type { TcpContext } from '../tcp/context.js';
+import { minRtt } from '../tcp/rack.js';
 import * as S from '../tcp/state.js';
 import { LOSS, OPEN, T_KEEP, T_PERSIST, T_REXMT, type Tcb } from '../tcp/tcb.js';
 import type { SocketRow, TcpInfo } from './api.js';
 import type { Core } from './core.js';
 
 export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
+  const { sent } = tcb;
   return {
     state: tcb.stateName,
     congestion: tcb.congestion.name,
@@ -15,7 +17,7 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
       tcb.recovery === OPEN
         ? tcb.reducing
           ? 'cwr'
-          : tcb.dupAcks > 0
+          : tcb.dupAcks > 0 || (sent !== null && sent.sacked > 0)
             ? 'disorder'
             : 'open'
         : tcb.recovery === LOSS
@@ -40,6 +42,12 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     ecnSeen: tcb.ecnSeen,
     synData: tcb.synTextTaken,
     unacked: tcb.flight,
+    sacked: sent?.sacked ?? 0,
+    lost: sent === null ? 0 : sent.lost + sent.again - sent.twice,
+    resent: sent?.again ?? 0,
+    reordering: tcb.reordering,
+    reorderings: tcb.reorderings,
+    minRtt: minRtt(tcb),
     retrans: tcb.retries,
     totalRetrans: tcb.totalRetrans,
     backoff: tcb.rtt.backoff,

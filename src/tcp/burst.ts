@@ -37,10 +37,7 @@ export function nextOfBurst(
   if (tcb.forceSend && usable > 0) return planned(tcb, writes, Math.min(first, usable), true);
   // A segment is not cut to fit the window.
   if (first > usable || first <= 0) return 0;
-  if (first > allowed && !(tcb.outstanding === 0 && allowed > 0)) {
-    tcb.cwndLimited = true;
-    return 0;
-  }
+  if (first > allowed && !(tcb.outstanding === 0 && allowed > 0)) return 0;
   const last = writes.isLast(seq);
   if (left <= mss) {
     const held = left < mss && last && !tcb.finQueued && holds(ctx, tcb);

@@ -71,6 +71,10 @@ export class TcpConfig {
   slowStartLimit = 2;
   /** After an idle RTO: 0 nothing, 1 the restart window, 2 half per RTO. */
   idleRestart = 1;
+  /** Segments by which order may differ before it means loss (Linux tcp_reordering). */
+  reordering = 3;
+  /** Tail loss probes (RFC 8985 7). */
+  probes = true;
   /** RACK-TLP (RFC 8985) in place of RFC 6675's DupThresh. */
   rack = true;
   /** An RTO forgets what was selectively acknowledged (R2018-11). */

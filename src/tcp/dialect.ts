@@ -171,6 +171,23 @@ export class Dialect {
    * a peer that sends little cannot claim much (Linux tcp_grow_window, rcv_ssthresh). RFC 9293 leaves it open.
    */
   readonly opensByArrival: boolean = false;
+  /**
+   * Windows are counted in segments: cwnd, what PRR lets out, CUBIC's curve in the integers of
+   * tcp_cubic.c with HyStart; ssthresh comes from cwnd, not from FlightSize, and cwnd grows
+   * by what was delivered (tcp_cwnd_reduction, bictcp_update, tcp_cong_control).
+   */
+  readonly countsSegments: boolean = false;
+  /** A SACK block that covers a segment in part says nothing of it (tcp_match_skb_to_sack). */
+  readonly sacksWhole: boolean = false;
+  /**
+   * The smallest RTO bounds the variance, not the sum, every ACK gives a sample, and the
+   * variance falls once a round trip (tcp_rtt_estimator, tcp_set_rto). RFC 6298 bounds the sum.
+   */
+  readonly boundsVariance: boolean = false;
+  /** Added to the reordering timer and to a probe timeout, ms (TCP_TIMEOUT_MIN_US). */
+  readonly timerSlack: number = 0;
+  /** Knob tcp_slow_start_after_idle 1 halves cwnd for each RTO of idleness (tcp_cwnd_restart). */
+  readonly decaysWhenIdle: boolean = false;
 }
 
 class Linux extends Dialect {
@@ -205,6 +222,11 @@ class Linux extends Dialect {
   override readonly limitsDuplicates = true;
   override readonly ackRidesOnData = true;
   override readonly unreadClose = UNREAD_RST_ALWAYS;
+  override readonly countsSegments = true;
+  override readonly sacksWhole = true;
+  override readonly boundsVariance = true;
+  override readonly timerSlack = 2;
+  override readonly decaysWhenIdle = true;
 }
 
 class FreeBsd extends Dialect {

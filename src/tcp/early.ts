@@ -4,13 +4,14 @@ import { startPace } from './ack.js';
 import { congestionControl } from './congestion/choice.js';
 import type { TcpContext } from './context.js';
 import { EV_CONNECTED, EV_READABLE } from './events.js';
-import { resendAll, startWindow } from './sender.js';
+import { resendAll } from './sender.js';
+import { startWindow } from './validation.js';
 import type { Tcb } from './tcb.js';
 import type { Segment } from '../wire/segment.js';
 
 /** The congestion window that sending begins with. */
 export function startSending(ctx: TcpContext, tcb: Tcb): void {
-  tcb.congestion = congestionControl(ctx.config.congestion);
+  tcb.congestion = congestionControl(ctx.config.congestion, ctx.config.dialect);
   tcb.congestion.slowStartLimit = ctx.config.slowStartLimit;
   // R5681-7: one segment after a lost SYN
   const lost = tcb.totalRetrans > ctx.config.dialect.synsForgiven;

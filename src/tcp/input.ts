@@ -26,6 +26,7 @@ import { startSending, synTextAnswered } from './early.js';
 import { peerOptions, recordTimestamp } from './options.js';
 import { checkTimestamp } from './paws.js';
 import { acknowledge, digest, fail, resendAll, takeSack } from './sender.js';
+import { sampleMinRtt } from './rack.js';
 import * as S from './state.js';
 import { RECOVERY, T_PERSIST, type Tcb } from './tcb.js';
 import { reachesBeyond, resetOrphan, text, textAndFin, trim, urgentArrives } from './text.js';
@@ -337,13 +338,16 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   let bytes = 0;
   let duplicate = false;
   if (advanced) {
-    sampleRtt(ctx, tcb, segment);
+    if (!ctx.config.dialect.boundsVariance) sampleRtt(ctx, tcb, segment);
     bytes = acknowledge(ctx, tcb, ack);
+  } else if (tcb.sackEnabled) {
+    // RFC 6675 2: new SACK information makes a duplicate, whatever number an ACK that was overtaken carries
+    duplicate = freshSack;
   } else if (ack === tcb.sndUna && tcb.flight > 0 && tcb.sndWnd > 0) {
     // Note: the answers to window probes meet R5681-2 to the letter, and say nothing about loss.
-    // R5681-2: no payload, no SYN or FIN, the window unchanged, or with SACK: new SACK information
+    // R5681-2: no payload, no SYN or FIN, the window unchanged
     const pure = segment.payloadLength === 0 && (segment.flags & FIN) === 0;
-    duplicate = tcb.sackEnabled ? freshSack : pure && !windowChanged && mayCount(ctx, tcb);
+    duplicate = pure && !windowChanged && mayCount(ctx, tcb);
   }
   if (!before(ack, tcb.sndUna) || freshSack) digest(ctx, tcb, segment, bytes, advanced, duplicate);
   // The window reopened over an unanswered probe or lost data: resend from SND.UNA
@@ -383,8 +387,13 @@ function sampleRtt(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   tcb.rttRunning = false;
   if (tcb.tsEnabled && segment.hasTimestamp && segment.tsEcr !== 0) {
     const rtt = (ctx.now + tcb.tsOffset - segment.tsEcr) | 0;
-    if (rtt >= 0) tcb.rtt.sample(rtt);
+    if (rtt >= 0) takeRtt(ctx, tcb, segment.ack, rtt);
     return;
   }
-  if (tcb.retries === 0) tcb.rtt.sample((ctx.now - tcb.rttAt) | 0);
+  if (tcb.retries === 0) takeRtt(ctx, tcb, segment.ack, (ctx.now - tcb.rttAt) | 0);
+}
+
+function takeRtt(ctx: TcpContext, tcb: Tcb, ack: number, rtt: number): void {
+  tcb.rtt.sample(rtt, ack, tcb.sndNxt);
+  sampleMinRtt(ctx, tcb, rtt);
 }

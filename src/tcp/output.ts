@@ -21,11 +21,11 @@ import {
   probeSent as mtuProbeSent,
 } from './mtu-search.js';
 import { forgetOldPath } from './path-mtu.js';
-import { pipe, startWindow } from './sender.js';
 import { SENT, Sent } from './sent.js';
 import * as S from './state.js';
 import { OPEN, RECOVERY, T_DELACK, T_HOLD, T_PERSIST, type Tcb } from './tcb.js';
 import { armSendTimers, schedule } from './timers.js';
+import { pipe, restartAfterIdle, validate } from './validation.js';
 import { rightEdge } from './window.js';
 import type { Writes } from './writes.js';
 
@@ -52,6 +52,13 @@ const OVERRIDE_MAX = 1000;
  * it has said everything for now, false when the ring or its quota is full.
  */
 export function output(ctx: TcpContext, tcb: Tcb): boolean {
+  const before = tcb.sndNxt;
+  const done = speak(ctx, tcb);
+  if (tcb.sndNxt !== before && tcb.state >= S.ESTABLISHED) validate(ctx, tcb);
+  return done;
+}
+
+function speak(ctx: TcpContext, tcb: Tcb): boolean {
   for (let sent = 0; sent < QUOTA; sent++) {
     const kind = decide(ctx, tcb);
     if (kind === NOTHING) {
@@ -85,7 +92,9 @@ function noteLimits(ctx: TcpContext, tcb: Tcb): void {
 export function outputBurst(ctx: TcpContext, tcb: Tcb): void {
   while (ctx.tx.free > 0 && decide(ctx, tcb) === SEND_DATA) {
     emit(ctx, tcb, SEND_DATA);
-    if (tcb.sndNxt === tcb.burstEnd) return;
+    if (tcb.sndNxt !== tcb.burstEnd) continue;
+    validate(ctx, tcb);
+    return;
   }
 }
 
@@ -215,10 +224,7 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
     if (tcb.outstanding === 0 && tcb.sndWnd === 0) armPersist(ctx, tcb);
     return false;
   }
-  if (length > allowed && !(tcb.outstanding === 0 && allowed > 0)) {
-    tcb.cwndLimited = true;
-    return false;
-  }
+  if (length > allowed && !(tcb.outstanding === 0 && allowed > 0)) return false;
   choice.length = length;
   // (1) a full-sized segment
   if (length === tcb.mss) return true;
@@ -247,30 +253,6 @@ function chooseFromWrites(
     else armOverride(ctx, tcb);
   }
   return false;
-}
-
-/**
- * R5681-30: nothing was sent for longer than an RTO. Knob tcp_slow_start_after_idle: 1 back to
- * the restart window, 2 half the window for each RTO (RFC 2861, Linux tcp_cwnd_restart).
- */
-function restartAfterIdle(ctx: TcpContext, tcb: Tcb): void {
-  const { congestion } = tcb;
-  const rto = tcb.rtt.rto;
-  const idle = (ctx.now - tcb.lastSentAt) | 0;
-  if (idle <= rto || ctx.config.idleRestart === 0) return;
-  const restart = Math.min(congestion.cwnd, startWindow(ctx, tcb));
-  if (ctx.config.idleRestart === 1) congestion.cwnd = restart;
-  else {
-    if (congestion.cwnd > restart)
-      congestion.ssthresh = Math.max(congestion.ssthresh, (3 * congestion.cwnd) >> 2);
-    let window = congestion.cwnd;
-    for (let left = idle - rto; left > 0 && window > restart; left -= rto) window >>= 1;
-    congestion.cwnd = Math.max(window, restart);
-  }
-  // Once for one pause.
-  tcb.lastSentAt = ctx.now;
-  tcb.maxPipe = 0;
-  tcb.cwndLimited = false;
 }
 
 function armPersist(ctx: TcpContext, tcb: Tcb): void {
@@ -358,8 +340,8 @@ function emitRetransmission(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.rttRunning && !tcb.tsEnabled && !after(seq, tcb.rttSeq)) tcb.rttRunning = false;
   write(ctx, tcb, seq, length, flags);
   tcb.lastSentAt = ctx.now;
-  // R6298-13: only when it is not running
-  armSendTimers(ctx, tcb, false);
+  // R6298-13: only when it is not running; R6675-18: or when recovery resends what the timer stands for
+  armSendTimers(ctx, tcb, tcb.sackEnabled && tcb.recovery === RECOVERY && seq === tcb.sndUna);
   schedule(ctx, tcb);
 }
 
@@ -378,8 +360,9 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   noteSent(ctx, tcb, seq);
   if (length > tcb.mss) mtuProbeSent(tcb, seq, length);
   noteSize(tcb, length, end);
-  if (idle) tcb.congestion.held(ctx.now);
+  if (idle) tcb.congestion.idle(tcb.lastSentAt, ctx.now);
   if (tcb.tlpOwed) probeSent(ctx, tcb, tcb.sndNxt, false);
+  else tcb.probeFrom = ctx.now;
   if (tcb.recovery === RECOVERY || tcb.reducing) tcb.prrOut += length;
   else if (tcb.dupAcks > 0 || (tcb.sent !== null && tcb.sent.sacked > 0)) tcb.limitedBytes += length;
   tcb.forceSend = false;
@@ -401,10 +384,7 @@ function pushes({ writes, queueEnd }: Tcb, end: number): boolean {
 /** [seq, SND.NXT) went out for the first time. */
 function noteSent(ctx: TcpContext, tcb: Tcb, seq: number): void {
   const sent = (tcb.sent ??= new Sent());
-  sent.push(seq, tcb.sndNxt, ctx.now);
-  const inNetwork = sent.pipe;
-  if (inNetwork > tcb.maxPipe) tcb.maxPipe = inNetwork;
-  if (inNetwork + tcb.mss > tcb.congestion.cwnd) tcb.cwndLimited = true;
+  sent.push(seq, tcb.sndNxt, ctx.now, tcb.mss);
 }
 
 /** R8985-15, R8985-18: what the answer to the probe will be compared with. */

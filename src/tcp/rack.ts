@@ -3,7 +3,7 @@ import { after, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import type { Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
-import { EVER, LOST, RESENT, SACKED, sentAfter, type Sent } from './sent.js';
+import { LOST, RESENT, SACKED, SENT, sentAfter, type Sent } from './sent.js';
 import { OPEN, type Tcb } from './tcb.js';
 
 /** Half of the time that a smallest RTT is remembered, ms (Linux tcp_min_rtt_wlen: 300 s). */
@@ -12,6 +12,8 @@ const DUP_THRESH = 3;
 /** Recoveries without D-SACK after which the reordering window shrinks again (R8985-9). */
 const PERSIST = 16;
 const MOST_STEPS = 255;
+/** Segments (Linux tcp_max_reordering). */
+const MOST_REORDERING = 300;
 
 /** Smallest RTT of the last minutes, ms; 0 while unknown. */
 export function minRtt(tcb: Tcb): number {
@@ -21,7 +23,7 @@ export function minRtt(tcb: Tcb): number {
 }
 
 /** R8985-4: a windowed minimum, of two halves. */
-function sampleMinRtt(ctx: TcpContext, tcb: Tcb, rtt: number): void {
+export function sampleMinRtt(ctx: TcpContext, tcb: Tcb, rtt: number): void {
   if ((ctx.now - tcb.minRttAt) >>> 0 > MIN_RTT_HALF) {
     tcb.minRttBefore = (ctx.now - tcb.minRttAt) >>> 0 > 2 * MIN_RTT_HALF ? -1 : tcb.minRttNow;
     tcb.minRttNow = -1;
@@ -35,24 +37,40 @@ export function rackUpdate(ctx: TcpContext, tcb: Tcb, sent: Sent, segment: Segme
   if (tcb.reoRoundOn && !before(tcb.sndUna, tcb.reoRound)) tcb.reoRoundOn = false;
   if (tcb.dsacked > 0) widen(tcb);
   if (sent.delivered === 0) return;
-  if (sent.reordered) tcb.reorderingSeen = true;
-  const { latestTime, latestEnd, latestMark } = sent;
-  const rtt = (ctx.now - latestTime) | 0;
-  if ((latestMark & EVER) !== 0) {
-    // R8985-5: it may be the answer to the first copy
-    const echoesEarlier =
-      tcb.tsEnabled && segment.hasTimestamp && before(segment.tsEcr, (latestTime + tcb.tsOffset) | 0);
-    if (echoesEarlier || rtt < minRtt(tcb)) return;
-  } else {
-    sampleMinRtt(ctx, tcb, rtt);
+  if (sent.reordered) noteReordering(ctx, tcb, sent);
+  if (sent.original > 0) {
+    sampleMinRtt(ctx, tcb, (ctx.now - sent.originalLatest) | 0);
     tcb.tlpSampled = true;
+    tcb.rackRtt = (ctx.now - (sent.lastRepeated ? sent.originalLatest : sent.lastTime)) | 0;
+    rackAdvance(tcb, sent.originalLatest, sent.originalEnd);
   }
-  tcb.rackRtt = rtt;
-  if (!tcb.rackValid || sentAfter(latestTime, latestEnd, tcb.rackTime, tcb.rackEnd)) {
-    tcb.rackValid = true;
-    tcb.rackTime = latestTime;
-    tcb.rackEnd = latestEnd;
+  if (sent.repeated > 0 && !ambiguous(ctx, tcb, segment, sent.repeatedLatest)) {
+    if (sent.lastRepeated) tcb.rackRtt = (ctx.now - sent.lastTime) | 0;
+    rackAdvance(tcb, sent.repeatedLatest, sent.repeatedEnd);
   }
+}
+
+/** R8985-5: what was resent at `time` may have been acknowledged for its first copy. */
+function ambiguous(ctx: TcpContext, tcb: Tcb, segment: Segment, time: number): boolean {
+  const stamped = tcb.tsEnabled && segment.hasTimestamp;
+  if (stamped && before(segment.tsEcr, (time + tcb.tsOffset) | 0)) return true;
+  return ((ctx.now - time) | 0) < minRtt(tcb);
+}
+
+/** R8985-6 */
+function rackAdvance(tcb: Tcb, time: number, end: number): void {
+  if (tcb.rackValid && !sentAfter(time, end, tcb.rackTime, tcb.rackEnd)) return;
+  tcb.rackValid = true;
+  tcb.rackTime = time;
+  tcb.rackEnd = end;
+}
+
+/** Linux tcp_check_sack_reordering: how far what came late had fallen behind. */
+function noteReordering(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
+  const extent = Math.ceil(((sent.fack - sent.lateFrom) | 0) / tcb.mss);
+  if (extent > tcb.reordering) tcb.reordering = Math.min(extent, MOST_REORDERING);
+  tcb.reorderings++;
+  ctx.counters.bump(Mib.TcpExtTCPSACKReorder);
 }
 
 /** R8985-9: a D-SACK says that a resend was early. Once a round trip. */
@@ -69,12 +87,12 @@ export function rackRecovered(tcb: Tcb): void {
   if (tcb.reoPersist > 0 && --tcb.reoPersist === 0) tcb.reoSteps = 1;
 }
 
-/** R8985-8, ms. Note: at least 1 ms, the granularity of the clock. */
+/** R8985-8, ms, quarters too. Note: at least 1 ms, the granularity of the clock. */
 export function reorderingWindow(tcb: Tcb, sent: Sent): number {
   const enough =
     tcb.recovery !== OPEN || tcb.dupAcks >= DUP_THRESH || sent.sacked > (DUP_THRESH - 1) * tcb.mss;
-  if (!tcb.reorderingSeen && enough) return 0;
-  return Math.max(1, Math.min(tcb.reoSteps * (minRtt(tcb) >> 2), tcb.rtt.srtt));
+  if (tcb.reorderings === 0 && enough) return 0;
+  return Math.max(1, Math.min((tcb.reoSteps * minRtt(tcb)) / 4, tcb.rtt.srtt));
 }
 
 /** What `detectLoss` found: bytes marked as lost, and whether one of them had been resent before. */
@@ -88,6 +106,7 @@ export function detectLoss(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   if (!tcb.sackEnabled || sent.count === 0) return;
   if (ctx.config.rack) byTime(ctx, tcb, sent);
   else byCount(tcb, sent);
+  if (tcb.reoWait > 0) tcb.reoWait += ctx.config.dialect.timerSlack;
   if (found.again) ctx.counters.bump(Mib.TcpExtTCPLostRetransmit);
 }
 
@@ -98,9 +117,9 @@ function byTime(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
     const fate = sent.fateOf(i);
     if (fate === SACKED || fate === LOST) continue;
     if (!sentAfter(tcb.rackTime, tcb.rackEnd, sent.timeOf(i), sent.endOf(i))) continue;
-    const left = (sent.timeOf(i) + window - ctx.now) | 0;
+    const left = window - ((ctx.now - sent.timeOf(i)) | 0);
     if (left <= 0) lose(sent, i);
-    else if (left > tcb.reoWait) tcb.reoWait = left;
+    else if (left > tcb.reoWait) tcb.reoWait = Math.ceil(left);
   }
 }
 
@@ -108,12 +127,17 @@ function byTime(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
 function byCount(tcb: Tcb, sent: Sent): void {
   const edge = sent.lostEdge(tcb.mss);
   for (let i = 0; i < sent.count && before(sent.startOf(i), edge); i++) {
-    if (sent.markOf(i) === 0) lose(sent, i);
+    if (untouched(sent, i)) lose(sent, i);
   }
-  if (tcb.dupAcks >= DUP_THRESH && sent.markOf(0) === 0 && sent.sacked > 0) {
+  if (tcb.dupAcks >= DUP_THRESH && untouched(sent, 0) && sent.sacked > 0) {
     sent.isolate(tcb.sndUna, tcb.mss);
     lose(sent, 0);
   }
+}
+
+/** Sent once, and nothing heard of it. */
+function untouched(sent: Sent, i: number): boolean {
+  return sent.markOf(i) === SENT;
 }
 
 function lose(sent: Sent, i: number): void {
@@ -134,7 +158,7 @@ export function loseAtTimeout(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   for (let i = 0; i < sent.count; i++) {
     const fate = sent.fateOf(i);
     if (fate === LOST || (fate === SACKED && !forget)) continue;
-    if (i === 0 || fate === SACKED || ((sent.timeOf(i) + window - ctx.now) | 0) <= 0) sent.lose(i);
+    if (i === 0 || fate === SACKED || window <= ((ctx.now - sent.timeOf(i)) | 0)) sent.lose(i);
   }
 }
 

@@ -6,9 +6,9 @@
 import { after, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import type { Segment } from '../wire/segment.js';
-import { initialWindow, type PathFacts } from './congestion/control.js';
 import { checkSpace } from './buffers.js';
 import { C_BUSY } from './chrono.js';
+import type { PathFacts } from './congestion/control.js';
 import type { TcpContext } from './context.js';
 import { echoesMark, owesCwr, reactionOver, waitAtOneSegment } from './ecn.js';
 import {
@@ -24,6 +24,7 @@ import type { Sent } from './sent.js';
 import { probeLost, sizeAcknowledged } from './mtu-search.js';
 import * as S from './state.js';
 import { LOSS, OPEN, RECOVERY, type Tcb } from './tcb.js';
+import { usesWindow } from './validation.js';
 
 /** Ends the connection: queues of the sender flushed, the user told. The stack removes it. */
 export function fail(ctx: TcpContext, tcb: Tcb, error: ConnectionError | null): void {
@@ -44,19 +45,21 @@ export function report(ctx: TcpContext, tcb: Tcb, error: ConnectionError): void 
   if (tcb.errorReports) ctx.raise(tcb, EV_SOFT_ERROR);
 }
 
-const facts: PathFacts = { mss: 0, now: 0, srtt: 0 };
+const facts: PathFacts = { mss: 0, now: 0, srtt: 0, rtt: -1, una: 0, nxt: 0, paced: false };
 
 /** What congestion control is told; valid until the next call. */
 export function pathFacts(ctx: TcpContext, tcb: Tcb): PathFacts {
   facts.mss = tcb.mss;
   facts.now = ctx.now;
   facts.srtt = tcb.rtt.srtt;
+  facts.una = tcb.sndUna;
+  facts.nxt = tcb.sndNxt;
   return facts;
 }
 
-/** R5681-7, R6928-1: the window a connection starts, or after an idle time starts again, with. */
-export function startWindow(ctx: TcpContext, tcb: Tcb): number {
-  return initialWindow(tcb.mss, ctx.config.initialWindow);
+/** What ssthresh is taken from: R5681-25, FlightSize without what limited transmit let out. Linux: cwnd. */
+export function atRisk(ctx: TcpContext, tcb: Tcb): number {
+  return ctx.config.dialect.countsSegments ? tcb.congestion.cwnd : tcb.flight - tcb.limitedBytes;
 }
 
 /**
@@ -71,11 +74,6 @@ export function resendAll(tcb: Tcb): void {
   tcb.recovery = LOSS;
   tcb.recover = tcb.sndNxt;
   tcb.undoable = false;
-}
-
-/** Bytes believed to be in the network (RFC 6675 4 SetPipe). */
-export function pipe(tcb: Tcb): number {
-  return tcb.sent === null ? tcb.flight : tcb.sent.pipe;
 }
 
 /**
@@ -97,9 +95,12 @@ export function takeSack(ctx: TcpContext, tcb: Tcb, segment: Segment): boolean {
   }
   const { sent } = tcb;
   if (sent === null) return false;
+  const whole = ctx.config.dialect.sacksWhole;
   let fresh = false;
   for (let i = first; i < sackCount; i++) {
-    if (sent.sack(sack[2 * i]!, sack[2 * i + 1]!)) fresh = true;
+    const left = sack[2 * i]!;
+    const right = sack[2 * i + 1]!;
+    if (whole ? sent.sackWhole(left, right) : sent.sack(left, right)) fresh = true;
   }
   return fresh;
 }
@@ -134,6 +135,7 @@ export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): number {
   if (tcb.sndUrgent && !after(tcb.sndUp, ack)) tcb.sndUrgent = false;
   tcb.retries = 0;
   // R6675-10
+  tcb.dupAcksEnded = tcb.dupAcks;
   tcb.dupAcks = 0;
   // What was in the way is not any more.
   tcb.softError = null;
@@ -170,6 +172,7 @@ export function digest(
   if (tcb.reducing && reactionOver(tcb)) reductionOver(tcb);
   tcb.marked = echoesMark(tcb, segment);
   if (tcb.marked) noteMark(ctx, tcb);
+  sampleDelivered(ctx, tcb, sent, segment, advanced);
   rackUpdate(ctx, tcb, sent, segment);
   if (tcb.tlpOut) probeAnswered(ctx, tcb, segment, advanced);
   if (tcb.recovery !== OPEN && spurious(ctx, tcb, sent, segment, advanced)) undo(ctx, tcb, sent);
@@ -210,6 +213,18 @@ function beginRate(tcb: Tcb, flight: number): void {
   tcb.prrOut = 0;
 }
 
+/** Linux tcp_ack_update_rtt: a sample for each ACK that delivered something that was sent once. */
+function sampleDelivered(ctx: TcpContext, tcb: Tcb, sent: Sent, segment: Segment, advanced: boolean): void {
+  facts.rtt = sent.original > 0 ? (ctx.now - sent.originalLatest) | 0 : -1;
+  if (facts.rtt >= 0) tcb.congestion.measured(pathFacts(ctx, tcb), ctx.counters);
+  if (!ctx.config.dialect.boundsVariance) return;
+  let rtt = -1;
+  if (sent.original > 0 && sent.repeated === 0) rtt = (ctx.now - sent.originalTime) | 0;
+  else if (advanced && tcb.tsEnabled && segment.hasTimestamp && segment.tsEcr !== 0)
+    rtt = (ctx.now + tcb.tsOffset - segment.tsEcr) | 0;
+  if (rtt >= 0) tcb.rtt.sample(rtt, tcb.sndUna, tcb.sndNxt);
+}
+
 function withSack(ctx: TcpContext, tcb: Tcb, sent: Sent, bytes: number, advanced: boolean): void {
   let ended = false;
   // R6675-14
@@ -225,24 +240,27 @@ function withSack(ctx: TcpContext, tcb: Tcb, sent: Sent, bytes: number, advanced
   if (found.bytes > 0) ctx.markReady(tcb);
   if (tcb.recovery === OPEN) {
     if (sent.lost > 0) {
-      if (enterRecovery(ctx, tcb, sent)) reduceRate(tcb, sent, sent.delivered, false);
+      if (enterRecovery(ctx, tcb, sent)) reduceRate(ctx, tcb, sent, sent.delivered, false);
       // R6582-13: what ended recovery does not open the window as well
-    } else if (tcb.reducing) reduceRate(tcb, sent, sent.delivered, advanced);
-    else if (advanced && !ended) grow(ctx, tcb, bytes);
+    } else if (tcb.reducing) reduceRate(ctx, tcb, sent, sent.delivered, advanced);
+    else if (!ended && mayRaise(ctx, tcb, sent, advanced)) grow(ctx, tcb, sent, bytes);
   } else if (tcb.recovery === RECOVERY) {
     if (found.again) lostAgain(ctx, tcb);
-    reduceRate(tcb, sent, sent.delivered, advanced && !found.again);
-  } else grow(ctx, tcb, sent.delivered);
+    reduceRate(ctx, tcb, sent, sent.delivered, advanced && found.bytes === 0);
+  } else grow(ctx, tcb, sent, sent.delivered);
+}
+
+/** New data was acknowledged; where reordering is common Linux takes SACK blocks for it (tcp_may_raise_cwnd). */
+function mayRaise(ctx: TcpContext, tcb: Tcb, sent: Sent, advanced: boolean): boolean {
+  if (!ctx.config.dialect.countsSegments || tcb.reordering <= ctx.config.reordering) return advanced;
+  return sent.delivered > 0;
 }
 
 /** Something was found lost by a timer. */
 export function lossFound(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   if (tcb.recovery === OPEN) {
-    if (enterRecovery(ctx, tcb, sent)) reduceRate(tcb, sent, 0, false);
-  } else if (tcb.recovery === RECOVERY) {
-    if (found.again) lostAgain(ctx, tcb);
-    reduceRate(tcb, sent, 0, false);
-  }
+    if (enterRecovery(ctx, tcb, sent)) reduceRate(ctx, tcb, sent, tcb.mss, false);
+  } else if (tcb.recovery === RECOVERY && found.again) lostAgain(ctx, tcb);
   ctx.markReady(tcb);
 }
 
@@ -252,8 +270,7 @@ function enterRecovery(ctx: TcpContext, tcb: Tcb, sent: Sent): boolean {
   tcb.recovery = RECOVERY;
   tcb.recover = tcb.sndNxt;
   tcb.rttRunning &&= tcb.tsEnabled;
-  // R5681-25: what limited transmit let out does not count
-  const flight = tcb.flight - tcb.limitedBytes;
+  const flight = atRisk(ctx, tcb);
   // R3168-11: a mark in the same window was answered already, and stays answered
   const reduced = tcb.reducing;
   tcb.reducing = false;
@@ -291,7 +308,8 @@ export function beginEpisode(tcb: Tcb, sent: Sent): void {
 }
 
 /** RFC 6937 3: how much may be sent for what was delivered (R6937-2 .. R6937-5). */
-function reduceRate(tcb: Tcb, sent: Sent, delivered: number, healthy: boolean): void {
+function reduceRate(ctx: TcpContext, tcb: Tcb, sent: Sent, delivered: number, healthy: boolean): void {
+  if (delivered <= 0) return;
   const { mss, congestion } = tcb;
   const ssthresh = tcb.reducing ? tcb.reduceTo : congestion.ssthresh;
   const inNetwork = sent.pipe;
@@ -307,11 +325,14 @@ function reduceRate(tcb: Tcb, sent: Sent, delivered: number, healthy: boolean): 
   }
   // R6675-13: the first retransmission goes out in any case
   if (tcb.prrOut === 0) count = Math.max(count, mss);
+  if (ctx.config.dialect.countsSegments) count = Math.ceil(count / mss) * mss;
   congestion.cwnd = inNetwork + Math.max(0, count);
 }
 
 /** R5681-37: a retransmission was lost, too: another reduction, once in a round trip. */
 function lostAgain(ctx: TcpContext, tcb: Tcb): void {
+  // Linux leaves it at one reduction until recovery is over.
+  if (ctx.config.dialect.countsSegments) return;
   if (((ctx.now - tcb.reducedAt) | 0) < Math.max(1, tcb.rackRtt)) return;
   tcb.congestion.reduce(tcb.congestion.ssthresh, pathFacts(ctx, tcb));
   tcb.undoable = false;
@@ -347,16 +368,16 @@ function withoutSack(
   }
   if (!advanced) return;
   if (tcb.recovery === OPEN) {
-    if (tcb.reducing) reduceRate(tcb, sent, sent.delivered, true);
-    else grow(ctx, tcb, bytes);
+    if (tcb.reducing) reduceRate(ctx, tcb, sent, sent.delivered, true);
+    else grow(ctx, tcb, sent, bytes);
   } else if (!before(tcb.sndUna, tcb.recover)) {
     // R6582-3: full acknowledgment; no burst when little is in flight
     const { congestion, mss, flight } = tcb;
     if (tcb.recovery === RECOVERY)
       congestion.cwnd = Math.min(congestion.ssthresh, Math.max(flight, mss) + mss);
-    else grow(ctx, tcb, bytes);
+    else grow(ctx, tcb, sent, bytes);
     recovered(tcb);
-  } else if (tcb.recovery === LOSS) grow(ctx, tcb, bytes);
+  } else if (tcb.recovery === LOSS) grow(ctx, tcb, sent, bytes);
   else {
     // R6582-4, R6582-5: partial acknowledgment: resend the first unacknowledged segment, deflate
     tcb.inflation = tcb.inflation - bytes + (bytes >= tcb.mss ? tcb.mss : 0);
@@ -367,22 +388,22 @@ function withoutSack(
   }
 }
 
-/** New data was acknowledged: the window grows if it was what held the sender back (RFC 7661 3, R9438-8). */
-function grow(ctx: TcpContext, tcb: Tcb, bytes: number): void {
+/** New data was acknowledged: the window grows if it was what held the sender back (validation.ts). */
+function grow(ctx: TcpContext, tcb: Tcb, sent: Sent, acknowledged: number): void {
   const { congestion } = tcb;
+  const bytes = ctx.config.dialect.countsSegments ? deliveredNow(tcb, sent, acknowledged) : acknowledged;
   // R5681-6: the handshake does not open the window; R3168-12: nor does what says that a mark was seen
-  if (bytes > 0 && !tcb.marked) {
-    const used = congestion.cwnd < congestion.ssthresh ? congestion.cwnd < 2 * tcb.maxPipe : tcb.cwndLimited;
-    // R3465-2: in slow start after a timeout one segment for an ACK
-    const most = tcb.recovery === LOSS && congestion.slowStartLimit < 100 ? tcb.mss : bytes;
-    if (used || tcb.recovery === LOSS) congestion.acked(Math.min(bytes, most), pathFacts(ctx, tcb));
-    else congestion.held(ctx.now);
-  }
-  if (!before(tcb.sndUna, tcb.windowEnd)) {
-    tcb.windowEnd = tcb.sndNxt;
-    tcb.maxPipe = pipe(tcb);
-    tcb.cwndLimited = false;
-  }
+  if (bytes <= 0 || tcb.marked) return;
+  // R3465-2: in slow start after a timeout one segment for an ACK
+  const most = tcb.recovery === LOSS && congestion.slowStartLimit < 100 ? tcb.mss : bytes;
+  if (usesWindow(tcb) || tcb.recovery === LOSS) congestion.acked(Math.min(bytes, most), pathFacts(ctx, tcb));
+  else congestion.held(ctx.now);
+}
+
+/** What this ACK and no earlier one delivered; without SACK a duplicate stands for a segment (tcp_remove_reno_sacks). */
+function deliveredNow(tcb: Tcb, sent: Sent, acknowledged: number): number {
+  if (tcb.sackEnabled) return sent.delivered;
+  return Math.min(acknowledged, Math.max(acknowledged - tcb.dupAcksEnded * tcb.mss, tcb.mss));
 }
 
 /** 7.4.2 of RFC 8985: did the probe repair a loss, or was it needless? */
@@ -397,7 +418,7 @@ function probeAnswered(ctx: TcpContext, tcb: Tcb, segment: Segment, advanced: bo
     if (tcb.recovery !== OPEN || tcb.reducing) return;
     // R8985-18: the only loss, repaired by the probe, is a sign of congestion like any other
     ctx.counters.bump(Mib.TcpExtTCPLossProbeRecovery);
-    tcb.congestion.reduce(tcb.flight + tcb.mss, pathFacts(ctx, tcb));
+    tcb.congestion.reduce(atRisk(ctx, tcb), pathFacts(ctx, tcb));
     tcb.congestion.cwnd = Math.min(tcb.congestion.cwnd, tcb.congestion.ssthresh);
     owesCwr(tcb);
     return;

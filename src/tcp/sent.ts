@@ -2,7 +2,8 @@
  * What is in flight: every byte between SND.UNA and SND.NXT with what became of it and
  * when it was sent last (RFC 6675 3, RFC 8985 6.1). Bytes that were sent in the same
  * millisecond and fared alike share one record, so a flight without loss is a record a
- * burst; records split where the peer's SACK blocks do.
+ * burst; records split where the peer's SACK blocks do. Only whole segments are joined, so
+ * segments begin at whole multiples of the MSS behind the start of a record.
  *
  *     | end, time, mark | end, time, mark | ...      a record begins where the one before ends
  *
@@ -10,7 +11,7 @@
  * record and a SACK block that would need a split counts only where records lie wholly
  * inside it: coarser, never wrong.
  */
-import { after, before, max } from '../seqnum.js';
+import { after, before, max, min } from '../seqnum.js';
 
 /** Low two bits of a mark: what the sender believes of these bytes. */
 export const SENT = 0;
@@ -42,20 +43,29 @@ export class Sent {
   lost = 0;
   /** Resent and not heard of since. */
   again = 0;
-  private twice = 0;
+  twice = 0;
+  /** Payload of a full-sized segment when it was sent last. */
+  private mss = 1;
 
   // What the present ACK delivered; `beginAck` clears it.
   delivered = 0;
-  /** Delivered bytes that were sent once only. */
+  /** Delivered bytes that were sent once only; when the oldest of them and the youngest were sent, and where that ended. */
   original = 0;
-  /** When the first of them was sent. */
   originalTime = 0;
-  /** The most recently sent of the delivered pieces. */
-  latestTime = 0;
-  latestEnd = 0;
-  latestMark = 0;
-  /** The piece below what was delivered before was sent once (R8985-7). */
+  originalLatest = 0;
+  originalEnd = 0;
+  /** Delivered bytes that had been resent, and the same of the youngest. */
+  repeated = 0;
+  repeatedLatest = 0;
+  repeatedEnd = 0;
+  /** The piece delivered last was one of these. */
+  lastRepeated = false;
+  /** When the piece delivered last was sent. */
+  lastTime = 0;
+  /** Lowest piece that was sent once and lies below what earlier ACKs delivered (R8985-7), valid while `reordered`. */
   reordered = false;
+  lateFrom = 0;
+  private fackBefore = 0;
   /** Highest sequence number delivered: RACK.fack. */
   fack = 0;
 
@@ -96,11 +106,14 @@ export class Sent {
   beginAck(): void {
     this.delivered = 0;
     this.original = 0;
+    this.repeated = 0;
     this.reordered = false;
+    this.fackBefore = this.fack;
   }
 
   /** [seq, end) was sent for the first time. */
-  push(seq: number, end: number, now: number): void {
+  push(seq: number, end: number, now: number, mss: number): void {
+    this.mss = mss;
     if (this.head === this.tail) {
       this.start = seq;
       this.head = 0;
@@ -110,7 +123,7 @@ export class Sent {
       const last = this.tail - 3;
       const mark = this.cells[last + 2]!;
       const same = mark === SENT && this.cells[last + 1] === now;
-      if (same || (this.count >= MOST && (mark & FATE) !== SACKED)) {
+      if ((same && this.wholeAt(last)) || (this.count >= MOST && (mark & FATE) !== SACKED)) {
         this.tally(mark, (end - this.cells[last]!) | 0);
         this.cells[last] = end;
         this.cells[last + 1] = now;
@@ -122,6 +135,12 @@ export class Sent {
     this.cells[this.tail + 1] = now;
     this.cells[this.tail + 2] = SENT;
     this.tail += 3;
+  }
+
+  /** The record at cell `at` ends with a full-sized segment. */
+  private wholeAt(at: number): boolean {
+    const start = at === this.head ? this.start : this.cells[at - 3]!;
+    return ((this.cells[at]! - start) | 0) % this.mss === 0;
   }
 
   /** The cumulative acknowledgment moved to `una`. */
@@ -147,26 +166,51 @@ export class Sent {
   private release(at: number, to: number): void {
     const mark = this.cells[at + 2]!;
     const bytes = (to - this.start) | 0;
-    if ((mark & FATE) !== SACKED) this.deliver(at, to, bytes);
+    if ((mark & FATE) !== SACKED) this.deliver(at, this.start, to);
     this.tally(mark, -bytes);
   }
 
-  private deliver(at: number, end: number, bytes: number): void {
+  private deliver(at: number, start: number, end: number): void {
+    const bytes = (end - start) | 0;
     const time = this.cells[at + 1]!;
-    const mark = this.cells[at + 2]!;
     // R8985-6: the later sending, then the higher sequence number
-    if (this.delivered === 0 || sentAfter(time, end, this.latestTime, this.latestEnd)) {
-      this.latestTime = time;
-      this.latestEnd = end;
-      this.latestMark = mark;
+    this.lastRepeated = (this.cells[at + 2]! & EVER) !== 0;
+    this.lastTime = time;
+    if (this.lastRepeated) {
+      if (this.repeated === 0 || sentAfter(time, end, this.repeatedLatest, this.repeatedEnd)) {
+        this.repeatedLatest = time;
+        this.repeatedEnd = end;
+      }
+      this.repeated += bytes;
+    } else {
+      if (this.original === 0 || before(time, this.originalTime)) this.originalTime = time;
+      if (this.original === 0 || sentAfter(time, end, this.originalLatest, this.originalEnd)) {
+        this.originalLatest = time;
+        this.originalEnd = end;
+      }
+      this.original += bytes;
+      if (before(end, this.fackBefore) && !(this.reordered && !before(start, this.lateFrom))) {
+        this.reordered = true;
+        this.lateFrom = start;
+      }
     }
     this.delivered += bytes;
-    if ((mark & EVER) === 0) {
-      if (this.original === 0 || before(time, this.originalTime)) this.originalTime = time;
-      this.original += bytes;
-      if (before(end, this.fack)) this.reordered = true;
-    }
     if (after(end, this.fack)) this.fack = end;
+  }
+
+  /** `seq` moved to the next (`up`) or to the last start of a segment. */
+  private boundary(seq: number, up: boolean): number {
+    const i = this.find(seq);
+    if (i === this.count) return seq;
+    const over = ((seq - this.startOf(i)) | 0) % this.mss;
+    if (over === 0) return seq;
+    return up ? min((seq - over + this.mss) | 0, this.endOf(i)) : (seq - over) | 0;
+  }
+
+  /** One SACK block of which only whole segments count. */
+  sackWhole(left: number, right: number): boolean {
+    if (!after(right, left) || after(right, this.end) || !after(right, this.start)) return false;
+    return this.sack(this.boundary(max(left, this.start), true), this.boundary(right, false));
   }
 
   /** One SACK block, clipped to what is in flight; true when it tells something new (R6675-1). */
@@ -191,7 +235,7 @@ export class Sent {
   private sackRecord(i: number): void {
     if (this.fateOf(i) === SACKED) return;
     const at = this.head + 3 * i;
-    this.deliver(at, this.cells[at]!, (this.cells[at]! - this.startOf(i)) | 0);
+    this.deliver(at, this.startOf(i), this.cells[at]!);
     this.setMark(i, SACKED);
   }
 
@@ -216,6 +260,7 @@ export class Sent {
       this.setMark(i, RESENT | EVER | second);
       this.cells[this.head + 3 * i + 1] = now;
       while (i > 0 && this.markOf(i - 1) === this.markOf(i) && this.timeOf(i - 1) === now) {
+        if (!this.wholeAt(this.head + 3 * (i - 1))) break;
         this.cells[this.head + 3 * (i - 1)] = this.endOf(i);
         this.remove(i);
         i--;

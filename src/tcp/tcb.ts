@@ -231,10 +231,15 @@ export class Tcb {
   dupAcks = 0;
   /** Bytes that limited transmit let out: no part of FlightSize (R5681-25). */
   limitedBytes = 0;
-  /** Most bytes in the network since `windowEnd` was set, and whether cwnd ever stopped us (RFC 7661, Linux tcp_cwnd_validate). */
-  maxPipe = 0;
+  /** validation.ts: flight in the window of data that ends at `windowEnd`, and whether cwnd was the limit. */
+  maxFlight = 0;
   cwndLimited = false;
   windowEnd = 0;
+  /** Most of cwnd in use since it was the limit last, and when that was. */
+  windowUsed = 0;
+  windowUsedAt = 0;
+  /** Duplicates that the last advance of SND.UNA ended. */
+  dupAcksEnded = 0;
   /** Proportional rate reduction (RFC 6937 3): prr_delivered, prr_out, RecoverFS, bytes. */
   prrDelivered = 0;
   prrOut = 0;
@@ -252,7 +257,9 @@ export class Tcb {
   minRttNow = -1;
   minRttBefore = -1;
   minRttAt = 0;
-  reorderingSeen = false;
+  /** Cases of reordering, and its largest extent in segments (Linux tcp_check_sack_reordering). */
+  reorderings = 0;
+  reordering = 3;
   reoSteps = 1;
   reoPersist = 0;
   /** D-SACKs count once until this is acknowledged. */
@@ -266,6 +273,8 @@ export class Tcb {
   tlpResent = false;
   tlpEnd = 0;
   tlpSampled = true;
+  /** From when on the probe timeout counts. */
+  probeFrom = 0;
   /** Deadline of the RTO proper, and what T_REXMT stands for now: K_RTO, K_PROBE, K_REORDER. */
   rtoAt = 0;
   rexmtKind = 0;

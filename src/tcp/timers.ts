@@ -11,7 +11,7 @@ import { owesCwr } from './ecn.js';
 import { detectLoss, found, loseAtTimeout } from './rack.js';
 import { suspectBlackHole } from './mtu-search.js';
 import { pendingDue } from './path-mtu.js';
-import { beginEpisode, fail, lossFound, pathFacts, report } from './sender.js';
+import { atRisk, beginEpisode, fail, lossFound, pathFacts, report } from './sender.js';
 import * as S from './state.js';
 import {
   K_PROBE,
@@ -66,7 +66,10 @@ export function armSendTimers(ctx: TcpContext, tcb: Tcb, restart: boolean): void
   } else if (tcb.flight > 0) {
     tcb.disarm(T_PERSIST);
     tcb.probeBackoff = 0;
-    if (restart || !tcb.isArmed(T_REXMT)) tcb.rtoAt = (ctx.now + tcb.rtt.rto) | 0;
+    if (restart || !tcb.isArmed(T_REXMT)) {
+      tcb.rtoAt = (ctx.now + tcb.rtt.rto) | 0;
+      tcb.probeFrom = ctx.now;
+    }
     armRexmt(ctx, tcb);
   } else {
     tcb.disarm(T_REXMT);
@@ -92,7 +95,7 @@ function armRexmt(ctx: TcpContext, tcb: Tcb): void {
     wait = tcb.reoWait;
   } else if (probeDue(ctx, tcb)) {
     kind = K_PROBE;
-    wait = Math.min(wait, probeTimeout(tcb));
+    wait = Math.min(wait, (tcb.probeFrom + probeTimeout(ctx, tcb) - ctx.now) | 0);
   }
   tcb.rexmtKind = kind;
   tcb.arm(T_REXMT, (ctx.now + Math.max(0, wait)) | 0);
@@ -101,7 +104,7 @@ function armRexmt(ctx: TcpContext, tcb: Tcb): void {
 /** R8985-13, R8985-15 */
 function probeDue(ctx: TcpContext, tcb: Tcb): boolean {
   return (
-    ctx.config.rack &&
+    ctx.config.probes &&
     tcb.sackEnabled &&
     tcb.recovery === OPEN &&
     tcb.state >= S.ESTABLISHED &&
@@ -113,10 +116,12 @@ function probeDue(ctx: TcpContext, tcb: Tcb): boolean {
   );
 }
 
-/** R8985-14: ms from now. */
-function probeTimeout(tcb: Tcb): number {
+/** R8985-14: ms after what was sent or acknowledged last. */
+function probeTimeout(ctx: TcpContext, tcb: Tcb): number {
   if (tcb.rtt.srtt8 === 0) return Math.min(1000, tcb.rtt.rto);
-  return Math.max(PROBE_MIN, 2 * tcb.rtt.srtt) + (tcb.flight <= tcb.mss ? WORST_DELACK : 0);
+  const slack = ctx.config.dialect.timerSlack;
+  const least = slack > 0 ? 2 * tcb.rtt.srtt : Math.max(PROBE_MIN, 2 * tcb.rtt.srtt);
+  return least + (tcb.flight <= tcb.mss ? WORST_DELACK : slack);
 }
 
 /** Reordering timer and tail loss probe; the RTO starts anew with either (R8985-17). */
@@ -241,7 +246,7 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
     suspectBlackHole(ctx, tcb);
     const again = tcb.recovery === LOSS && tcb.retries > 1;
     // R3168-11: after the answer to a mark in the same window ssthresh stays as it is
-    tcb.congestion.timeout(tcb.flight - tcb.limitedBytes, pathFacts(ctx, tcb), again || tcb.reducing);
+    tcb.congestion.timeout(atRisk(ctx, tcb), pathFacts(ctx, tcb), again || tcb.reducing);
     tcb.reducing = false;
     owesCwr(tcb);
     if (again) tcb.undoable = false;
@@ -260,7 +265,11 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
     tcb.reoWait = 0;
     tcb.tlpOut = false;
     tcb.tlpOwed = false;
-    if (tcb.sent !== null) loseAtTimeout(ctx, tcb, tcb.sent);
+    if (tcb.sent !== null) {
+      loseAtTimeout(ctx, tcb, tcb.sent);
+      // What is too young to be lost stays beside the segment that is resent (tcp_enter_loss).
+      if (ctx.config.dialect.countsSegments) tcb.congestion.cwnd = tcb.sent.pipe + tcb.mss;
+    }
     tcb.rexmtOwed = true;
   }
   tcb.rtoAt = (ctx.now + tcb.rtt.rto) | 0;

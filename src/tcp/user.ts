@@ -42,7 +42,8 @@ export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number
   tcb.peerMss = tcb.advMss;
   updateMss(ctx, tcb);
   tcb.rcvMss = tcb.mss;
-  tcb.rtt.reset(config.rtoInit, config.rtoMin, config.rtoMax);
+  tcb.rtt.reset(config.rtoInit, config.rtoMin, config.rtoMax, config.dialect.boundsVariance);
+  tcb.reordering = config.reordering;
   tcb.lastHeardAt = ctx.now;
   tcb.lastSentAt = ctx.now;
   tcb.progressAt = ctx.now;

@@ -112,11 +112,12 @@ export class Conversation {
     this.collect();
   }
 
-  /** SYN, SYN,ACK, ACK; the connection is accepted. `options` of the peer's SYN. */
-  established(options = this.stamped ? '<mss 1460,TS val 100 ecr 0>' : '<mss 1460>'): void {
+  /** SYN, SYN,ACK, after `rtt` ms ACK; the connection is accepted. `options` of the peer's SYN. */
+  established(options = this.stamped ? '<mss 1460,TS val 100 ecr 0>' : '<mss 1460>', rtt = 0): void {
     this.listen();
     this.inject(`S 0:0(0) win 65535 ${options}`);
     this.take();
+    if (rtt > 0) this.advance(rtt);
     this.inject(`. 1:1(0) ack 1 win 65535${options.includes('TS') ? ' <TS val 100 ecr 0>' : ''}`);
     this.accept();
   }

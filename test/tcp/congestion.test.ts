@@ -3,13 +3,18 @@ import t, { type Test } from 'tap';
 import { initialWindow } from '../../src/tcp/congestion/control.js';
 import { Cubic } from '../../src/tcp/congestion/cubic.js';
 import { NewReno } from '../../src/tcp/congestion/reno.js';
+import type { PathFacts } from '../../src/tcp/congestion/control.js';
 import { Conversation } from '../support/conversation.js';
 
 const MSS = 1000;
-const path = (now: number, srtt = 100): { mss: number; now: number; srtt: number } => ({
+const path = (now: number, srtt = 100): PathFacts => ({
   mss: MSS,
   now,
   srtt,
+  rtt: -1,
+  una: 0,
+  nxt: 0,
+  paced: false,
 });
 
 /** One round trip of acknowledgments, a segment each, spread over `srtt`. */

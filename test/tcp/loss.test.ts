@@ -12,7 +12,7 @@ function measured(
   knobs: Readonly<Record<string, number>> = {},
 ): { c: Conversation; at: number } {
   const c = new Conversation({ knobs });
-  c.established(SACK);
+  c.established(SACK, rtt);
   let at = 1;
   for (let i = 0; i < 10; i++) {
     c.send(10);

@@ -151,7 +151,7 @@ t.test('R6675-1, R6675-4: what is in flight, against one entry a byte', (t) => {
         const to = Math.min(nxt, from + length);
         let delivered = 0;
         if (what <= 1) {
-          sent.push((BASE + nxt) | 0, (BASE + nxt + length) | 0, now);
+          sent.push((BASE + nxt) | 0, (BASE + nxt + length) | 0, now, 1000);
           for (let i = 0; i < length; i++) bytes.set(nxt++, { fate: SENT, time: now, ever: false });
         } else if (nxt === una) continue;
         else if (what === 2) {
@@ -210,13 +210,13 @@ function agrees(sent: Sent, bytes: ReadonlyMap<number, SentByte>): boolean {
 
 t.test('R6675-3: what counts as lost', (t) => {
   const sent = new Sent();
-  sent.push(0, 20_000, 0);
+  sent.push(0, 20_000, 0, 1000);
   sent.sack(2000, 4000);
   t.equal(sent.lostEdge(1000), 0, 'two segments above are not enough');
   sent.sack(4000, 4001);
   t.equal(sent.lostEdge(1000), 2000, 'a byte more is');
   const three = new Sent();
-  three.push(0, 20_000, 0);
+  three.push(0, 20_000, 0, 1000);
   for (const left of [2000, 5000, 7000]) three.sack(left, left + 1);
   t.equal(three.lostEdge(1000), 2000, 'three separate ranges are');
   t.end();
@@ -224,7 +224,7 @@ t.test('R6675-3: what counts as lost', (t) => {
 
 t.test('bounded: however small the segments and the holes, at most 4097 records', (t) => {
   const sent = new Sent();
-  for (let i = 0; i < 20_000; i++) sent.push(i * 2, i * 2 + 2, i);
+  for (let i = 0; i < 20_000; i++) sent.push(i * 2, i * 2 + 2, i, 1000);
   for (let i = 0; i < 20_000; i += 1) sent.sack(i * 2 + 1, i * 2 + 2);
   t.ok(sent.count <= 4097, `${sent.count} records`);
   t.equal(sent.end, 40_000);
@@ -236,17 +236,17 @@ t.test('bounded: however small the segments and the holes, at most 4097 records'
 
 t.test('RTO: RFC 6298 with its own numbers', (t) => {
   const rtt = new RttEstimator();
-  rtt.reset(1000, 1000, 60_000);
+  rtt.reset(1000, 1000, 60_000, false);
   t.equal(rtt.rto, 1000);
-  rtt.sample(500);
+  rtt.sample(500, 0, 0);
   t.equal(rtt.rto, 500 + 4 * 250, 'R6298-4');
-  rtt.sample(700);
+  rtt.sample(700, 0, 0);
   // RTTVAR = 0.75*250 + 0.25*200 = 237.5, SRTT = 500 + 200/8 = 525
   t.equal(rtt.srtt, 525);
   t.ok(Math.abs(rtt.rto - (525 + 950)) <= 2, 'R6298-5');
   for (let i = 0; i < 20; i++) rtt.backoff++;
   t.equal(rtt.rto, 60_000, 'R6298-17: bounded by the maximum');
-  for (let i = 0; i < 100; i++) rtt.sample(10);
+  for (let i = 0; i < 100; i++) rtt.sample(10, 0, 0);
   t.equal(rtt.rto, 1000, 'R6298-7: rounded up to the minimum');
   t.end();
 });

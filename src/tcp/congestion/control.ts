@@ -2,6 +2,7 @@
  * Congestion control behind one small interface. It sees bytes, times and events, and
  * owns cwnd and ssthresh; it never reaches into the connection.
  */
+import type { Counters } from '../../mib.js';
 
 /** What the algorithm is told beside the event itself. */
 export interface PathFacts {
@@ -11,6 +12,13 @@ export interface PathFacts {
   now: number;
   /** ms, 0 while unknown. */
   srtt: number;
+  /** ms: age of the youngest piece that this ACK delivered and that was sent once, -1 none. */
+  rtt: number;
+  /** SND.UNA and SND.NXT: the round trip in hand. */
+  una: number;
+  nxt: number;
+  /** Segments are spread over the round trip. */
+  paced: boolean;
 }
 
 export interface CongestionControl {
@@ -26,6 +34,10 @@ export interface CongestionControl {
   acked(bytes: number, path: PathFacts): void;
   /** Data was acknowledged, but something else was the limit: the window stays, and this time does not count. */
   held(now: number): void;
+  /** An RTT sample, before the ACK that gave it is counted. */
+  measured(path: PathFacts, counters: Counters): void;
+  /** The first data since `since` goes out. */
+  idle(since: number, now: number): void;
   /** Loss or an ECN mark with `flight` bytes outstanding: sets ssthresh. What came before can be restored by `undo`. */
   reduce(flight: number, path: PathFacts): void;
   /** The retransmission timer expired; `again` when the same segment timed out before. */

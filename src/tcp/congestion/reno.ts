@@ -1,4 +1,5 @@
 /** RFC 5681 with the byte counting of RFC 3465. */
+import type { Counters } from '../../mib.js';
 import { UNLIMITED, type CongestionControl, type PathFacts } from './control.js';
 
 export class NewReno implements CongestionControl {
@@ -42,6 +43,12 @@ export class NewReno implements CongestionControl {
 
   held(_now: number): void {
     this.counted = 0;
+  }
+
+  measured(_path: PathFacts, _counters: Counters): void {}
+
+  idle(_since: number, now: number): void {
+    this.held(now);
   }
 
   reduce(flight: number, { mss }: PathFacts): void {

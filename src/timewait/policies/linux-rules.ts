@@ -46,7 +46,7 @@ export const LINUX_PRESETS = {
   // CUBIC without a limit on slow start, decay while idle (tcp_cwnd_restart), SACK kept at an RTO (tcp_timeout_mark_lost)
   'net.ipv4.tcp_congestion_control': 1,
   'net.inet.tcp.abc_l_var': 65_535,
-  'net.ipv4.tcp_slow_start_after_idle': 2,
+  'net.ipv4.tcp_slow_start_after_idle': 1,
   'net.ipv4.tcp_keep_sack': 1,
 };
 const PAWS_WRAP = 2_147_483;
