@@ -115,6 +115,7 @@ export const counterNames = [
   'TcpExtTCPSACKReneging',
   'TcpExtTCPDSACKOfoSent',
   'TcpExtTCPDSACKOfoRecv',
+  'TcpExtEmbryonicRsts',
   'TcpExtSyncookiesSent',
   'TcpExtSyncookiesRecv',
   'TcpExtSyncookiesFailed',

@@ -119,6 +119,11 @@ const rows = [
     'half-open connection reset, back to LISTEN',
     'RFC 9293 3.10.7.4 second, SYN-RECEIVED',
   ],
+  [
+    'request-syn',
+    'answered RST: a SYN in the window ends the half-open connection',
+    'Linux tcp_check_req; RFC 9293 3.10.7.4 fourth, SYN-RECEIVED',
+  ],
   ['syn-challenge', 'answered challenge ACK: SYN on a synchronized connection', 'RFC 5961 4.2'],
   [
     'syn-retransmitted',

@@ -100,6 +100,8 @@ function error(core: Core): number {
   );
   if (handle < 0 || (handle & RECORD) !== 0) return Reason['icmp-unmatched'];
   const tcb = core.tcbs[handle]!;
+  const { icmpEndsOpening } = core.ctx.config.dialect;
+  if (icmpEndsOpening && tcb.halfOpen) return errorForRequest(core, tcb);
   // RFC 5927 4.1: it must quote something in flight
   if (before(m.seq, tcb.sndUna) || !after(tcb.sndNxt, m.seq)) {
     core.count(Mib.TcpExtOutOfWindowIcmps);
@@ -109,7 +111,8 @@ function error(core: Core): number {
   const errno = errnoOf(m);
   const synchronizedState = tcb.state >= S.ESTABLISHED;
   const named = isHardError(m) && errno === 'EHOSTUNREACH' ? hardErrno(m.code) : errno;
-  if (isHardError(m) && !synchronizedState) {
+  const opening = !synchronizedState && (tcb.earlyFrom === null || tcb.owner !== null);
+  if (isHardError(m) ? !synchronizedState : icmpEndsOpening && opening) {
     core.count(Mib.TcpAttemptFails);
     fail(core.ctx, tcb, named);
     return Reason['icmp-hard'];
@@ -117,6 +120,25 @@ function error(core: Core): number {
   report(core.ctx, tcb, named);
   return isHardError(m) ? Reason['icmp-hard-as-soft'] : Reason['icmp-soft'];
 }
+
+/** Linux tcp_req_err: errors that speak of the host or the path end a request socket, those that speak of a port do not. */
+function errorForRequest(core: Core, tcb: Tcb): number {
+  const m = message;
+  if (m.seq !== tcb.iss) {
+    core.count(Mib.TcpExtOutOfWindowIcmps);
+    return Reason['icmp-out-of-window'];
+  }
+  const ends =
+    m.family === 4
+      ? m.kind === PARAMETER_PROBLEM || m.kind === TIME_EXCEEDED || (m.kind === UNREACHABLE && m.code < 2)
+      : m.kind === PARAMETER_PROBLEM || (m.kind === UNREACHABLE && FATAL_V6.includes(m.code));
+  if (!ends) return Reason['icmp-soft'];
+  fail(core.ctx, tcb, null);
+  return Reason['icmp-hard'];
+}
+
+/** Unreachable: administratively prohibited, port, policy, reject route (Linux icmpv6_err_convert). */
+const FATAL_V6 = [1, 4, 5, 6];
 
 /** Destination unreachable code 2..4: protocol and port unreachable mean refused. */
 function hardErrno(code: number): ConnectionError {

@@ -8,6 +8,7 @@ import { Reason } from '../reasons.js';
 import { isWriteable } from '../tcp/buffers.js';
 import { segmentArrives } from '../tcp/input.js';
 import { output } from '../tcp/output.js';
+import { COMPLETES, requestArrives } from '../tcp/request.js';
 import { SEND_ALL, send } from '../tcp/send.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
@@ -222,6 +223,11 @@ export class Stack implements StackApi {
     const { segment } = core;
     const before = tcb.state;
     const history = tcb.history;
+    const asked =
+      tcb.halfOpen && core.ctx.config.dialect.requestSockets
+        ? requestArrives(core.ctx, tcb, segment)
+        : COMPLETES;
+    if (asked !== COMPLETES) return this.judged(tcb, before, history, asked);
     if (
       before === S.SYN_RECEIVED &&
       tcb.halfOpen &&
@@ -232,7 +238,14 @@ export class Stack implements StackApi {
       core.count(Mib.TcpExtListenOverflows);
       return core.decide(Reason['listen-accept-queue-full'], before, segment);
     }
-    const reason = segmentArrives(core.ctx, tcb, segment);
+    return this.judged(tcb, before, history, segmentArrives(core.ctx, tcb, segment));
+  }
+
+  /** What a segment's reason means besides: a RST in reply, queues, tables. `before`, `history`: the state it met. */
+  private judged(tcb: Tcb, before: number, history: number, reason: number): number {
+    const { core } = this;
+    const { segment } = core;
+    if (tcb.state !== S.CLOSED && (tcb.ackNow || tcb.synOwed)) core.ctx.markReady(tcb);
     if (core.ctx.resetReply) replyReset(core, segment, reason);
     if (tcb.halfOpen && tcb.state >= S.ESTABLISHED) completed(core, tcb);
     if (before === S.SYN_SENT && tcb.fastOpen && tcb.state >= S.ESTABLISHED) synAckTold(core, tcb, segment);

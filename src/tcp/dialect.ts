@@ -56,7 +56,18 @@ export class Dialect {
    * RFC 9293 3.10.7.4 looks at the number first.
    */
   readonly dropsWithoutAck: boolean = false;
-  /** Text on a SYN is not kept unless Fast Open takes it (Linux tcp_conn_request); RFC 9293 3.10.7.2 lets it be queued. */
+  /** Half-open connections of listeners are request sockets with rules of their own (Linux tcp_check_req): request.ts. */
+  readonly requestSockets: boolean = false;
+  /**
+   * Any ICMP error ends an attempt to connect (Linux tcp_v4_err, tcp_v6_err; RFC 5461), as do net and host
+   * unreachable, time exceeded and parameter problem a request socket. RFC 9293 MUST-56 forbids it for soft errors.
+   */
+  readonly icmpEndsOpening: boolean = false;
+  /** ms after which a SYN goes out again whose answer had an unacceptable ACK, 0 none (Linux tcp_rcv_synsent_state_process: two jiffies). */
+  readonly synAgainAfter: number = 0;
+  /** A crossing SYN older than the TS.Recent of the connection that was reopened is dropped (Linux tcp_rcv_synsent_state_process). */
+  readonly pawsInSynSent: boolean = false;
+  /** Text on a SYN or SYN,ACK is not kept unless Fast Open takes it (Linux tcp_conn_request, tcp_rcv_synsent_state_process); RFC 9293 3.10.7.2 and 3.10.7.3 queue and process it. */
   readonly dropsSynText: boolean = false;
   /**
    * SYNs or SYN,ACKs that may be resent before the initial window shrinks to one segment
@@ -192,6 +203,10 @@ export class Dialect {
 
 class Linux extends Dialect {
   override readonly name = 'linux';
+  override readonly requestSockets = true;
+  override readonly icmpEndsOpening = true;
+  override readonly synAgainAfter = 8;
+  override readonly pawsInSynSent = true;
   override readonly dropsSynText = true;
   override readonly synsForgiven = 1;
   override readonly acksMarksAtOnce = true;

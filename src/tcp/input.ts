@@ -9,7 +9,7 @@
  * the segment, not the connection. A connection that ended is left in CLOSED, one
  * that has nothing left but waiting in TIME-WAIT; the stack carries both out.
  */
-import { after, before, beforeEq } from '../seqnum.js';
+import { after, before, beforeEq, greater } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { ACK, FIN, RST, SYN, URG, type Segment } from '../wire/segment.js';
@@ -28,7 +28,7 @@ import { checkTimestamp } from './paws.js';
 import { acknowledge, digest, fail, resendAll, takeSack } from './sender.js';
 import { sampleMinRtt } from './rack.js';
 import * as S from './state.js';
-import { RECOVERY, T_PERSIST, type Tcb } from './tcb.js';
+import { RECOVERY, T_PERSIST, T_REXMT, type Tcb } from './tcb.js';
 import { reachesBeyond, resetOrphan, text, textAndFin, trim, urgentArrives } from './text.js';
 import { armSendTimers, schedule } from './timers.js';
 import { mayUpdateWindow } from './window.js';
@@ -53,6 +53,7 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   // First, check the ACK bit (R9293-15)
   const acked = (flags & ACK) !== 0;
   if (acked && !(after(segment.ack, tcb.iss) && !after(segment.ack, tcb.sndNxt))) {
+    synAgainSoon(ctx, tcb);
     if ((flags & RST) !== 0) return Reason['synsent-bad-ack-rst'];
     ctx.resetReply = true;
     return Reason['synsent-bad-ack'];
@@ -72,6 +73,7 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     ctx.resetReply = true;
     return Reason['synsent-paws'];
   }
+  if (!acked && ctx.config.dialect.pawsInSynSent && olderThanReopened(tcb, segment)) return Reason.paws;
   // Fourth, check the SYN bit (R9293-18)
   tcb.rcvNxt = (segment.seq + 1) | 0;
   // Our SYN offered this much, unscaled.
@@ -96,11 +98,28 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   established(ctx, tcb);
   if (tcb.synText > 0) synTextAnswered(tcb);
   tcb.ackNow = true;
+  if (ctx.config.dialect.dropsSynText && !tcb.fastOpen) {
+    armSendTimers(ctx, tcb, true);
+    return Reason.plain;
+  }
   // What else the SYN,ACK carries is processed as in the sixth step and after.
   trim(tcb, segment, tcb.rcvNxt, tcb.rcvWnd);
   armSendTimers(ctx, tcb, true);
   if (text.length === 0 && !text.fin) return Reason.plain;
   return textAndFin(ctx, tcb, segment);
+}
+
+/** The other end still has an old connection, which our RST will end: no second is to be lost by that. */
+function synAgainSoon(ctx: TcpContext, tcb: Tcb): void {
+  const { synAgainAfter } = ctx.config.dialect;
+  if (synAgainAfter === 0 || tcb.retries > 0) return;
+  tcb.rtoAt = (ctx.now + synAgainAfter) | 0;
+  tcb.arm(T_REXMT, tcb.rtoAt);
+}
+
+/** TS.Recent is known before the handshake when the tuple was in TIME-WAIT. */
+function olderThanReopened(tcb: Tcb, segment: Segment): boolean {
+  return tcb.tsRecentAt !== 0 && segment.hasTimestamp && greater(tcb.tsRecent, segment.tsVal);
 }
 
 /** Linux PAWSActive: an echo of a timestamp we did not send belongs to an older SYN. */

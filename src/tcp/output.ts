@@ -301,6 +301,7 @@ function emitSyn(ctx: TcpContext, tcb: Tcb): void {
     tcb.sndNxt = (tcb.iss + 1 + tcb.synText) | 0;
     if (tcb.synText > 0) noteSent(ctx, tcb, (tcb.iss + 1) | 0);
     startRtt(ctx, tcb, tcb.iss);
+    tcb.synSentAt = ctx.now;
   } else if (!crossing) {
     tcb.totalRetrans++;
     ctx.counters.bump(Mib.TcpRetransSegs);
@@ -308,6 +309,7 @@ function emitSyn(ctx: TcpContext, tcb: Tcb): void {
   // R9293-13, R9293-71
   const flags = tcb.state === S.SYN_SENT ? SYN : SYN | ACK;
   write(ctx, tcb, tcb.iss, first ? tcb.synText : 0, flags | handshakeFlags(ctx, tcb, flags));
+  tcb.lastSentAt = ctx.now;
   // RFC 7413 4.1.3.1: a SYN that is resent goes without the option
   tcb.cookie = null;
   armSendTimers(ctx, tcb, first);

@@ -154,6 +154,8 @@ export class Tcb {
   /** Bytes that our first SYN may carry, and did carry. */
   synRoom = 0;
   synText = 0;
+  /** When our first SYN went out; the last one at `lastSentAt`. */
+  synSentAt = 0;
   /** Text on the SYN was taken: ours by the peer, the peer's by us. */
   synTextTaken = false;
   /** The listener that let text flow in SYN-RECEIVED, before the handshake is over; kept by the stack. */

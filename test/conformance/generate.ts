@@ -93,6 +93,8 @@ interface Outcome {
   readonly iss?: number;
   /** An ACK that may be delayed (MUST-40: below 0.5 s). */
   readonly delayed?: boolean;
+  /** Our SYN goes out again before its time. */
+  readonly synAgain?: boolean;
 }
 
 function probeOf(state: State, event: EventName, edge: Edge): Probe {
@@ -147,7 +149,7 @@ function expected(p: Probe, profile: Profile): Outcome {
     case 'listen':
       return listening(p);
     case 'syn-sent':
-      return synSent(p);
+      return profile === 'linux' ? linuxSynSent(p) : synSent(p);
     case 'time-wait':
       return { rfc9293: strictTimeWait, linux: linuxTimeWait, freebsd: freebsdTimeWait }[profile](p);
     default:
@@ -170,6 +172,22 @@ function synSent(p: Probe): Outcome {
   if (!p.syn) return nothing(p);
   if (p.hasAck) return { replies: [`. 1:1(0) ack ${p.seq + 1}`], after: 'established' };
   return { replies: [`S. 0:0(0) ack ${p.seq + 1}`], after: 'syn-received' };
+}
+
+/** Linux 6.18, tcp_rcv_synsent_state_process, observed: an unacceptable ACK makes the SYN go out again after two jiffies. */
+function linuxSynSent(p: Probe): Outcome {
+  const outcome = synSent(p);
+  return p.hasAck && p.ack !== 1 ? { ...outcome, synAgain: true } : outcome;
+}
+
+/** Linux 6.18, tcp_check_req, observed: a SYN in the window ends the request with RST. */
+function linuxRequest(p: Probe): Outcome {
+  const edge = p.rcvNxt + WINDOW;
+  const end = p.seq + p.length;
+  const inside = p.seq === p.rcvNxt || (end > p.rcvNxt && p.seq < edge) || (p.seq === edge && p.length === 0);
+  if (!inside) return synchronized(p);
+  if (p.rst) return p.seq === p.rcvNxt ? { replies: [], after: 'gone' } : acked(p);
+  return { replies: [reset(p)], after: 'gone' };
 }
 
 /** 3.10.7.4, first: the four cases of an acceptable segment. A RST counts by its number alone. */
@@ -204,8 +222,9 @@ function synchronized(p: Probe): Outcome {
 
 /** Linux 6.18, tcp_validate_incoming and tcp_rcv_state_process, observed. */
 function linuxSynchronized(p: Probe): Outcome {
-  if (p.syn && !p.rst) return synchronized(p);
   const halfOpen = p.state === 'syn-received';
+  if (halfOpen && (p.syn || p.rst)) return linuxRequest(p);
+  if (p.syn && !p.rst) return synchronized(p);
   // Before anything else; a half-open connection looks at the number first
   if (!p.rst && !p.hasAck && !halfOpen) return nothing(p);
   const end = p.seq + p.length;
@@ -382,7 +401,8 @@ function ending(p: Probe, outcome: Outcome, stamped: boolean): string[] {
   const replies = outcome.replies.map((reply) => answers(time, reply, stamped));
   // Silence is checked by the last event.
   const last = aftermath(p, outcome, stamped);
-  return [...replies, ...last, ...(last.at(-1)!.includes('%{') ? [] : ['+.01 %{ assert True }%'])];
+  const again = outcome.synAgain === true ? ['+0~+.05 > S 0:0(0) <...>'] : [];
+  return [...replies, ...again, ...last, ...(last.at(-1)!.includes('%{') ? [] : ['+.01 %{ assert True }%'])];
 }
 
 function conversation(state: State, event: EventName, edge: Edge, stamped: boolean): string[] {
