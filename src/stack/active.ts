@@ -2,6 +2,7 @@
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { limitMss } from '../tcp/options.js';
+import { fail } from '../tcp/sender.js';
 import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
 import { abort, activeOpen, prepare } from '../tcp/user.js';
@@ -401,7 +402,8 @@ export function closeListener(core: Core, listener: Listener, removed: (tcb: Tcb
   }
   for (const tcb of [...core.tcbs]) {
     if (tcb === null || tcb.owner !== listener) continue;
-    if (tcb.state !== S.CLOSED) abort(core.ctx, tcb, Reason['user-abort']);
+    if (tcb.halfOpen && core.ctx.config.dialect.requestSockets) fail(core.ctx, tcb, null);
+    else if (tcb.state !== S.CLOSED) abort(core.ctx, tcb, Reason['user-abort']);
     removed(tcb);
   }
   for (const tcb of listener.accepted) core.discard(tcb);

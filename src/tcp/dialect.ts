@@ -56,7 +56,7 @@ export class Dialect {
    * RFC 9293 3.10.7.4 looks at the number first.
    */
   readonly dropsWithoutAck: boolean = false;
-  /** Half-open connections of listeners are request sockets with rules of their own (Linux tcp_check_req): request.ts. */
+  /** Half-open connections of listeners are request sockets with rules of their own (Linux tcp_check_req): request.ts. They end in silence with the listener. */
   readonly requestSockets: boolean = false;
   /**
    * Any ICMP error ends an attempt to connect (Linux tcp_v4_err, tcp_v6_err; RFC 5461), as do net and host

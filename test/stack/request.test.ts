@@ -28,6 +28,10 @@ void t.test('a request socket: SYN and RST in the window, wrong ACKs, text on th
   t.equal(wrong.mismatch('R 9:9(0)'), '');
   wrong.inject('. 1:1(0) ack 1 win 65535');
   t.equal(wrong.state, 'ESTABLISHED', 'a wrong ACK does not end it');
+  const gone = half();
+  gone.stack.closeListener(gone.listener!);
+  gone.collect();
+  t.same(gone.rest(), [], 'the listener goes, and with it the request, in silence');
   const text = new Conversation({ knobs: LINUX });
   text.listen();
   text.inject('S 0:10(10) win 65535 <mss 1460>');
