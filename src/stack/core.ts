@@ -325,6 +325,9 @@ export class Core {
     c.keepInterval = 1000 * k('net.ipv4.tcp_keepalive_intvl');
     c.keepProbes = k('net.ipv4.tcp_keepalive_probes');
     c.userTimeout = k('net.ipv4.tcp_user_timeout');
+    c.utoEnabled = k('tcp_user_timeout_option') !== 0;
+    c.utoLeast = k('tcp_user_timeout_option.min');
+    c.utoMost = k('tcp_user_timeout_option.max');
     c.finTimeout = 1000 * k('net.ipv4.tcp_fin_timeout');
     c.challengeLimit = k('net.ipv4.tcp_challenge_ack_limit');
     c.challengePeriod = k('net.ipv4.tcp_challenge_ack_period');

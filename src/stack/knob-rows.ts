@@ -338,6 +338,16 @@ const rows: readonly Row[] = [
     0,
     "what a peer's urgent pointer names, 0: the octet behind the urgent ones (RFC 6093, RFC 9293), 1: the last of them (RFC 1122)",
   ],
+  [
+    'tcp_user_timeout_option',
+    '',
+    0,
+    1,
+    0,
+    "1: SYNs and changes carry our user timeout, and the peer's is adopted within the limits unless the user set one (RFC 5482)",
+  ],
+  ['tcp_user_timeout_option.min', 's', 1, 86_400, 100, 'L_LIMIT of RFC 5482 3.1'],
+  ['tcp_user_timeout_option.max', 's', 1, 86_400, 3600, 'U_LIMIT of RFC 5482 3.1'],
   // Path MTU
   [
     'net.ipv4.ip_no_pmtu_disc',

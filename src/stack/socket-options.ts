@@ -30,6 +30,7 @@ export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, v
       return;
     case 'userTimeout':
       tcb.userTimeout = value;
+      tcb.utoOwed = true;
       return;
     case 'synRetries':
       tcb.synRetries = value;

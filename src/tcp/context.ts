@@ -38,6 +38,10 @@ export class TcpConfig {
   keepInterval = 75_000;
   keepProbes = 9;
   userTimeout = 0;
+  /** The user timeout option is sent and heeded; s: what we adopt lies between. */
+  utoEnabled = false;
+  utoLeast = 100;
+  utoMost = 3600;
   finTimeout = 60_000;
   challengeLimit = 10;
   challengePeriod = 5000;

@@ -194,6 +194,7 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   // Fifth, check the ACK field (R9293-25)
   if ((flags & ACK) === 0) return Reason['no-ack-flag'];
   if (!dialect.stampsByAck) recordTimestamp(ctx, tcb, segment, seq);
+  if (segment.userTimeout > 0) tcb.remoteUto = segment.userTimeout;
   trim(tcb, segment, seq, window);
   const entered = tcb.state;
   const fromAck = ackArrives(ctx, tcb, segment, seq);

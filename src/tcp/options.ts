@@ -79,6 +79,7 @@ export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   }
   // Both ends know the option: the active opener holds TIME-WAIT (Faber, Touch, Yue 1999)
   if (segment.holder && ctx.config.negotiatesHolder) tcb.holder = tcb.active ? 1 : 2;
+  tcb.remoteUto = segment.userTimeout;
   beginSearch(ctx, tcb);
   updateMss(ctx, tcb);
   // R5681-34: the peer may send smaller segments than we could take; the largest one seen will tell

@@ -451,6 +451,7 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   else {
     if (tcb.tsEnabled) timestamps(ctx, tcb);
     if ((flags & RST) === 0) markOutgoing(ctx, tcb, fresh);
+    if (tcb.utoOwed && length > 0) advertiseTimeout(ctx, tcb, length);
     // MUST-31, MUST-62: while the end of urgent data lies ahead; a pointer that cannot reach it says as much as fits
     if (tcb.sndUrgent && (flags & RST) === 0 && after(tcb.sndUp, seq)) {
       b.flags |= URG;
@@ -521,10 +522,18 @@ function synOptions(ctx: TcpContext, tcb: Tcb, reply: boolean): void {
   b.sackPermitted = reply ? tcb.sackEnabled : ctx.config.sack;
   b.holder = reply ? tcb.holder !== 0 : ctx.config.negotiatesHolder;
   if (tcb.tsEnabled) timestamps(ctx, tcb);
-  if (tcb.cookie === null) return;
+  if (tcb.cookie === null) return advertiseTimeout(ctx, tcb, 0);
   b.cookieLength = tcb.cookie.length;
   b.cookieExperiment = tcb.cookieExperiment;
   b.cookie.set(tcb.cookie);
+}
+
+/** RFC 5482 3: ours, on SYNs without a cookie and on the first text after a change that has room for it. */
+function advertiseTimeout(ctx: TcpContext, tcb: Tcb, length: number): void {
+  if (!ctx.config.utoEnabled || length + 4 > tcb.mss) return;
+  const own = tcb.userTimeout > 0 ? tcb.userTimeout : ctx.config.userTimeout;
+  ctx.builder.userTimeout = Math.floor(own / 1000);
+  tcb.utoOwed = false;
 }
 
 function timestamps(ctx: TcpContext, tcb: Tcb): void {

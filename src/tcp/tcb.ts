@@ -128,6 +128,9 @@ export class Tcb {
   tsOffset = 0;
   lastAckSent = 0;
   sackEnabled = false;
+  // User timeout option (RFC 5482), s: what the peer advertised; ours goes out with the next segment while `utoOwed`
+  remoteUto = 0;
+  utoOwed = false;
   // ECN (RFC 3168)
   /** Offered by our SYN; then agreed on by both. */
   ecn = false;

@@ -142,7 +142,14 @@ function rexmtTimer(ctx: TcpContext, tcb: Tcb): number {
   return Reason.plain;
 }
 
+/**
+ * ms, 0 none. RFC 5482 3.1: what the peer advertised is adopted within limits, and only while the
+ * user has set nothing (CHANGEABLE): min(U_LIMIT, max(ADV_UTO, REMOTE_UTO, L_LIMIT)).
+ */
 function userLimit(ctx: TcpContext, tcb: Tcb): number {
+  const { utoEnabled, utoLeast, utoMost, userTimeout } = ctx.config;
+  if (utoEnabled && tcb.remoteUto > 0 && tcb.userTimeout === 0)
+    return 1000 * Math.min(utoMost, Math.max(userTimeout / 1000, tcb.remoteUto, utoLeast));
   return tcb.userTimeout !== 0 ? tcb.userTimeout : ctx.config.userTimeout;
 }
 

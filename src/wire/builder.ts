@@ -7,6 +7,7 @@ import {
   FAST_OPEN_EXPERIMENT,
   HOLDER_EXID,
   SYN,
+  USER_TIMEOUT,
 } from './segment.js';
 
 /**
@@ -52,6 +53,8 @@ export class SegmentBuilder {
   sackPermitted = false;
   /** The active opener is to hold TIME-WAIT (Segment.holder). */
   holder = false;
+  /** s, 0: option absent. Above 32767 in minutes. */
+  userTimeout = 0;
   hasTimestamp = false;
   tsVal = 0;
   tsEcr = 0;
@@ -69,6 +72,7 @@ export class SegmentBuilder {
     this.windowScale = -1;
     this.sackPermitted = false;
     this.holder = false;
+    this.userTimeout = 0;
     this.hasTimestamp = false;
     this.tsVal = 0;
     this.tsEcr = 0;
@@ -96,6 +100,7 @@ export class SegmentBuilder {
     if (this.sackPermitted) n += this.hasTimestamp ? 0 : 4;
     if (this.windowScale >= 0) n += 4;
     if (this.holder) n += 8;
+    if (this.userTimeout > 0) n += 4;
     if (this.sackCount > 0) n += 4 + 8 * this.sackCount;
     if (this.cookieLength >= 0) n += (this.cookieLength + (this.cookieExperiment ? 7 : 5)) & ~3;
     return n;
@@ -197,6 +202,15 @@ export class SegmentBuilder {
       b[at + 6] = HOLDER_EXID & 0xff;
       b[at + 7] = 1;
       at += 8;
+    }
+    if (this.userTimeout > 0) {
+      const minutes = this.userTimeout > 0x7fff;
+      const value = minutes ? Math.min(0x7fff, Math.ceil(this.userTimeout / 60)) : this.userTimeout;
+      b[at] = USER_TIMEOUT;
+      b[at + 1] = 4;
+      b[at + 2] = (minutes ? 0x80 : 0) | (value >> 8);
+      b[at + 3] = value;
+      at += 4;
     }
     if (this.sackCount > 0) {
       b[at] = 1;

@@ -21,6 +21,8 @@ export const CWR = 0x80;
 /** 'TW': the experiment id of the option that gives TIME-WAIT to the active opener. Its value is one octet, 1. */
 export const HOLDER_EXID = 0x5457;
 export const EXPERIMENTAL = 253;
+/** RFC 5482 3: 15 bits of seconds, or of minutes when the highest bit is set. */
+export const USER_TIMEOUT = 28;
 /** Fast Open (RFC 7413 2): the option, and the form it had as an experiment (RFC 6994, ExID F989). */
 export const FAST_OPEN = 34;
 export const FAST_OPEN_EXPERIMENT = 254;
@@ -70,6 +72,8 @@ export class Segment {
   sackPermitted = false;
   /** The active opener is to hold TIME-WAIT: our experimental option on a SYN (RFC 6994, ExID HOLDER_EXID). */
   holder = false;
+  /** User timeout of RFC 5482, s; 0 when absent (0 itself says nothing). */
+  userTimeout = 0;
   hasTimestamp = false;
   tsVal = 0;
   tsEcr = 0;
@@ -175,6 +179,7 @@ export class Segment {
     this.windowScale = -1;
     this.sackPermitted = false;
     this.holder = false;
+    this.userTimeout = 0;
     this.hasTimestamp = false;
     this.tsVal = 0;
     this.tsEcr = 0;
@@ -243,6 +248,13 @@ export class Segment {
         case FAST_OPEN_EXPERIMENT:
           if (syn && length >= 4 && ((b[at + 2]! << 8) | b[at + 3]!) === FAST_OPEN_EXID)
             this.loadCookie(at + 4, length - 4, true);
+          break;
+        case USER_TIMEOUT:
+          // RFC 5482 3: of another length it says nothing
+          if (length === 4) {
+            const value = ((b[at + 2]! & 0x7f) << 8) | b[at + 3]!;
+            this.userTimeout = (b[at + 2]! & 0x80) === 0 ? value : 60 * value;
+          }
           break;
         case EXPERIMENTAL:
           if (syn && length === 5 && ((b[at + 2]! << 8) | b[at + 3]!) === HOLDER_EXID)
