@@ -125,7 +125,7 @@ void t.test('TIME-WAIT is not touched', (t) => {
   t.end();
 });
 
-void t.test('MUST-55: source quench', (t) => {
+void t.test('MUST-55, R5927-6: source quench', (t) => {
   const c = new Conversation();
   c.established();
   c.send(100);
