@@ -487,7 +487,7 @@ function receiveNow(
   }
   // The peer's FIN ends the stream for good: an error behind it is for writers (Linux SOCK_DONE)
   if (readable === 0 && socket.connection!.peerClosed) {
-    if (!peek) socket.read(length);
+    if (!peek) socket.readEnd();
     return done(0);
   }
   if (readable === 0 && socket.error !== '') return failed(socket.takeError());

@@ -168,6 +168,11 @@ export class StackSocket {
     return mask;
   }
 
+  /** The user reads on behind the last byte. */
+  readEnd(): void {
+    this.stack.read(this.connection!, 1);
+  }
+
   /** Up to `length` bytes, null when none wait. */
   read(length: number): Uint8Array | null {
     const pieces: Uint8Array[] = [];

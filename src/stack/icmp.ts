@@ -103,7 +103,8 @@ function error(core: Core): number {
   const { icmpEndsOpening } = core.ctx.config.dialect;
   if (icmpEndsOpening && tcb.halfOpen) return errorForRequest(core, tcb);
   // RFC 5927 4.1: it must quote something in flight
-  if (before(m.seq, tcb.sndUna) || !after(tcb.sndNxt, m.seq)) {
+  const atEnd = m.seq === tcb.sndNxt && core.ctx.config.dialect.icmpAtSndNxt;
+  if (before(m.seq, tcb.sndUna) || !(after(tcb.sndNxt, m.seq) || atEnd)) {
     core.count(Mib.TcpExtOutOfWindowIcmps);
     return Reason['icmp-out-of-window'];
   }
@@ -145,12 +146,16 @@ function hardErrno(code: number): ConnectionError {
   return code === 2 || code === 3 || code === 4 ? 'ECONNREFUSED' : 'EHOSTUNREACH';
 }
 
-/** Codes that speak of a network, not of a host: RFC 792, RFC 1122 3.2.2.1, RFC 4443 3.1 (no route). */
+/**
+ * Codes that speak of a network, not of a host: RFC 792, RFC 1122 3.2.2.1, RFC 4443 3.1 (no route);
+ * there also what is forbidden: by administration, by policy, by a reject route.
+ */
 function errnoOf(m: IcmpMessage): ConnectionError {
   if (m.kind === PARAMETER_PROBLEM) return 'EPROTO';
   if (m.kind !== UNREACHABLE) return 'EHOSTUNREACH';
   const { code } = m;
   const network = code === 0 || (m.family === 4 && (code === 6 || code === 9 || code === 11));
+  if (m.family === 6 && (code === 1 || code === 5 || code === 6)) return 'EACCES';
   return network ? 'ENETUNREACH' : 'EHOSTUNREACH';
 }
 

@@ -175,6 +175,12 @@ export class Dialect {
   readonly limitsDuplicates: boolean = false;
   /** A duplicate ACK rides on data that the same segment released (Linux tcp_data_snd_check goes first; FreeBSD tcp_output); RFC 5681 4.2 wants it alone. */
   readonly ackRidesOnData: boolean = false;
+  /** A FIN without text waits for a window, too (Linux tcp_snd_wnd_test); RFC 9293 lets control bits through a closed one. */
+  readonly finNeedsWindow: boolean = false;
+  /** When the peer took back its window, ACKs carry its end in place of SND.NXT (Linux tcp_acceptable_seq). */
+  readonly acksInWindow: boolean = false;
+  /** An ICMP error that quotes SND.NXT, a segment without text, is noted (Linux tcp_v4_err); RFC 5927 4.1 wants something in flight. */
+  readonly icmpAtSndNxt: boolean = false;
   /** close() with text unread: UNREAD_. */
   readonly unreadClose: number = UNREAD_RST;
   /**
@@ -236,6 +242,9 @@ class Linux extends Dialect {
   override readonly finOverText = true;
   override readonly limitsDuplicates = true;
   override readonly ackRidesOnData = true;
+  override readonly finNeedsWindow = true;
+  override readonly acksInWindow = true;
+  override readonly icmpAtSndNxt = true;
   override readonly unreadClose = UNREAD_RST_ALWAYS;
   override readonly countsSegments = true;
   override readonly sacksWhole = true;

@@ -25,6 +25,7 @@ export type ConnectionError =
   | 'ETIMEDOUT'
   | 'EHOSTUNREACH'
   | 'ENETUNREACH'
+  | 'EACCES'
   | 'EMSGSIZE'
   | 'EPROTO'
   | 'EPIPE';

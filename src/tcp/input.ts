@@ -319,6 +319,7 @@ function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment, seq: number): n
       newAck(ctx, tcb, segment);
       return Reason.plain;
     }
+    if (ctx.config.dialect.stampsByAck) recordTimestamp(ctx, tcb, segment, seq);
     sampleRtt(ctx, tcb, segment);
     acknowledge(ctx, tcb, ack);
     // R7323-7: the window of a crossing SYN,ACK is not scaled

@@ -2,7 +2,7 @@
  * What a connection sends. `decide` is the one place that says why; `output` writes
  * it; nobody else looks at what is owed.
  */
-import { after, max, min } from '../seqnum.js';
+import { after, before, max, min } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { ACK, FIN, PSH, RST, SYN, URG } from '../wire/segment.js';
 import { ackLeaves } from './ack.js';
@@ -201,9 +201,9 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   const finDue = tcb.finQueued && !tcb.finSent;
   choice.seq = tcb.sndNxt;
   if (unsent <= 0) {
-    // A FIN alone needs no window.
     choice.length = 0;
-    return finDue && unsent === 0;
+    const fits = !ctx.config.dialect.finNeedsWindow || before(tcb.sndNxt, windowEnd(tcb));
+    return finDue && unsent === 0 && fits;
   }
   if (tcb.outstanding === 0 && tcb.recovery === OPEN) restartAfterIdle(ctx, tcb);
   const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
@@ -255,6 +255,20 @@ function chooseFromWrites(
   return false;
 }
 
+/** SND.UNA + SND.WND */
+function windowEnd(tcb: Tcb): number {
+  return (tcb.sndUna + tcb.sndWnd) | 0;
+}
+
+/** SEG.SEQ of what carries no text: SND.NXT, or where the peer's window ends now (Dialect.acksInWindow). */
+function ackSeq(ctx: TcpContext, tcb: Tcb): number {
+  const end = windowEnd(tcb);
+  const beyond = (tcb.sndNxt - end) | 0;
+  // Less than the scale can say is rounding.
+  const taken = beyond > 0 && (!tcb.wscaleOk || beyond >= 1 << tcb.rcvWscale);
+  return ctx.config.dialect.acksInWindow && taken ? end : tcb.sndNxt;
+}
+
 function armPersist(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.isArmed(T_PERSIST)) return;
   armSendTimers(ctx, tcb, false);
@@ -274,7 +288,7 @@ function emit(ctx: TcpContext, tcb: Tcb, kind: number): void {
       return emitSyn(ctx, tcb);
     case SEND_ACK:
       if (tcb.dupAcksOwed > 0) tcb.dupAcksOwed--;
-      write(ctx, tcb, tcb.sndNxt, 0, ACK);
+      write(ctx, tcb, ackSeq(ctx, tcb), 0, ACK);
       return;
     case SEND_RETRANSMISSION:
       return emitRetransmission(ctx, tcb);
@@ -572,7 +586,7 @@ export function emitBareReset(ctx: TcpContext, tcb: Tcb, reason: number): boolea
 /** R9293-48, R7323-42: RST of an aborting user. False when the ring is full (the peer learns it from its next segment). */
 export function emitReset(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
   if (ctx.tx.free === 0) return false;
-  write(ctx, tcb, tcb.sndNxt, 0, RST | ACK);
+  write(ctx, tcb, ackSeq(ctx, tcb), 0, RST | ACK);
   ctx.tx.reasons[ctx.tx.slotOf(ctx.tx.count - 1)] = reason;
   ctx.counters.bump(Mib.TcpOutRsts);
   return true;

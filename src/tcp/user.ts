@@ -110,7 +110,9 @@ export function shutdown(ctx: TcpContext, tcb: Tcb): boolean {
 export function close(ctx: TcpContext, tcb: Tcb): number {
   const state = tcb.state;
   if (state === S.CLOSED || state === S.TIME_WAIT) return Reason.plain;
-  if (tcb.lingerZero) {
+  const { unreadClose } = ctx.config.dialect;
+  const unread = tcb.readable > 0 && unreadClose !== UNREAD_FIN;
+  if (tcb.lingerZero && !(unread && unreadClose === UNREAD_RST_ALWAYS)) {
     if (state >= S.ESTABLISHED) ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
     return abort(ctx, tcb, Reason['linger-abort']);
   }
@@ -120,12 +122,12 @@ export function close(ctx: TcpContext, tcb: Tcb): number {
     return Reason['user-abort'];
   }
   // SHLD-3: received data is still unread
-  const { unreadClose } = ctx.config.dialect;
-  if (tcb.readable > 0 && unreadClose !== UNREAD_FIN) {
+  if (unread) {
     ctx.counters.bump(Mib.TcpExtTCPAbortOnClose);
     return abort(ctx, tcb, Reason['unread-abort'], unreadClose === UNREAD_RST_ALWAYS);
   }
   tcb.receiveQueue.clear();
+  tcb.endRead = tcb.peerClosed;
   shutdown(ctx, tcb);
   tcb.userClosed = true;
   armFinWait2(ctx, tcb);

@@ -18,9 +18,10 @@ export interface Ran {
   readonly stderr: string;
 }
 
-export function timewait(args: readonly string[]): Promise<Ran> {
+/** `program`: the main module of another build. */
+export function timewait(args: readonly string[], program = main): Promise<Ran> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     const chunks = { stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (text: string) => (chunks.stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (chunks.stderr += text));

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { lack, timewait } from './cli.js';
+import { withFault } from './faulty.js';
 
 interface Report {
   readonly played: number;
@@ -46,3 +47,34 @@ void t.test(
     t.equal(kernel.status, 0, `${script} passes on the kernel: ${kernel.stdout}${kernel.stderr}`);
   },
 );
+
+/** One comparison each, and what shows it. */
+const FAULTS: readonly (readonly [module: string, correct: string, wrong: string, shows: RegExp])[] = [
+  [
+    'tcp/acceptable.js',
+    'if (seq === tcb.rcvNxt) return true;',
+    'if (seq !== tcb.rcvNxt) return true;',
+    /to < (R|SR)\.? seq/,
+  ],
+  [
+    'timewait/policies/linux-rules.js',
+    'if (after(seq, rcvNxt) || newer)',
+    'if (before(seq, rcvNxt) || newer)',
+    /in TIME-WAIT .* to < S seq/,
+  ],
+];
+
+for (const [module, correct, wrong, shows] of FAULTS) {
+  void t.test(`a planted fault is found and shrunk: ${wrong} in ${module}`, { skip: lack() }, async (t) => {
+    const faulty = withFault(module, correct, wrong);
+    t.teardown(() => faulty.remove());
+    const ran = await timewait(['diff', '--seeds', '500', '--seed', '3', '--json'], faulty.main);
+    t.equal(ran.status, 1, ran.stderr);
+    const report = JSON.parse(ran.stdout) as Report;
+    const found = report.findings.filter(
+      ({ deviation, signature }) => deviation === null && shows.test(signature),
+    );
+    t.ok(found.length > 0, 'the fault shows');
+    for (const { events, signature } of found) t.ok(events <= 8, `${events} events: ${signature}`);
+  });
+}

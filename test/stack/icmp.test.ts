@@ -10,7 +10,7 @@ import { ROUTER4, echoRequest, lastIcmp, report } from '../support/icmp.js';
 const hard: readonly (readonly [v6: boolean, type: number, code: number, errno: string])[] = [
   [false, 3, 2, 'ECONNREFUSED'],
   [false, 3, 3, 'ECONNREFUSED'],
-  [true, 1, 1, 'EHOSTUNREACH'],
+  [true, 1, 1, 'EACCES'],
   [true, 1, 4, 'ECONNREFUSED'],
 ];
 const soft: readonly (readonly [v6: boolean, type: number, code: number, errno: string])[] = [
