@@ -70,7 +70,8 @@ export function urgentOctet(tcb: Tcb): number {
 export function read(ctx: TcpContext, tcb: Tcb, max: number): Uint8Array | null {
   const bytes = tcb.receiveQueue.read(max);
   if (tcb.urgent && tcb.urgentLeft === 0) tcb.urgent = false;
-  if (bytes === null && tcb.peerClosed) tcb.endRead = true;
+  // A FIN behind unread text goes with the last of it.
+  if (tcb.peerClosed && tcb.readable === 0) tcb.endRead = true;
   ctx.charge(tcb);
   if (bytes !== null) adjustSpace(ctx, tcb);
   if (bytes !== null && readingBringsAck(ctx, tcb, bytes.length)) {
