@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import type { EthernetLink} from '../../src/link/ethernet-link.js';
+import type { EthernetLink } from '../../src/link/ethernet-link.js';
 import { type EthernetOptions } from '../../src/link/ethernet-link.js';
 import { bpfFilter } from '../../src/link/bpf.js';
 import { interfaceFacts } from '../../src/link/interface.js';
