@@ -14,8 +14,10 @@ t.test('titles, deviations and code name rows of the table, each departure with 
 });
 
 t.test('every MUST and SHOULD has a test or a deviation', async (t) => {
-  const rows = missing(matrix);
-  t.comment(`${rows.length} without: ${rows.map(({ id }) => id).join(' ')}`);
+  t.same(
+    missing(matrix).map(({ id }) => id),
+    [],
+  );
 });
 
 t.test('the tests that name requirements pass', async (t) => {

@@ -18,6 +18,7 @@ import { ourFinAcked } from './closing.js';
 import { hurryAcks, startPace } from './ack.js';
 import { fitLimit } from './buffers.js';
 import type { TcpContext } from './context.js';
+import { noteOld } from './dsack.js';
 import { ecnFromAnswer, ecnFromSyn, takeMark } from './ecn.js';
 import { ACCEPT_BSD, ACCEPT_LINUX, ORPHAN_BSD, type Dialect } from './dialect.js';
 import { EV_CONNECTED, EV_READABLE } from './events.js';
@@ -263,6 +264,7 @@ function notAcceptable(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   }
   // The peer resends what it has no ACK for
   if (segment.length > 0 && before(segment.seq, tcb.rcvNxt)) hurryAcks(ctx, tcb);
+  noteOld(ctx, tcb, segment);
   return outOfWindowAck(
     ctx,
     tcb,

@@ -10,8 +10,9 @@ import { checkSpace, unsentBytes } from './buffers.js';
 import { holds, nextOfBurst, oneOfBurst, unitedBurst } from './burst.js';
 import { C_BUFFER, C_WINDOW } from './chrono.js';
 import type { TcpContext } from './context.js';
-import { EV_STAMPED } from './events.js';
+import { fillBlocks } from './dsack.js';
 import { handshakeFlags, markOutgoing } from './ecn.js';
+import { EV_STAMPED } from './events.js';
 import {
   NO_PROBE,
   PROBE_NOW,
@@ -473,8 +474,8 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
     }
   }
   let room = length;
-  if (!syn && tcb.reassembly !== null && tcb.sackEnabled) {
-    b.sackCount = tcb.reassembly.sackBlocks(b.sack, tcb.tsEnabled ? 3 : 4);
+  if (!syn && (tcb.reassembly !== null || tcb.twice) && tcb.sackEnabled) {
+    b.sackCount = fillBlocks(tcb, b.sack, tcb.tsEnabled ? 3 : 4);
     room = Math.min(length, tcb.pathMtu - b.headerLength());
     // What does not fit beside the blocks goes without them: the peer needs the data more.
     if (room < length) {

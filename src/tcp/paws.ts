@@ -5,6 +5,7 @@ import { Reason } from '../reasons.js';
 import { ACK, SYN, type Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
 import { PAWS_BSD, PAWS_LINUX, PAWS_RFC } from './dialect.js';
+import { noteOld } from './dsack.js';
 import { outOfWindowAck } from './limits.js';
 import type { Tcb } from './tcb.js';
 import { mayUpdateWindow } from './window.js';
@@ -35,6 +36,8 @@ export function checkTimestamp(ctx: TcpContext, tcb: Tcb, segment: Segment): num
   }
   ctx.counters.bump(Mib.TcpExtPAWSEstab);
   if (dialect.paws === PAWS_BSD && segment.payloadLength === 0) return Reason['paws-quiet'];
+  // R2883-8
+  if (segment.payloadLength > 0) noteOld(ctx, tcb, segment);
   return outOfWindowAck(ctx, tcb, segment, Reason.paws, Mib.TcpExtTCPACKSkippedPAWS);
 }
 

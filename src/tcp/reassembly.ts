@@ -9,7 +9,7 @@
  * RCV.NXT passes; a segment that would need one range more is refused (the peer
  * sends it again).
  */
-import { before, after } from '../seqnum.js';
+import { after, before, max, min } from '../seqnum.js';
 import type { ReceiveQueue } from './receive-queue.js';
 
 const PAGE_BITS = 14;
@@ -29,6 +29,10 @@ export class Reassembly {
   /** For each range, which of all changes was its last. */
   private changes: number[] = [];
   private changed = 0;
+  /** The first bytes of what was stored last that were there before: [overlapLeft, overlapRight) (RFC 2883). */
+  overlaps = false;
+  overlapLeft = 0;
+  overlapRight = 0;
 
   get ranges(): number {
     return this.edges.length >> 1;
@@ -52,6 +56,7 @@ export class Reassembly {
     // Ranges i .. j-2 touch or overlap [seq, end).
     let j = i;
     while (j < edges.length && !after(edges[j]!, end)) j += 2;
+    this.overlaps = false;
     if (i === j && this.ranges >= maxRanges) return FULL;
     let at = seq;
     let added = 0;
@@ -62,7 +67,9 @@ export class Reassembly {
         this.write(at, source, offset + ((at - seq) | 0), gap);
         added += gap;
       }
-      if (before(at, edges[k + 1]!)) at = edges[k + 1]!;
+      if (!before(at, edges[k + 1]!)) continue;
+      if (!this.overlaps) this.noteOverlap(max(at, left), min(edges[k + 1]!, end));
+      at = edges[k + 1]!;
     }
     if (before(at, end)) {
       const rest = (end - at) | 0;
@@ -75,6 +82,12 @@ export class Reassembly {
     this.changes.splice(i >> 1, (j - i) >> 1, ++this.changed);
     this.length += added;
     return added > 0 ? STORED : KNOWN;
+  }
+
+  private noteOverlap(left: number, right: number): void {
+    this.overlaps = before(left, right);
+    this.overlapLeft = left;
+    this.overlapRight = right;
   }
 
   /** Moves what now follows on `rcvNxt` into the queue; returns the new RCV.NXT. */
@@ -104,10 +117,10 @@ export class Reassembly {
 
   /**
    * Fills SACK blocks: the range that changed last first (R2018-6), then the one that changed
-   * before it, and so on (R2018-8). Returns how many.
+   * before it, and so on (R2018-8). Block `first` is the first; returns how many there are then.
    */
-  sackBlocks(out: Int32Array, most: number): number {
-    let count = 0;
+  sackBlocks(out: Int32Array, first: number, most: number): number {
+    let count = first;
     for (let later = Infinity; count < most; count++) {
       let next = -1;
       for (let i = 0; i < this.ranges; i++) {

@@ -219,6 +219,10 @@ export class Tcb {
   // Queues
   readonly sendQueue = new SendQueue();
   readonly receiveQueue = new ReceiveQueue();
+  /** Data that came twice, to be reported with the next ACK (RFC 2883), valid while `twice`. */
+  twice = false;
+  twiceLeft = 0;
+  twiceRight = 0;
   reassembly: Reassembly | null = null;
   /** What is in flight; made with the first data. */
   sent: Sent | null = null;

@@ -10,6 +10,7 @@ import { dataArrived, finArrivedInPace } from './ack.js';
 import { measureReceiver, openByArrival } from './autotune.js';
 import { enterTimeWait } from './closing.js';
 import type { TcpContext } from './context.js';
+import { noteOld, noteTwice } from './dsack.js';
 import { takeMark } from './ecn.js';
 import { BEHIND_LINUX, BEHIND_RFC, ORPHAN_LINUX, type Dialect } from './dialect.js';
 import { EV_PEER_CLOSED, EV_READABLE, EV_URGENT } from './events.js';
@@ -77,6 +78,7 @@ export function textAndFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number 
   const beyond = length > 0 && after((seq + length) | 0, tcb.rcvNxt);
   if (tcb.userClosed && (dialect.orphan === ORPHAN_LINUX ? reachesBeyond(tcb, segment) : beyond))
     return resetOrphan(ctx, tcb);
+  noteOld(ctx, tcb, segment);
   if (length === 0 && !text.fin) {
     // Acceptable, and nothing of it new: by Linux's acceptance only
     tcb.ackNow = true;
@@ -165,6 +167,7 @@ function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   if (text.length === 0) return Reason['out-of-order'];
   const holes = (tcb.reassembly ??= new Reassembly());
   const result = holes.store(text.seq, segment.bytes, text.offset, text.length, ctx.config.maxRanges);
+  if (holes.overlaps) noteTwice(ctx, tcb, holes.overlapLeft, holes.overlapRight);
   if (result === FULL) {
     ctx.counters.bump(Mib.TcpExtTCPOFODrop);
     return Reason['out-of-order-full'];

@@ -47,7 +47,7 @@ function openedTo(c: Conversation, count: number): number {
 const codepoints = (segments: readonly string[]): string[] =>
   segments.map((segment) => /^\[(\w+)\]/.exec(segment)![1]!);
 
-void t.test('R3168-1: ECN-setup SYN has ECE and CWR, ECN-setup SYN,ACK has ECE alone', (t) => {
+void t.test('SHLD-8, R3168-1: ECN-setup SYN has ECE and CWR, ECN-setup SYN,ACK has ECE alone', (t) => {
   const client = marked();
   client.connect();
   t.match(client.take(), /^\[noecn\] SEW 0:0\(0\)/);

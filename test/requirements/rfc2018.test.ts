@@ -204,7 +204,7 @@ void t.test('R2018-13: after a timeout old reports say nothing about what to res
   t.end();
 });
 
-void t.test('R2018-15: nothing is given up before the cumulative acknowledgment', (t) => {
+void t.test('R2018-15, R6675-2: nothing is given up before the cumulative acknowledgment', (t) => {
   const c = sacked();
   const bytes = Uint8Array.from({ length: 5000 }, (_, i) => (i * 7) & 255);
   c.send(bytes);

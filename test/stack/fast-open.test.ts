@@ -194,7 +194,7 @@ void t.test('a client asks, remembers, and sends text with its SYN', (t) => {
   t.end();
 });
 
-void t.test('a SYN,ACK that leaves text out: the rest follows at once', (t) => {
+void t.test('R9293-20: a SYN,ACK that leaves text out: the rest follows at once', (t) => {
   for (const [acked, rest] of [
     [1, 'P. 1:6(5) ack 1'],
     [3, 'P. 3:6(3) ack 1'],
