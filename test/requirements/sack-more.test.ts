@@ -1,7 +1,6 @@
-/** RFC 2883, and of RFC 6675, 6937, 8985 and 9438 what no other file has in its titles. */
+/** RFC 2883, and of RFC 6675, 6937 and 8985 what no other file has in its titles. */
 import t from 'tap';
 import type { OptionText } from '../../src/wire/notation.js';
-import { Cubic } from '../../src/tcp/congestion/cubic.js';
 import { Conversation } from '../support/conversation.js';
 
 const SACK = '<mss 1000,sackOK>';
@@ -83,7 +82,7 @@ void t.test('R2883-6, R2883-7, R2883-9: a D-SACK is told by the ACK beside it, a
   t.equal(counter(old), 0, 'R2883-6: above the ACK of its own packet, though below SND.UNA');
   t.same([old.info.sndCwnd, old.info.caState], [before.sndCwnd, before.caState]);
   const inside = ten();
-  t.same(ack(inside, 1001, [2001, 3001], [1501, 5001]).includes(1000), false);
+  t.notOk(ack(inside, 1001, [2001, 3001], [1501, 5001]).includes(2000));
   t.equal(counter(inside), 1, 'R2883-7: within the second block');
   const below = ten();
   ack(below, 5001);
@@ -219,41 +218,6 @@ void t.test(
   },
 );
 
-void t.test('R8985-2, R8985-3, R8985-6: times of sending to a millisecond, of the latest copy', (t) => {
-  const c = sacked();
-  c.stack.setOption(c.user!, 'noDelay', 1);
-  let at = 1;
-  for (let i = 0; i < 10; i++) {
-    c.send(10);
-    c.advance(100);
-    at += 10;
-    c.rest();
-    ack(c, at);
-  }
-  for (let i = 0; i < 5; i++) {
-    c.send(1000);
-    c.advance(1);
-  }
-  c.rest();
-  c.advance(95);
-  // Sent at 0 .. 4 ms; at 100 ms the last one turns out to have arrived, after an RTT of 96
-  t.same(ack(c, at, [at + 4000, at + 5000]), []);
-  let waited = 0;
-  for (; waited < 60; waited++) {
-    if (c.starts(at).includes(0)) break;
-    c.advance(1);
-  }
-  t.equal(waited, 3 + 96 + (96 >> 2) - 100, 'an RTT and a quarter after the last of the four was sent');
-  // The ACK of an older sending does not bring the latest time back, and the resent copy has a time of its own
-  const resent = c.stack.counters.get('TcpRetransSegs');
-  ack(c, at, [at + 1000, at + 2000], [at + 4000, at + 5000]);
-  c.advance(20);
-  t.notOk(c.starts(at).includes(0), 'not again before another RTT');
-  t.ok(c.stack.counters.get('TcpRetransSegs') - resent <= 2);
-  t.equal(c.stack.counters.get('TcpExtTCPTimeouts'), 0);
-  t.end();
-});
-
 void t.test('R8985-4, R8985-5: the smallest RTT grows old, and a resend is no sample below it', (t) => {
   const c = sacked();
   let at = 1;
@@ -318,16 +282,5 @@ void t.test('R8985-19: one timer at a time: probe, reordering, retransmission, w
   c.send(10);
   t.equal(c.stack.timers, 1);
   t.same(timers(), ['persist']);
-  t.end();
-});
-
-void t.test('R9438-12: below ssthresh CUBIC doubles at most', (t) => {
-  const cubic = new Cubic();
-  cubic.start(10_000);
-  for (let round = 0; round < 3; round++) {
-    const { cwnd } = cubic;
-    for (let i = 0; i < cwnd / 1000; i++) cubic.acked(1000, { mss: 1000, now: 100 * round + i, srtt: 100 });
-    t.ok(cubic.cwnd <= 2 * cwnd && cubic.cwnd > cwnd, `${cwnd}, then ${cubic.cwnd}`);
-  }
   t.end();
 });
