@@ -1,6 +1,7 @@
-/** RFC 2883, and of RFC 6675, 6937 and 8985 what no other file has in its titles. */
+/** RFC 2883, and of RFC 6675, 6937, 8985 and 9438 what no other file has in its titles. */
 import t from 'tap';
 import type { OptionText } from '../../src/wire/notation.js';
+import { Cubic } from '../../src/tcp/congestion/cubic.js';
 import { Conversation } from '../support/conversation.js';
 
 const SACK = '<mss 1000,sackOK>';
@@ -218,6 +219,47 @@ void t.test(
   },
 );
 
+void t.test('R8985-2, R8985-3, R8985-6: times of sending to a millisecond, of the latest copy', (t) => {
+  const c = new Conversation();
+  c.listen();
+  c.inject(`S 0:0(0) win 65535 ${SACK}`);
+  c.advance(100);
+  c.rest();
+  c.inject('. 1:1(0) ack 1 win 65535');
+  c.accept();
+  c.stack.setOption(c.user!, 'noDelay', 1);
+  let at = 1;
+  for (let i = 0; i < 10; i++) {
+    c.send(10);
+    c.advance(100);
+    at += 10;
+    c.rest();
+    ack(c, at);
+  }
+  for (let i = 0; i < 5; i++) {
+    c.send(1000);
+    c.advance(1);
+  }
+  c.rest();
+  c.advance(95);
+  // Sent at 0 .. 4 ms; at 100 ms the last one turns out to have arrived, after an RTT of 96
+  t.same(ack(c, at, [at + 4000, at + 5000]), []);
+  let waited = 0;
+  for (; waited < 60; waited++) {
+    if (c.starts(at).includes(0)) break;
+    c.advance(1);
+  }
+  t.equal(waited, 3 + 96 + (96 >> 2) - 100, 'an RTT and a quarter after the last of the four was sent');
+  // The ACK of an older sending does not bring the latest time back, and the resent copy has a time of its own
+  const resent = c.stack.counters.get('TcpRetransSegs');
+  ack(c, at, [at + 1000, at + 2000], [at + 4000, at + 5000]);
+  c.advance(20);
+  t.notOk(c.starts(at).includes(0), 'not again before another RTT');
+  t.ok(c.stack.counters.get('TcpRetransSegs') - resent <= 2);
+  t.equal(c.stack.counters.get('TcpExtTCPTimeouts'), 0);
+  t.end();
+});
+
 void t.test('R8985-4, R8985-5: the smallest RTT grows old, and a resend is no sample below it', (t) => {
   const c = sacked();
   let at = 1;
@@ -282,5 +324,21 @@ void t.test('R8985-19: one timer at a time: probe, reordering, retransmission, w
   c.send(10);
   t.equal(c.stack.timers, 1);
   t.same(timers(), ['persist']);
+  t.end();
+});
+
+void t.test('R9438-12: below ssthresh CUBIC doubles at most', (t) => {
+  const cubic = new Cubic();
+  cubic.start(10_000);
+  let una = 0;
+  for (let round = 0; round < 3; round++) {
+    const { cwnd } = cubic;
+    for (let i = 0; i < cwnd / 1000; i++) {
+      const now = 100 * round + i;
+      una += 1000;
+      cubic.acked(1000, { mss: 1000, now, srtt: 100, rtt: 100, una, nxt: una + cubic.cwnd, paced: false });
+    }
+    t.ok(cubic.cwnd <= 2 * cwnd && cubic.cwnd > cwnd, `${cwnd}, then ${cubic.cwnd}`);
+  }
   t.end();
 });

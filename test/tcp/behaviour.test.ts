@@ -353,7 +353,7 @@ t.test('RFC 5482: the user timeout ends what is not acknowledged', (t: Test) => 
 });
 
 t.test('limits: accept queue, SYN queue', (t: Test) => {
-  const c = new Conversation({ knobs: { 'net.ipv4.tcp_max_syn_backlog': 4 } });
+  const c = new Conversation({ knobs: { 'net.ipv4.tcp_max_syn_backlog': 4, 'net.ipv4.tcp_syncookies': 0 } });
   c.listen(1);
   for (let i = 0; i < 6; i++) {
     c.peerPort = 6000 + i;
