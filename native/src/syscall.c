@@ -153,6 +153,8 @@ static bool start(napi_env env, struct waiting *waiting) {
   if (napi_create_string_utf8(env, "system call", NAPI_AUTO_LENGTH, &name) != napi_ok) return false;
   if (napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, NULL, settle, &waiting->done) != napi_ok)
     return false;
+  /* A call that never returns must not keep the process. */
+  napi_unref_threadsafe_function(env, waiting->done);
   pthread_attr_t attributes;
   pthread_t thread;
   pthread_attr_init(&attributes);

@@ -173,12 +173,17 @@ function packetScripts(timewait: Command): void {
       new Option('--target <name>', 'what they are played on').choices(['stack', 'kernel']).default('stack'),
     )
     .option('--profile <name>', 'TIME-WAIT policy; `#ifdef` knows its name', policyName, 'linux')
-    .option('--define <name...>', 'more names for `#ifdef`', [])
+    .option('--define <name...>', 'more names for `#ifdef`; NAME=VALUE: a word and what it stands for', [])
     .addOption(
       new Option('--ip-version <number>', 'IP version, whatever the scripts say').choices(['4', '6']),
     )
     .option('--set <knob=value>', 'set a knob (repeatable), see `timewait knobs`', setting, [])
-    .option('--jobs <number>', 'threads, default the number of processors', jobs)
+    .option(
+      '--jobs <number>',
+      'threads, default the number of processors; on the kernel scripts at once, default 1',
+      jobs,
+    )
+    .option('--tolerance <microseconds>', 'by how much times may differ, whatever the scripts say', count)
     .option('--pcap <directory>', 'write a pcapng file for each script')
     .option('--allow-shell', 'run shell lines that are no settings')
     .option('--json', 'print JSON')

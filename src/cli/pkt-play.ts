@@ -17,6 +17,8 @@ export interface PlaySettings {
   readonly version: 4 | 6 | null;
   readonly knobs: readonly { readonly name: string; readonly value: number }[];
   readonly allowShell: boolean;
+  /** Microseconds; null: as target and script say. */
+  readonly tolerance: number | null;
   /** Directory of captures, '' for none. */
   readonly pcap: string;
 }
@@ -66,6 +68,7 @@ export async function playFile(
       include: (path) => include(file, path),
       ...(version === null ? {} : { version }),
       ...(other === null ? {} : { ends: other.ends() }),
+      ...(settings.tolerance === null ? {} : { tolerance: settings.tolerance }),
       ...(settings.allowShell ? { shell } : {}),
       ...(writer === null
         ? {}

@@ -24,6 +24,9 @@ const O_NONBLOCK = 0o4000;
 const POLLIN = 1;
 const POLLOUT = 4;
 const CMSG_HEADER = 16;
+const MSG_FASTOPEN = 0x20000000;
+const SCM_TIMESTAMPING = 37;
+const [SOL_IPV6, IP_RECVERR, IPV6_RECVERR] = [41, 11, 25];
 const MSGHDR = 56;
 const EPOLL_EVENT = 12;
 /** Bytes of any buffer a script asks for, at most. */
@@ -93,6 +96,8 @@ export class KernelCalls {
   /** Closes what the script left open. */
   closeAll(): void {
     for (const fd of this.files) {
+      // Wakes a call that still waits on it
+      this.calls.syscall('shutdown', fd, 2);
       // RST instead of FIN: the next script is not to meet this one's TIME-WAIT
       this.calls.syscall('setsockopt', fd, SOL_SOCKET, SO_LINGER, Memory.of32(1, 0).bytes, 8);
       this.calls.syscall('close', fd);
@@ -135,7 +140,7 @@ export class KernelCalls {
       case 'write':
       case 'send':
       case 'sendto':
-        return this.transmit(fd, args[1], int(args[2]), name === 'write' ? 0 : int(args[3]));
+        return this.transmit(fd, args[1], int(args[2]), name === 'write' ? 0 : int(args[3]), args[4]);
       case 'readv':
       case 'writev':
         return this.vector(name, fd, args[1]);
@@ -151,7 +156,7 @@ export class KernelCalls {
       case 'getsockopt':
         return this.getOption(fd, int(args[1]), int(args[2]), args[3]);
       case 'setsockopt':
-        return this.setOption(fd, int(args[1]), int(args[2]), args[3]);
+        return this.setOption(fd, int(args[1]), int(args[2]), args[3], args[4]);
       case 'poll':
         return this.poll(args[0], int(args[2]));
       case 'epoll_create':
@@ -222,14 +227,29 @@ export class KernelCalls {
     return { name: 'recvfrom', args: [fd, buffer.bytes, length, flags, 0, 0], outputs, blocks: true };
   }
 
-  private transmit(fd: number, from: Value | undefined, length: number, flags: number): Prepared | Refused {
+  private transmit(
+    fd: number,
+    from: Value | undefined,
+    length: number,
+    flags: number,
+    to: Value | undefined,
+  ): Prepared | Refused {
     if (length > LARGEST) return { errno: 'ENOMEM' };
+    const address = this.target(to, flags);
+    const where = address === null ? [0, 0] : [address.bytes, address.bytes.length];
     if (from?.kind === 'number') {
-      return { name: 'sendto', args: [fd, from.value, length, flags, 0, 0], blocks: true };
+      return { name: 'sendto', args: [fd, from.value, length, flags, ...where], blocks: true };
     }
     const buffer = new Memory(Math.max(1, length));
     fill(buffer, from);
-    return { name: 'sendto', args: [fd, buffer.bytes, length, flags, 0, 0], blocks: true };
+    return { name: 'sendto', args: [fd, buffer.bytes, length, flags, ...where], blocks: true };
+  }
+
+  /** Where fast open sends to: the peer, or an address of a family that is none (AF_UNSPEC). */
+  private target(to: Value | undefined, flags: number): Memory | null {
+    if ((flags & MSG_FASTOPEN) === 0) return null;
+    if (to?.kind === 'number') return new Memory(16);
+    return sockaddr(this.setup.remote, this.setup.connectPort);
   }
 
   /** An array of iovec, and the memory they point to. */
@@ -263,6 +283,11 @@ export class KernelCalls {
     const header = new Memory(MSGHDR);
     header.set64(16, this.calls.address(vector.bytes));
     header.set64(24, BigInt(count));
+    const to = name === 'sendmsg' ? this.target(undefined, flags) : null;
+    if (to !== null) {
+      header.set64(0, this.calls.address(to.bytes));
+      header.set32(8, to.bytes.length);
+    }
     if (name === 'recvmsg') {
       header.set64(32, this.calls.address(control.bytes));
       header.set64(40, 512n);
@@ -274,7 +299,7 @@ export class KernelCalls {
       ]);
       return new Map<number, Value>([[1, { kind: 'record', fields }]]);
     };
-    const alive = [vector, control, ...parts];
+    const alive = [vector, control, ...parts, ...(to === null ? [] : [to])];
     return {
       name,
       args: [fd, header.bytes, flags],
@@ -316,7 +341,13 @@ export class KernelCalls {
     };
   }
 
-  private setOption(fd: number, level: number, name: number, from: Value | undefined): Prepared {
+  private setOption(
+    fd: number,
+    level: number,
+    name: number,
+    from: Value | undefined,
+    size: Value | undefined,
+  ): Prepared {
     let memory: Memory;
     if (from?.kind === 'text') {
       memory = new Memory(from.value.length + 1);
@@ -329,7 +360,8 @@ export class KernelCalls {
     } else {
       memory = Memory.of32(int(from?.kind === 'list' ? from.items[0] : from));
     }
-    return this.now('setsockopt', fd, level, name, memory.bytes, memory.bytes.length);
+    const length = from?.kind === 'text' ? int(size, memory.bytes.length) : memory.bytes.length;
+    return this.now('setsockopt', fd, level, name, memory.bytes, Math.min(length, memory.bytes.length));
   }
 
   private poll(list: Value | undefined, timeout: number): Prepared {
@@ -395,7 +427,22 @@ function like(into: Value | undefined, value: number): Value {
   return into?.kind === 'list' ? { kind: 'list', items: [number(value)] } : number(value);
 }
 
-/** Control messages whose data is one int (TCP_CM_INQ). */
+/** Data that is a structure: sock_extended_err; times of the machine's clock, which no script foretells. */
+function structureOf(control: Memory, at: number): Value | null {
+  const [level, type, data] = [control.get32(at + 8), control.get32(at + 12), at + CMSG_HEADER];
+  if (level === SOL_SOCKET && type === SCM_TIMESTAMPING) return { kind: 'any' };
+  if (!((level === 0 && type === IP_RECVERR) || (level === SOL_IPV6 && type === IPV6_RECVERR))) return null;
+  return record([
+    ['ee_errno', control.get32(data)],
+    ['ee_origin', control.bytes[data + 4]!],
+    ['ee_type', control.bytes[data + 5]!],
+    ['ee_code', control.bytes[data + 6]!],
+    ['ee_info', control.get32(data + 8)],
+    ['ee_data', control.get32(data + 12)],
+  ]);
+}
+
+/** Control messages: one int (TCP_CM_INQ), or a structure. */
 function controlOf(control: Memory, length: number): Value {
   const items: Value[] = [];
   for (let at = 0; at + CMSG_HEADER <= length;) {
@@ -408,6 +455,13 @@ function controlOf(control: Memory, length: number): Value {
         ['cmsg_data', size >= CMSG_HEADER + 4 ? control.get32(at + CMSG_HEADER) : 0],
       ]),
     );
+    const structure = structureOf(control, at);
+    const last = items.at(-1);
+    if (structure !== null && last?.kind === 'record')
+      items[items.length - 1] = {
+        kind: 'record',
+        fields: new Map([...last.fields, ['cmsg_data', structure]]),
+      };
     at += Math.ceil(size / 8) * 8;
   }
   return { kind: 'list', items };

@@ -29,9 +29,13 @@ class Call implements MadeCall {
 /** Takes what the device has for one peer. */
 type Inlet = (packet: Uint8Array, foundAt: number) => void;
 
-/** The device and its addresses: one for all scripts of a run, since making one costs more than a script. */
+/**
+ * The device and its addresses: one for all scripts of a run, since making one costs more than
+ * a script; a new one behind a script that changed it.
+ */
 export class KernelDevice {
-  readonly link: TunLink;
+  link: TunLink;
+  changed = false;
   private readonly known = new Set<string>();
   private readonly ring = new PacketRing(256, 2048);
   /** By the address of the peer. */
@@ -39,14 +43,25 @@ export class KernelDevice {
   private readonly settings = new Map<string, string>();
 
   constructor() {
-    this.link = TunLink.open({ name: 'pkt%d' });
     ip('link', 'set', 'dev', 'lo', 'up');
-    ip('link', 'set', 'dev', this.link.name, 'up');
-    this.link.onReadable(() => this.drain());
+    this.link = this.open();
+  }
+
+  private open(): TunLink {
+    const link = TunLink.open({ name: 'tun%d' });
+    ip('link', 'set', 'dev', link.name, 'up');
+    link.onReadable(() => this.drain());
+    return link;
   }
 
   /** The kernel has `local`; packets to `remote` leave by the device. */
   configure({ local, remote, prefix, mtu }: TargetSetup): void {
+    if (this.changed && this.inlets.size === 0) {
+      this.link.close();
+      this.known.clear();
+      this.link = this.open();
+      this.changed = false;
+    }
     const key = `${local.toString()} ${remote.toString()} ${mtu}`;
     if (this.known.has(key)) return;
     this.known.add(key);
@@ -197,6 +212,18 @@ export class KernelTarget implements Target {
       return linesOf(execFileSync(program, program === 'ss' ? ['-tanH'] : [], { encoding: 'utf8' }));
     } catch {
       return null;
+    }
+  }
+
+  /** Run as it stands, without a shell: the namespace ends with the run. */
+  deviceCommand([program, ...args]: readonly string[]): string | null {
+    if (program === 'modprobe' || program!.startsWith('kld')) return `'${program}' is not run`;
+    try {
+      execFileSync(program!, args, { stdio: 'ignore' });
+      this.device.changed ||= args[0] !== 'tcp_metrics';
+      return null;
+    } catch {
+      return `'${program} ${args.join(' ')}' failed in this namespace`;
     }
   }
 

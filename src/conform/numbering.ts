@@ -13,8 +13,13 @@ const wrap = (value: number): number => ((value % U32) + U32) % U32;
 const MOST_STAMPS = 4096;
 
 export class Numbering {
-  /** Our peer's numbers are the script's plus this. */
-  readonly theirs: number;
+  /** The number of the peer's last SYN in the script. */
+  private peerSyn: number | null = null;
+  /**
+   * Behind a SYN with a number N other than 0 some scripts count on from N, some from 0. The
+   * first number behind the SYN tells; null until then.
+   */
+  private fromZero: boolean | null = null;
   /** Numbers of the end under test are the script's plus this; null until its SYN was seen. */
   private ours: number | null = null;
   /** A SYN from either side may have begun the count anew. */
@@ -23,8 +28,20 @@ export class Numbering {
   private readonly stamps = new Map<number, number>();
   private stampBase: number | null = null;
 
-  constructor(peerIss = 0) {
-    this.theirs = peerIss;
+  /** `peerIss`: on the wire the numbers of a peer's SYN are the script's plus this. */
+  constructor(private readonly peerIss = 0) {}
+
+  /** What is added to the peer's number `script` of a segment that is no SYN. */
+  private theirs(script: number | null): number {
+    if (script !== null && this.peerSyn !== null) this.fromZero ??= script < this.peerSyn / 2;
+    return this.peerIss + (this.fromZero === true ? this.peerSyn! : 0);
+  }
+
+  /** connect() was called: the peer's numbers may begin anew, too. */
+  connects(): void {
+    this.reopen();
+    this.peerSyn = null;
+    this.fromZero = null;
   }
 
   /** A SYN arrived, or connect() was called: the next SYN of the end under test may have a new ISN. */
@@ -37,15 +54,20 @@ export class Numbering {
     this.ours = null;
     this.stampBase = null;
     this.stamps.clear();
+    this.peerSyn = null;
+    this.fromZero = null;
   }
 
   /** What goes to the end under test. */
   toWire(text: SegmentText): SegmentText {
-    if ((text.flags & SYN) !== 0) this.reopen();
+    const syn = (text.flags & SYN) !== 0;
+    if (syn) this.reopen();
+    if (syn && (this.peerSyn === null || this.fromZero === true)) this.peerSyn = text.seq;
+    const theirs = syn ? this.peerIss : this.theirs(text.seq);
     const ours = this.ours ?? 0;
     return {
       ...text,
-      seq: text.absolute ? text.seq : wrap(text.seq + this.theirs),
+      seq: text.absolute ? text.seq : wrap(text.seq + theirs),
       ...(text.ack === undefined ? {} : { ack: wrap(text.ack + ours) }),
       ...(text.options === undefined
         ? {}
@@ -89,7 +111,9 @@ export class Numbering {
       }
     }
     const absolute = expected?.absolute === true;
-    const text = describeExactly(segment, { seq: absolute ? 0 : (this.ours ?? 0), ack: this.theirs });
+    const acked = expected === null || expected.anyAck ? null : (expected.ack ?? null);
+    const theirs = (segment.flags & SYN) !== 0 ? this.peerIss : this.theirs(acked);
+    const text = describeExactly(segment, { seq: absolute ? 0 : (this.ours ?? 0), ack: theirs });
     const options = text.options!.map((option) =>
       option.kind === 'TS' && this.stampBase !== null
         ? { ...option, val: wrap(option.val - this.stampBase) }

@@ -56,6 +56,8 @@ export interface RunOptions {
    * and scripts that run at once need ports of their own.
    */
   readonly ends?: OwnEnds;
+  /** Microseconds by which times may differ, instead of what target and script say. */
+  readonly tolerance?: number;
   /** On the wire the numbers of the script's side are these and more; 0 unless said. */
   readonly peerIss?: number;
   /** Runs a shell line that is not understood; without it such a line fails. */

@@ -6,8 +6,9 @@ import type { TargetSetup } from './target.js';
 
 export interface ScriptSetup {
   readonly target: TargetSetup;
-  /** Microseconds. */
+  /** Microseconds by which times may differ where time is real, and percent of the time since the event before. */
   readonly tolerance: number;
+  readonly tolerancePercent: number;
   /** Length of a tick of the timestamps, microseconds; 0: they are not compared. */
   readonly tick: number;
   /** Every segment is expected as it was sent: none are taken together. */
@@ -22,12 +23,15 @@ const ENDS = {
 } as const;
 /** Real time has this tolerance unless the script says another, microseconds. */
 const TOLERANCE = 4000;
+/** Scripts were written for this share of the time between two events, percent. */
+const TOLERANCE_PERCENT = 12.5;
 
 const NUMBERS: readonly (readonly [name: string, least: number, most: number])[] = [
   ['mtu', 68, 65_535],
   ['bind_port', 1, 65_535],
   ['connect_port', 1, 65_535],
   ['tolerance_usecs', 0, 60_000_000],
+  ['tolerance_percent', 0, 100],
   ['tcp_ts_tick_usecs', 0, 1_000_000],
 ];
 
@@ -55,7 +59,6 @@ const IGNORED = new Set([
   'code',
   'code_command',
   'code_sockopt',
-  'tolerance_percent',
   'persistent_tun_dev',
   'so_filename',
   'so_flags',
@@ -71,8 +74,9 @@ export function setupOf(script: Script, version?: 4 | 6, ends?: OwnEnds): Script
     const text = options.get(name);
     if (text === undefined) continue;
     const value = Number(text);
-    if (!/^\d+$/.test(text) || value < least || value > most)
-      return `--${name} takes an integer from ${least} to ${most}, got '${text}'`;
+    const form = name === 'tolerance_percent' ? /^\d+(\.\d+)?$/ : /^\d+$/;
+    if (!form.test(text) || value < least || value > most)
+      return `--${name} takes ${name === 'tolerance_percent' ? 'a number' : 'an integer'} from ${least} to ${most}, got '${text}'`;
     numbers.set(name, value);
   }
   for (const name of options.keys()) {
@@ -98,6 +102,7 @@ export function setupOf(script: Script, version?: 4 | 6, ends?: OwnEnds): Script
       connectPort: numbers.get('connect_port') ?? 8080,
     },
     tolerance: numbers.get('tolerance_usecs') ?? TOLERANCE,
+    tolerancePercent: numbers.get('tolerance_percent') ?? TOLERANCE_PERCENT,
     tick: numbers.get('tcp_ts_tick_usecs') ?? 0,
     strictSegments: options.has('strict_segments'),
     notes,

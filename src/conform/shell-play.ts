@@ -32,6 +32,11 @@ async function play(
       return null;
     case 'set':
       return noted(await target.setting(action.name, action.value), notes);
+    case 'device': {
+      const message = await target.deviceCommand(action.words);
+      if (message !== null) notes.push(message);
+      return null;
+    }
     case 'drop':
       return noted(await target.drop(action.state), notes);
     case 'ask': {

@@ -13,6 +13,8 @@ export type ShellAction =
   | { readonly kind: 'nothing'; readonly note: string }
   /** Fails when its last command finds nothing. */
   | { readonly kind: 'ask'; readonly command: string; readonly pipeline: Pipeline }
+  /** A command about devices, routes, delays: for a target that has any. */
+  | { readonly kind: 'device'; readonly words: readonly string[] }
   /** `tcpdrop -s STATE`: connections in that state end at once. */
   | { readonly kind: 'drop'; readonly state: string }
   | { readonly kind: 'foreign'; readonly command: string };
@@ -22,7 +24,7 @@ export type Include = (path: string) => string | null;
 
 /** Commands that set up devices, routes, keys and delays. */
 const DEVICES = new Set(
-  'tc ethtool ip ifconfig route iptables ip6tables nft modprobe kldload setkey'.split(' '),
+  'tc ethtool ip ifconfig route iptables ip6tables nft modprobe kldload kldstat setkey'.split(' '),
 );
 /** Commands without an effect on a run. */
 const HARMLESS = new Set(['true', ':', 'set', 'sleep', 'sync', 'exit']);
@@ -55,8 +57,7 @@ function readCommand(written: string, include: Include, depth: number): ShellAct
   const words = wordsOf(command);
   const path = words[0] ?? '';
   const program = path.replace(/^.*\//, '');
-  if (DEVICES.has(program))
-    return [{ kind: 'nothing', note: `'${program}' has no effect here: there is no device` }];
+  if (DEVICES.has(program)) return [{ kind: 'device', words: [program, ...words.slice(1)] }];
   if (HARMLESS.has(program)) return [];
   if (/restore/.test(program))
     return [{ kind: 'nothing', note: 'settings need no putting back: a script has its own' }];

@@ -142,6 +142,10 @@ export class StackTarget implements Target {
     return this.listings.lines(listing);
   }
 
+  deviceCommand([program]: readonly string[]): string {
+    return `'${program}' has no effect here: there is no device`;
+  }
+
   drop(state: string): string | null {
     if (state.toUpperCase() !== 'TIME_WAIT') return `tcpdrop -s ${state}: only TIME_WAIT can be dropped`;
     this.stack.dropTimeWait();

@@ -77,6 +77,8 @@ export interface Target {
   setting(name: string, value: string): Later<string | null>;
   /** Lines of `sockstat`, `ss`, `nstat` or /proc/net/tcp; null when the target has none of the kind. */
   listing(listing: Listing): Later<readonly string[] | null>;
+  /** A command about devices (`tc`, `ip`, `ethtool`). null, or why it has no effect. */
+  deviceCommand(words: readonly string[]): Later<string | null>;
   /** `tcpdrop -s STATE`: null, or why it has no effect. */
   drop(state: string): Later<string | null>;
   close(): Later<void>;
