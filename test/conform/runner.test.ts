@@ -166,6 +166,7 @@ t.test('ICMP names a segment of ours', async (t) => {
 +0 > P. 1:1401(1400) ack 1
 +.01 < icmp unreachable frag_needed mtu 1000 [1:1401(1400)]
 +0 > . 1:961(960) ack 1
++.01 < . 1:1(0) ack 961 win 65535
 +0 > P. 961:1401(440) ack 1
 `;
   t.equal(await verdict(path), '');
