@@ -5,7 +5,7 @@
 import { after, before, greater } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../wire/segment.js';
+import { ACK, RST, SYN, type Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
 import { challengeAck, outOfWindowAck } from './limits.js';
 import { fail } from './sender.js';
@@ -19,7 +19,8 @@ export const COMPLETES = -1;
 export function requestArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   ctx.resetReply = false;
   const { seq } = segment;
-  let flags = segment.flags & (SYN | ACK | RST | FIN);
+  // tcp_check_req does not look at FIN
+  let flags = segment.flags & (SYN | ACK | RST);
   const old = tcb.tsEnabled && segment.hasTimestamp && greater(tcb.tsRecent, segment.tsVal);
   if (seq === tcb.irs && flags === SYN && !old) return synAgain(ctx, tcb, segment);
   // The listener answers it, and the request stays

@@ -15,6 +15,9 @@ void t.test(
   { skip: loaded.ok ? false : loaded.reason },
   async (t) => {
     if (!loaded.ok) return;
+    // Threads that wait in a call do not keep the process
+    const alive = setInterval(() => undefined, 1000);
+    t.teardown(() => clearInterval(alive));
     const { syscall, syscallAsync, address } = loaded.addon;
     const sockaddr = (port: number): Uint8Array => {
       const bytes = new Uint8Array(16);
