@@ -62,8 +62,8 @@ t.test('one tuple: its ladder, the reasons under the arrows', async (t) => {
     'numbers start again',
   );
   t.ok(
-    lines.some((line) => /: {3}1\.00 s later$/.test(line)),
-    'the second that the client waited',
+    lines.some((line) => /: {3}2\.00 s later$/.test(line)),
+    'what the client waited behind its early SYN',
   );
 });
 
@@ -141,11 +141,11 @@ t.test('--policy: what another policy would have done', async (t) => {
   const killed = own.findIndex((line) => line.includes('TIME-WAIT was gone by then'));
   t.match(
     own[killed - 1],
-    /would answer SYN,ACK; the capture shows ACK$/,
+    /would answer SYN,ACK; the capture shows silence$/,
     'rfc1337=1 ruled, 0 would not have',
   );
   const knob = await explain(demo, '--tuple', '40000-8080', '--policy', 'rfc9293', '--set', 'tcp_rfc1337=1');
-  t.notMatch(knob.split('section 2')[0], /; the capture shows ACK/, 'the same knob, the same answers');
+  t.notMatch(knob.split('section 2')[0], /; the capture shows/, 'the same knob, the same answers');
   t.match(await explain(demo, '--policy', 'linux'), /linux: \d of \d otherwise$/m, 'in the table');
   const { tuples } = await json(demo, '--tuple', '40000-8080', '--policy', 'freebsd');
   t.match(tuples[0], {
