@@ -68,7 +68,7 @@ const netOf = (pid: number | 'self'): string => readlinkSync(`/proc/${pid}/ns/ne
 
 t.test('killed with SIGKILL it leaves no process, no namespace and no device', { skip }, async (t) => {
   const before = readdirSync('/sys/class/net');
-  const run = new Run('echo ready; sleep 600 & sleep 600');
+  const run = new Run('sleep 600 & echo ready; sleep 600');
   await run.says('ready');
   const below = descendants(run.process.pid!);
   t.ok(below.length >= 4, `unshare, the command line inside, the shell and what it started: ${below.length}`);
