@@ -145,7 +145,11 @@ t.test('--policy: what another policy would have done', async (t) => {
     'rfc1337=1 ruled, 0 would not have',
   );
   const knob = await explain(demo, '--tuple', '40000-8080', '--policy', 'rfc9293', '--set', 'tcp_rfc1337=1');
-  t.notMatch(knob.split('section 2')[0], /; the capture shows (ACK|silence)/, 'the same knob, the same answers');
+  t.notMatch(
+    knob.split('section 2')[0],
+    /; the capture shows (ACK|silence)/,
+    'the same knob, the same answers',
+  );
   t.match(await explain(demo, '--policy', 'linux'), /linux: \d of \d otherwise$/m, 'in the table');
   const { tuples } = await json(demo, '--tuple', '40000-8080', '--policy', 'freebsd');
   t.match(tuples[0], {

@@ -62,12 +62,10 @@ t.test('what fails says where, what and by how much', async (t) => {
   t.same(await failing('+0 write(4, ..., 5) = 6'), [9, '6', '5', null]);
   t.same(await failing('+0 close(9) = -1 EPIPE'), [9, '-1 EPIPE', '-1 EBADF', null]);
   t.same(await failing('+0 getsockopt(4, SOL_SOCKET, SO_ERROR, [1], [4]) = 0'), [9, '[1]', '[0]', null]);
-  t.same(await failing('+0...0.1 read(4, ..., 5) = 5\n+.2 < P. 1:6(5) ack 1 win 1000\n+0~+.1 > . 1:1(0) ack 6'), [
-    9,
-    '5',
-    '5',
-    100_000,
-  ]);
+  t.same(
+    await failing('+0...0.1 read(4, ..., 5) = 5\n+.2 < P. 1:6(5) ack 1 win 1000\n+0~+.1 > . 1:1(0) ack 6'),
+    [9, '5', '5', 100_000],
+  );
   t.same(await failing('+0 %{ assert tcpi_snd_cwnd == 9 and\\\n 1 }%'), [
     9,
     'tcpi_snd_cwnd == 9 and\\\n 1',
