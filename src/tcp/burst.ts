@@ -8,7 +8,7 @@ import { LARGEST } from './buffers.js';
 import type { TcpContext } from './context.js';
 import { minRtt } from './rack.js';
 import type { Tcb } from './tcb.js';
-import { PUSH, type Writes } from './writes.js';
+import { BURST, type Writes } from './writes.js';
 
 /** Shift from the pacing rate, bytes a second, to a burst: about a millisecond of it. */
 const PACING_SHIFT = 10;
@@ -69,7 +69,7 @@ export function unitedBurst(tcb: Tcb, writes: Writes, length: number): void {
 function planned(tcb: Tcb, writes: Writes, length: number, push: boolean): number {
   const { mss, sndNxt } = tcb;
   const end = (sndNxt + length) | 0;
-  writes.cut(end, push ? PUSH : 0);
+  writes.cut(end, push ? BURST : 0);
   tcb.burstEnd = end;
   if (length % mss > 0) tcb.sndSmall = end;
   return Math.min(length, mss);
@@ -99,7 +99,9 @@ function burstSegments(ctx: TcpContext, tcb: Tcb): number {
     const rate = (ratio * Math.max(cwnd, tcb.outstanding) * 1000) / rtt.srtt;
     bytes = rate / 2 ** PACING_SHIFT + nearBytes(tcb);
   }
-  return Math.max(ctx.config.minBurst, Math.floor(Math.min(bytes, LARGEST) / mss));
+  // At least two bursts in a window (tcp_cwnd_test)
+  const half = Math.max(1, Math.floor(congestion.cwnd / (2 * mss)));
+  return Math.min(half, Math.max(ctx.config.minBurst, Math.floor(Math.min(bytes, LARGEST) / mss)));
 }
 
 function nearBytes(tcb: Tcb): number {

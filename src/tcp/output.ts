@@ -28,7 +28,7 @@ import { OPEN, RECOVERY, T_DELACK, T_HOLD, T_PERSIST, type Tcb } from './tcb.js'
 import { armSendTimers, schedule } from './timers.js';
 import { pipe, restartAfterIdle, validate } from './validation.js';
 import { rightEdge } from './window.js';
-import type { Writes } from './writes.js';
+import { BURST, PUSH as PUSH_WRITE, type Writes } from './writes.js';
 
 const NOTHING = 0;
 const SEND_SYN = 1;
@@ -55,6 +55,7 @@ const OVERRIDE_MAX = 1000;
 export function output(ctx: TcpContext, tcb: Tcb): boolean {
   const before = tcb.sndNxt;
   const done = speak(ctx, tcb);
+  tcb.resending = false;
   if (tcb.sndNxt !== before && tcb.state >= S.ESTABLISHED) validate(ctx, tcb);
   return done;
 }
@@ -206,8 +207,8 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
     const fits = !ctx.config.dialect.finNeedsWindow || before(tcb.sndNxt, windowEnd(tcb));
     return finDue && unsent === 0 && fits;
   }
-  if (tcb.outstanding === 0 && tcb.recovery === OPEN) restartAfterIdle(ctx, tcb);
   const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
+  if (usable > 0 && tcb.outstanding === 0 && tcb.recovery === OPEN) restartAfterIdle(ctx, tcb);
   // R5681-22, R5681-23: limited transmit, one segment for each of the first two duplicates
   // (R6675-12: with SACK the bytes that left the network make room by themselves)
   const limited = tcb.recovery === OPEN && !tcb.sackEnabled ? Math.min(tcb.dupAcks, 2) * tcb.mss : 0;
@@ -338,7 +339,7 @@ function emitRetransmission(ctx: TcpContext, tcb: Tcb): void {
   const withFin = tcb.finSent && end === tcb.queueEnd;
   let flags = ACK;
   if (withFin) flags |= FIN;
-  if (length > 0 && pushes(tcb, end)) flags |= PSH;
+  if (length > 0 && pushesAgain(tcb, seq, end)) flags |= PSH;
   const past = withFin ? (end + 1) | 0 : end;
   if (tcb.tlpOwed) probeSent(ctx, tcb, past, true);
   if (tcb.sent !== null) {
@@ -395,7 +396,17 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
 
 /** MUST-61, R9293-69: PSH when the queue is emptied, or where the writes say. */
 function pushes({ writes, queueEnd }: Tcb, end: number): boolean {
-  return writes === null ? end === queueEnd : writes.pushedAt(end);
+  return writes === null ? end === queueEnd : writes.markedAt(end, PUSH_WRITE | BURST);
+}
+
+/** What is resent: at the end of a write, and of a burst when all of it goes out again. */
+function pushesAgain(tcb: Tcb, seq: number, end: number): boolean {
+  const { writes } = tcb;
+  if (writes === null) return pushes(tcb, end);
+  const follows = tcb.resending && tcb.resentTo === seq && !writes.markedAt(seq, BURST);
+  tcb.resending = true;
+  tcb.resentTo = end;
+  return writes.markedAt(end, PUSH_WRITE) || (follows && writes.markedAt(end, BURST));
 }
 
 /** [seq, SND.NXT) went out for the first time. */

@@ -247,6 +247,9 @@ export class Tcb {
   /** Most of cwnd in use since it was the limit last, and when that was. */
   windowUsed = 0;
   windowUsedAt = 0;
+  /** Where the segment ended that was resent before in this turn, valid while `resending`. */
+  resentTo = 0;
+  resending = false;
   /** Duplicates that the last advance of SND.UNA ended. */
   dupAcksEnded = 0;
   /** Proportional rate reduction (RFC 6937 3): prr_delivered, prr_out, RecoverFS, bytes. */

@@ -13,6 +13,8 @@ import { after, before } from '../seqnum.js';
 export const PUSH = 1;
 /** Nothing is joined behind: the last byte ends a record (MSG_EOR). */
 export const RECORD = 2;
+/** The last byte carried PSH as the end of a burst of several segments, not of a write: again only when the whole burst is resent. */
+export const BURST = 4;
 
 const MOST = 4096;
 const SMALLEST = 8;
@@ -86,10 +88,10 @@ export class Writes {
     return at < 0 ? seq : this.cells[at]!;
   }
 
-  /** A buffer ends at `end`, and its last byte is pushed. */
-  pushedAt(end: number): boolean {
+  /** A buffer ends at `end`, and its last byte is marked so. */
+  markedAt(end: number, bits: number): boolean {
     const at = this.find((end - 1) | 0);
-    return at >= 0 && this.cells[at] === end && (this.cells[at + 1]! & PUSH) !== 0;
+    return at >= 0 && this.cells[at] === end && (this.cells[at + 1]! & bits) !== 0;
   }
 
   /** `seq` lies in the last buffer. */
