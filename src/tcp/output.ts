@@ -264,6 +264,8 @@ function windowEnd(tcb: Tcb): number {
 
 /** SEG.SEQ of what carries no text: SND.NXT, or where the peer's window ends now (Dialect.acksInWindow). */
 function ackSeq(ctx: TcpContext, tcb: Tcb): number {
+  // No window holds back our SYN
+  if (!tcb.synAcked) return tcb.sndNxt;
   const end = windowEnd(tcb);
   const beyond = (tcb.sndNxt - end) | 0;
   // Less than the scale can say is rounding.

@@ -23,8 +23,8 @@ export function requestArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): num
   let flags = segment.flags & (SYN | ACK | RST);
   const old = tcb.tsEnabled && segment.hasTimestamp && greater(tcb.tsRecent, segment.tsVal);
   if (seq === tcb.irs && flags === SYN && !old) return synAgain(ctx, tcb, segment);
-  // The listener answers it, and the request stays
-  if ((flags & ACK) !== 0 && segment.ack !== ((tcb.iss + 1) | 0)) {
+  // The listener answers it, and the request stays; a RST counts whatever it acknowledges
+  if ((flags & (ACK | RST)) === ACK && segment.ack !== ((tcb.iss + 1) | 0)) {
     ctx.resetReply = true;
     return Reason['syn-received-bad-ack'];
   }
@@ -36,17 +36,22 @@ export function requestArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): num
     return outOfWindowAck(ctx, tcb, segment, reason, Mib.TcpExtTCPACKSkippedSynRecv);
   }
   // RFC 5961 3.2
-  if ((flags & RST) !== 0 && seq !== tcb.rcvNxt) return challengeAck(ctx, tcb, Reason['rst-challenge']);
+  if ((flags & RST) !== 0) {
+    return seq === tcb.rcvNxt ? ended(ctx, tcb, false) : challengeAck(ctx, tcb, Reason['rst-challenge']);
+  }
   // The SYN itself is old, what else the segment carries is not
   if (seq === tcb.irs) flags &= ~SYN;
-  if ((flags & (RST | SYN)) !== 0) {
-    ctx.counters.bump(Mib.TcpAttemptFails);
-    ctx.counters.bump(Mib.TcpExtEmbryonicRsts);
-    ctx.resetReply = (flags & RST) === 0;
-    fail(ctx, tcb, 'ECONNREFUSED');
-    return ctx.resetReply ? Reason['request-syn'] : Reason['rst-syn-received'];
-  }
+  if ((flags & SYN) !== 0) return ended(ctx, tcb, true);
   return (flags & ACK) === 0 ? Reason['no-ack-flag'] : COMPLETES;
+}
+
+/** There is no half-open connection any more; a SYN for it is answered with a RST. */
+function ended(ctx: TcpContext, tcb: Tcb, bySyn: boolean): number {
+  ctx.counters.bump(Mib.TcpAttemptFails);
+  ctx.counters.bump(Mib.TcpExtEmbryonicRsts);
+  ctx.resetReply = bySyn;
+  fail(ctx, tcb, 'ECONNREFUSED');
+  return bySyn ? Reason['request-syn'] : Reason['rst-syn-received'];
 }
 
 /** The SYN,ACK again, at the pace of the ACKs that an outsider can provoke. */
