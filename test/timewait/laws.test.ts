@@ -19,7 +19,7 @@ import {
 import { findPolicy, policies } from '../../src/timewait/policies/registry.js';
 import { knobs } from '../../src/stack/knobs.js';
 import { reasonCount, reasonText } from '../../src/reasons.js';
-import { ACK, RST, SYN } from '../../src/wire/segment.js';
+import { ACK, FIN, RST, SYN } from '../../src/wire/segment.js';
 import { HALF, NOW, RW, context, record, segment, type Base, type Shape } from './facts.js';
 
 const int32 = fc.integer({ min: -HALF, max: HALF - 1 });
@@ -123,9 +123,13 @@ const touches = (of: Facts, { at, length = 0 }: Shape): boolean =>
   (at <= of.rcvWnd && at + length >= 0) || at + length >= HALF;
 /** Text at or beyond RCV.NXT, or one octet before it when a SYN counts as one. */
 const newData = ({ at, length = 0 }: Shape): boolean => length > 0 && (at + length >= -1 || at === -HALF);
-/** Net/3: what lies in the window, its right edge included; a SYN or FIN before it is cut off first. */
-const inNet3 = (of: Facts, { at }: Shape): boolean => (at >= -2 && at <= of.rcvWnd) || at === -HALF;
 const syn = (arriving: Shape): boolean => (bits(arriving) & SYN) !== 0;
+/** Net/3: what lies in the window, its right edge included; a SYN or FIN before it is cut off first. */
+const inNet3 = (of: Facts, arriving: Shape): boolean => {
+  const { at, length = 0 } = arriving;
+  const finBefore = (bits(arriving) & FIN) !== 0 && at + length + (syn(arriving) ? 1 : 0) === -1;
+  return (at >= -2 && at <= of.rcvWnd) || at === -HALF || finBefore;
+};
 const endings: Readonly<Record<string, (of: Facts, arriving: Shape) => boolean>> = {
   'windows-nt4': (_of, arriving) => reset(arriving),
   'windows-2003': (_of, arriving) => reset(arriving),
