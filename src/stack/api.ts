@@ -40,7 +40,7 @@ export type Errno =
 /** Bits of `ConnectionHandle.takeEvents()`. The handle is released after EV_CLOSED. */
 export * from '../tcp/events.js';
 /** Values of the knob `timewait_dialect`. */
-export { DIALECT_FREEBSD, DIALECT_LINUX, DIALECT_RFC } from '../tcp/dialect.js';
+export { DIALECT_FREEBSD } from '../tcp/dialect.js';
 export { SEND_BUFFER_MIN } from '../tcp/buffers.js';
 export { SEND_MORE, SEND_RECORD, SEND_URGENT } from '../tcp/send.js';
 export { STAMP_ACKED, STAMP_SCHEDULED, STAMP_SENT, type Stamp } from '../tcp/stamps.js';

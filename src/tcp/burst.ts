@@ -43,7 +43,7 @@ export function nextOfBurst(
     const held = left < mss && last && !tcb.finQueued && holds(ctx, tcb);
     return held ? 0 : planned(tcb, writes, left, false);
   }
-  // At most half the window (tcp_cwnd_test)
+  // At least two bursts in a window (tcp_cwnd_test)
   const room = Math.min(allowed, tcb.congestion.cwnd >> 1);
   const segments = Math.min(burstSegments(ctx, tcb), Math.max(1, Math.floor(room / mss)));
   const needed = Math.min(left, usable);
@@ -99,9 +99,7 @@ function burstSegments(ctx: TcpContext, tcb: Tcb): number {
     const rate = (ratio * Math.max(cwnd, tcb.outstanding) * 1000) / rtt.srtt;
     bytes = rate / 2 ** PACING_SHIFT + nearBytes(tcb);
   }
-  // At least two bursts in a window (tcp_cwnd_test)
-  const half = Math.max(1, Math.floor(congestion.cwnd / (2 * mss)));
-  return Math.min(half, Math.max(ctx.config.minBurst, Math.floor(Math.min(bytes, LARGEST) / mss)));
+  return Math.max(ctx.config.minBurst, Math.floor(Math.min(bytes, LARGEST) / mss));
 }
 
 function nearBytes(tcb: Tcb): number {

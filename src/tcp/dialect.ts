@@ -191,7 +191,8 @@ export class Dialect {
   /**
    * Windows are counted in segments: cwnd, what PRR lets out, CUBIC's curve in the integers of
    * tcp_cubic.c with HyStart; ssthresh comes from cwnd, not from FlightSize, and cwnd grows
-   * by what was delivered (tcp_cwnd_reduction, bictcp_update, tcp_cong_control).
+   * by what was delivered (tcp_cwnd_reduction, bictcp_update, tcp_cong_control). A retransmission
+   * that is lost costs no second reduction (tcp_enter_recovery), where R5681-37 asks for one.
    */
   readonly countsSegments: boolean = false;
   /** A SACK block that covers a segment in part says nothing of it (tcp_match_skb_to_sack). */

@@ -573,35 +573,28 @@ function timestamps(ctx: TcpContext, tcb: Tcb): void {
 
 /** The SYN,ACK of a block that nobody keeps: SYN cookies. False when the ring is full. */
 export function emitSynAck(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
-  if (ctx.tx.free === 0) return false;
-  const flags = SYN | ACK;
-  write(ctx, tcb, tcb.iss, 0, flags | handshakeFlags(ctx, tcb, flags));
-  ctx.tx.reasons[ctx.tx.slotOf(ctx.tx.count - 1)] = reason;
-  return true;
+  return emitNow(ctx, tcb, tcb.iss, SYN | ACK | handshakeFlags(ctx, tcb, SYN | ACK), reason);
 }
 
 /** An ACK now, outside the turn's output: before the connection becomes a TIME-WAIT record. False when the ring is full. */
 export function emitAck(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
-  if (ctx.tx.free === 0) return false;
-  write(ctx, tcb, tcb.sndNxt, 0, ACK);
-  ctx.tx.reasons[ctx.tx.slotOf(ctx.tx.count - 1)] = reason;
-  return true;
+  return emitNow(ctx, tcb, tcb.sndNxt, ACK, reason);
 }
 
 /** A RST without ACK at SND.NXT: removes the peer's TIME-WAIT record. False when the ring is full. */
 export function emitBareReset(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
-  if (ctx.tx.free === 0) return false;
-  write(ctx, tcb, tcb.sndNxt, 0, RST);
-  ctx.tx.reasons[ctx.tx.slotOf(ctx.tx.count - 1)] = reason;
-  ctx.counters.bump(Mib.TcpOutRsts);
-  return true;
+  return emitNow(ctx, tcb, tcb.sndNxt, RST, reason);
 }
 
 /** R9293-48, R7323-42: RST of an aborting user. False when the ring is full (the peer learns it from its next segment). */
 export function emitReset(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
+  return emitNow(ctx, tcb, ackSeq(ctx, tcb), RST | ACK, reason);
+}
+
+function emitNow(ctx: TcpContext, tcb: Tcb, seq: number, flags: number, reason: number): boolean {
   if (ctx.tx.free === 0) return false;
-  write(ctx, tcb, ackSeq(ctx, tcb), 0, RST | ACK);
+  write(ctx, tcb, seq, 0, flags);
   ctx.tx.reasons[ctx.tx.slotOf(ctx.tx.count - 1)] = reason;
-  ctx.counters.bump(Mib.TcpOutRsts);
+  if ((flags & RST) !== 0) ctx.counters.bump(Mib.TcpOutRsts);
   return true;
 }
