@@ -66,6 +66,7 @@ export const counterNames = [
   'TcpExtListenOverflows',
   'TcpExtListenDrops',
   'TcpExtTCPReqQFullDrop',
+  'TcpExtTCPDeferAcceptDrop',
   'TcpExtTCPPureAcks',
   'TcpExtTCPHPHits',
   'TcpExtTCPSackRecovery',

@@ -86,6 +86,11 @@ const rows = [
     'dropped: the accept queue is full',
     'Linux tcp_v4_syn_recv_sock; listen(2) backlog',
   ],
+  [
+    'listen-defer-accept',
+    'dropped: the handshake is complete, but the listener waits for data',
+    'Linux tcp_check_req; tcp(7) TCP_DEFER_ACCEPT',
+  ],
   ['listen-memory', 'dropped: the stack is at its connection or memory limit', 'knob tcp_max_connections'],
   // SYN-SENT
   ['synsent-bad-ack', 'answered RST: the ACK does not acknowledge our SYN', 'RFC 9293 3.10.7.3 first'],

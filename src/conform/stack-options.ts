@@ -1,8 +1,8 @@
 /** getsockopt() and setsockopt() on sockets of our stack. Keys are `level:name` in Linux's numbers. */
-import { DIALECT_FREEBSD, SEND_BUFFER_MIN } from '../stack/api.js';
+import { DIALECT_FREEBSD, SEND_BUFFER_MIN, roundsOf, secondsOf } from '../stack/api.js';
 import { errnos } from './constants.js';
 import type { Value } from './script.js';
-import type { StackSocket } from './stack-socket.js';
+import { TCP_DEFER_ACCEPT, type StackSocket } from './stack-socket.js';
 import type { CallResult } from './target.js';
 import { infoRecord, listenerInfo, stateNumbers, tcpInfoFields } from './tcp-info.js';
 import { number } from './values.js';
@@ -50,6 +50,7 @@ const honoured = new Set([
   '6:3',
   '6:4',
   '6:7',
+  TCP_DEFER_ACCEPT,
   '6:12',
   '6:18',
   '6:23',
@@ -104,6 +105,10 @@ export function getOption(
       return wrote(infoRecord(infoOf(socket)));
     case TCP_MAXSEG:
       return listed(socket.info?.sndMss ?? (socket.options.get(key) || 536));
+    case TCP_DEFER_ACCEPT: {
+      const [first, most] = [socket.stack.knob('net.ipv4.tcp_rto_init'), socket.stack.knob('net.ipv4.tcp_rto_max')];
+      return listed(secondsOf(roundsOf(socket.options.get(key) ?? 0, first, most), first, most));
+    }
     case TCP_QUICKACK:
       return listed(socket.info?.interactive === true ? 0 : 1);
     case SO_SNDBUF:

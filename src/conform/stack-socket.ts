@@ -40,6 +40,7 @@ const immediate: Readonly<Record<string, ConnectionOption>> = {
 };
 
 const SO_OOBINLINE = '1:10';
+export const TCP_DEFER_ACCEPT = '6:9';
 
 /** Where a socket is in its life. `connecting` until the handshake is over. */
 export type Phase = 'idle' | 'listening' | 'connecting' | 'connected' | 'closed';
@@ -207,6 +208,8 @@ export class StackSocket {
   applyListenOptions(listener: ListenerHandle): void {
     const fastOpen = this.options.get('6:23');
     if (fastOpen !== undefined) this.stack.setListenOption(listener, 'fastOpen', fastOpen);
+    this.stack.setListenOption(listener, 'deferAccept', this.options.get(TCP_DEFER_ACCEPT) ?? 0);
+    this.stack.setListenOption(listener, 'synRetries', this.options.get('6:7') ?? 0);
     if (this.cookieKeys !== null) this.stack.setFastOpenKeys(this.cookieKeys, listener);
   }
 
@@ -221,6 +224,7 @@ export class StackSocket {
     };
     set('1:8', (value) => stack.setOption(connection, 'receiveBuffer', value));
     set('6:7', (value) => stack.setOption(connection, 'synRetries', value));
+    set(TCP_DEFER_ACCEPT, (value) => stack.setOption(connection, 'deferAccept', value));
     set('1:7', (value) => stack.setOption(connection, 'sendBuffer', value));
     set('6:25', (value) => stack.setOption(connection, 'notsentLowat', value >>> 0));
     set('6:18', (value) => stack.setOption(connection, 'userTimeout', value));
@@ -242,6 +246,7 @@ export class StackSocket {
   /** Options go from the listener to what it accepts. */
   inherit(from: StackSocket): void {
     for (const [key, value] of from.options) this.options.set(key, value);
+    this.options.delete(TCP_DEFER_ACCEPT);
     this.linger = from.linger;
   }
 

@@ -22,6 +22,7 @@ import { listenerDefault, prepareSyn } from './fast-open.js';
 import { Listener } from './listener.js';
 import { stampOffset } from './half-open.js';
 import { pathMtu } from './path.js';
+import { setListenOption } from './socket-options.js';
 
 const DEFAULT_BACKLOG = 511;
 /** Records of one port that the search for a port looks through before it hashes. */
@@ -57,6 +58,8 @@ export function listen(core: Core, options: ListenOptions): Listener | Errno {
   );
   const listener = new Listener(words, port, backlog, family, request.reuseAddress, request.reusePort);
   listener.fastOpen = options.fastOpen ?? listenerDefault(core, backlog);
+  setListenOption(core, listener, 'deferAccept', options.deferAccept ?? 0);
+  listener.synRetries = options.synRetries ?? 0;
   const list = core.listeners.get(port);
   if (list === undefined) core.listeners.set(port, [listener]);
   else list.push(listener);

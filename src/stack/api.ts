@@ -41,6 +41,7 @@ export type Errno =
 export * from '../tcp/events.js';
 /** Values of the knob `timewait_dialect`. */
 export { DIALECT_FREEBSD } from '../tcp/dialect.js';
+export { roundsOf, secondsOf } from '../tcp/defer-accept.js';
 export { SEND_BUFFER_MIN } from '../tcp/buffers.js';
 export { SEND_MORE, SEND_RECORD, SEND_URGENT } from '../tcp/send.js';
 export { STAMP_ACKED, STAMP_SCHEDULED, STAMP_SENT, type Stamp } from '../tcp/stamps.js';
@@ -65,7 +66,14 @@ export interface ListenOptions {
   readonly v6Only?: boolean;
   /** TCP Fast Open: requests with text on the SYN that may be pending at once; 0 off (knob net.ipv4.tcp_fastopen). */
   readonly fastOpen?: number;
+  /** TCP_DEFER_ACCEPT: a connection is accepted once text came, or after so many s, rounded up to timeouts of the SYN,ACK; 0 off. */
+  readonly deferAccept?: number;
+  /** TCP_SYNCNT: SYN,ACKs resent at most, instead of knob net.ipv4.tcp_synack_retries. */
+  readonly synRetries?: number;
 }
+
+/** What may be changed of a listener later, as in ListenOptions. */
+export type ListenerOption = 'fastOpen' | 'deferAccept' | 'synRetries';
 
 export interface ConnectOptions {
   readonly address: string;
@@ -92,7 +100,7 @@ export interface ConnectOptions {
  * Switches are 0 or 1. `cork` holds what fills no segment, for 200 ms and more at most; `quickAck`: ack.ts
  * setQuickAck; `keepAlive` ms idle, 0 off; `lingerZero`: close() aborts; `userTimeout` ms, 0 the stack's, -1 none
  * and no limit of retransmissions; `errorReports` 0: no EV_SOFT_ERROR;
- * `notsentLowat`, `sendBuffer` bytes; `stamps` STAMP_ bits: what `takeStamp` is to tell of writes from here on.
+ * `deferAccept` s (a client's handshake ends with an ACK that waits for the first text); `notsentLowat`, `sendBuffer` bytes; `stamps` STAMP_ bits: what `takeStamp` is to tell of writes from here on.
  */
 export type ConnectionOption =
   | 'noDelay'
@@ -102,6 +110,7 @@ export type ConnectionOption =
   | 'lingerZero'
   | 'userTimeout'
   | 'synRetries'
+  | 'deferAccept'
   | 'errorReports'
   | 'tos'
   | 'notsentLowat'
@@ -342,8 +351,8 @@ export interface StackApi {
   close(connection: ConnectionHandle): void;
   /** RST, queues flushed. No more events. */
   abort(connection: ConnectionHandle): void;
-  /** fastOpen as in ListenOptions. */
-  setListenOption(listener: ListenerHandle, option: 'fastOpen', value: number): void;
+  /** For SYNs from now on. */
+  setListenOption(listener: ListenerHandle, option: ListenerOption, value: number): void;
   setOption(connection: ConnectionHandle, option: ConnectionOption, value: number): void;
   /** The keys of Fast Open cookies, of the stack or of one listener: 16 bytes, or 32 with the key before it. False: another length. */
   setFastOpenKeys(keys: Uint8Array, listener?: ListenerHandle): boolean;

@@ -35,6 +35,8 @@ export function queue(core: Core, listener: Listener, tcb: Tcb): void {
   tcb.owner = listener;
   tcb.reuseAddress = listener.reuseAddress;
   tcb.reusePort = listener.reusePort;
+  tcb.deferRounds = listener.deferRounds;
+  tcb.synRetries = listener.synRetries;
   tcb.moveTo(S.SYN_RECEIVED);
   core.attach(tcb);
   tcb.halfOpen = true;

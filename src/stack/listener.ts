@@ -25,6 +25,9 @@ export class Listener {
   readonly resets: number[] = [];
   /** Keys of its own, instead of the stack's. */
   cookieKeys: CookieKeys | null = null;
+  /** TCP_DEFER_ACCEPT as timeouts of a SYN,ACK, 0 off; TCP_SYNCNT, 0: the stack's knob. */
+  deferRounds = 0;
+  synRetries = 0;
   /** TCP_MAXSEG of the connections to come, 0: none. */
   maxSegment = 0;
 

@@ -111,6 +111,7 @@ export function passiveOpen(
 export function completed(core: Core, tcb: Tcb): void {
   const listener = tcb.owner as Listener;
   tcb.halfOpen = false;
+  tcb.deferRounds = 0;
   listener.halfOpen--;
   core.count(Mib.TcpPassiveOpens);
   enqueue(core, listener, tcb);

@@ -1,11 +1,14 @@
-/** What a user may set on a live connection. */
+/** What a user may set on a live connection, and on a listener. */
 import { setQuickAck } from '../tcp/ack.js';
 import { setSendBuffer } from '../tcp/buffers.js';
 import type { TcpContext } from '../tcp/context.js';
+import { roundsOf } from '../tcp/defer-accept.js';
 import { Stamps } from '../tcp/stamps.js';
 import type { Tcb } from '../tcp/tcb.js';
 import { setKeepAlive } from '../tcp/user.js';
-import type { ConnectionOption } from './api.js';
+import type { ConnectionOption, ListenerOption } from './api.js';
+import type { Core } from './core.js';
+import type { Listener } from './listener.js';
 
 /** SOCK_MIN_RCVBUF of Linux without its bookkeeping, which it takes to be as much again. */
 const RECEIVE_BUFFER_MIN = 1152;
@@ -35,6 +38,9 @@ export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, v
     case 'synRetries':
       tcb.synRetries = value;
       return;
+    case 'deferAccept':
+      tcb.deferRounds = roundsOf(value, ctx.config.rtoInit, ctx.config.rtoMax);
+      return;
     case 'errorReports':
       tcb.errorReports = value !== 0;
       return;
@@ -54,6 +60,26 @@ export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, v
     case 'receiveBuffer':
       tcb.rcvLimit = Math.max(RECEIVE_BUFFER_MIN, value);
       tcb.receiveLimitSet = true;
+      return;
+  }
+}
+
+/** The same of a listener. */
+export function setListenOption(
+  { ctx: { config }, knobs }: Core,
+  listener: Listener,
+  option: ListenerOption,
+  value: number,
+): void {
+  switch (option) {
+    case 'fastOpen':
+      listener.fastOpen = Math.min(value, knobs.get('net.core.somaxconn'));
+      return;
+    case 'deferAccept':
+      listener.deferRounds = roundsOf(value, config.rtoInit, config.rtoMax);
+      return;
+    case 'synRetries':
+      listener.synRetries = value;
       return;
   }
 }

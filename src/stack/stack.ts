@@ -6,6 +6,7 @@
 import { Mib, type Counters } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { isWriteable } from '../tcp/buffers.js';
+import { deferred } from '../tcp/defer-accept.js';
 import { segmentArrives } from '../tcp/input.js';
 import { output } from '../tcp/output.js';
 import { COMPLETES, requestArrives } from '../tcp/request.js';
@@ -30,6 +31,7 @@ import type {
   Errno,
   ListenOptions,
   ListenerHandle,
+  ListenerOption,
   Pollable,
   SocketRow,
   StackApi,
@@ -48,7 +50,7 @@ import { doubtPaths } from './path.js';
 import { closedState, completed, listenState } from './passive.js';
 import { replyReset } from './reply.js';
 import { restoreRecord } from './restore.js';
-import { setOption } from './socket-options.js';
+import { setListenOption, setOption } from './socket-options.js';
 import { fromCookie } from './syn-flood.js';
 import { sockets, stateCounts, tcpInfo } from './sockets.js';
 import {
@@ -228,6 +230,8 @@ export class Stack implements StackApi {
         ? requestArrives(core.ctx, tcb, segment)
         : COMPLETES;
     if (asked !== COMPLETES) return this.judged(tcb, before, history, asked);
+    if (tcb.halfOpen && deferred(core.ctx, tcb, segment))
+      return core.decide(Reason['listen-defer-accept'], before, segment);
     if (
       before === S.SYN_RECEIVED &&
       tcb.halfOpen &&
@@ -236,6 +240,7 @@ export class Stack implements StackApi {
     ) {
       // The handshake would complete, but nobody takes connections: the peer's ACK is lost, our SYN,ACK repeats.
       core.count(Mib.TcpExtListenOverflows);
+      tcb.handshakeAcked = tcb.deferRounds > 0;
       return core.decide(Reason['listen-accept-queue-full'], before, segment);
     }
     return this.judged(tcb, before, history, segmentArrives(core.ctx, tcb, segment));
@@ -483,9 +488,8 @@ export class Stack implements StackApi {
     this.afterwards(tcb);
   }
 
-  setListenOption(handle: ListenerHandle, option: 'fastOpen', value: number): void {
-    const listener = handle as Listener;
-    if (option === 'fastOpen') listener.fastOpen = Math.min(value, this.core.knobs.get('net.core.somaxconn'));
+  setListenOption(handle: ListenerHandle, option: ListenerOption, value: number): void {
+    setListenOption(this.core, handle as Listener, option, value);
   }
 
   setOption(connection: ConnectionHandle, option: ConnectionOption, value: number): void {

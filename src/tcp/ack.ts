@@ -28,6 +28,16 @@ export function startPace(ctx: TcpContext, tcb: Tcb): void {
   tcb.rcvMss = Math.max(RMSS_LEAST, Math.min(tcb.advMss, tcb.mss, tcb.rcvWnd >> 1, RMSS_FIRST));
 }
 
+/** The SYN,ACK is acknowledged at once, or by the text that a client promised (Linux tcp_rcv_synsent_state_process). */
+export function ackAnswer(ctx: TcpContext, tcb: Tcb): void {
+  if (!ctx.config.dialect.pacesAcks || (tcb.deferRounds === 0 && !tcb.pace.interactive)) {
+    tcb.ackNow = true;
+    return;
+  }
+  hurryAcks(ctx, tcb);
+  tcb.arm(T_DELACK, (ctx.now + REPLY_MAX) | 0);
+}
+
 /** In-order text of this segment was taken: ACK now, or within the delay. */
 export function dataArrived(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const { config } = ctx;

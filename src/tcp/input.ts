@@ -15,7 +15,7 @@ import { Reason } from '../reasons.js';
 import { ACK, FIN, RST, SYN, URG, type Segment } from '../wire/segment.js';
 import { acceptable, isHalfOpen, resetBeforeFin, resetIsExact } from './acceptable.js';
 import { ourFinAcked } from './closing.js';
-import { hurryAcks, startPace } from './ack.js';
+import { ackAnswer, hurryAcks, startPace } from './ack.js';
 import { fitLimit } from './buffers.js';
 import type { TcpContext } from './context.js';
 import { noteOld } from './dsack.js';
@@ -98,7 +98,7 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   tcb.sndWl2 = segment.ack;
   established(ctx, tcb);
   if (tcb.synText > 0) synTextAnswered(tcb);
-  tcb.ackNow = true;
+  ackAnswer(ctx, tcb);
   if (ctx.config.dialect.dropsSynText && !tcb.fastOpen) {
     armSendTimers(ctx, tcb, true);
     return Reason.plain;

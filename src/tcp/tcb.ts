@@ -369,6 +369,9 @@ export class Tcb {
   boundPort = false;
   reuseAddress = false;
   reusePort = false;
+  /** TCP_DEFER_ACCEPT: timeouts of our SYN,ACK before a bare ACK counts, 0 none; such an ACK came and did not. */
+  deferRounds = 0;
+  handshakeAcked = false;
   /** TCP_SYNCNT: SYNs resent at most, 0: the stack's knob. */
   synRetries = 0;
   keepIdle = 0;

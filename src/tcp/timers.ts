@@ -7,6 +7,7 @@ import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { delayPassed } from './ack.js';
 import type { TcpContext } from './context.js';
+import { deferredLimit, repeatsSynAck } from './defer-accept.js';
 import { owesCwr } from './ecn.js';
 import { detectLoss, found, loseAtTimeout } from './rack.js';
 import { suspectBlackHole } from './mtu-search.js';
@@ -245,8 +246,10 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
   // Karn (R6298-9): what is resent cannot be timed, but by the timestamp that comes back
   tcb.rttRunning &&= tcb.tsEnabled;
   if (tcb.state < S.ESTABLISHED) {
-    ctx.counters.bump(Mib.TcpExtTCPSynRetrans);
-    tcb.synOwed = true;
+    if (repeatsSynAck(tcb)) {
+      ctx.counters.bump(Mib.TcpExtTCPSynRetrans);
+      tcb.synOwed = true;
+    }
   } else if (!pendingDue(ctx, tcb)) {
     // An inconclusive probe
     tcb.probeSize = 0;
@@ -298,7 +301,8 @@ function retryLimit(ctx: TcpContext, tcb: Tcb): number {
   // MUST-21: R2 of this connection is a time, or there is none
   if (tcb.userTimeout !== 0 && !tcb.userClosed) return Infinity;
   if (tcb.state === S.SYN_SENT) return tcb.synRetries > 0 ? tcb.synRetries : ctx.config.synRetries;
-  if (tcb.state === S.SYN_RECEIVED) return ctx.config.synAckRetries;
+  if (tcb.state === S.SYN_RECEIVED)
+    return deferredLimit(tcb, tcb.synRetries > 0 ? tcb.synRetries : ctx.config.synAckRetries);
   return tcb.userClosed ? Math.min(ctx.config.retries, ctx.config.orphanRetries) : ctx.config.retries;
 }
 
