@@ -67,6 +67,7 @@ export const counterNames = [
   'TcpExtListenDrops',
   'TcpExtTCPReqQFullDrop',
   'TcpExtTCPDeferAcceptDrop',
+  'TcpExtTCPMigrateReqSuccess',
   'TcpExtTCPPureAcks',
   'TcpExtTCPHPHits',
   'TcpExtTCPSackRecovery',

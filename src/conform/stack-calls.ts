@@ -266,6 +266,7 @@ export class StackCalls {
       synRetries: socket.options.get(TCP_SYNCNT) ?? 0,
       maxSegment: socket.options.get(TCP_MAXSEG) ?? 0,
       reuseAddress: (socket.options.get('1:2') ?? 0) !== 0,
+      reusePort: (socket.options.get('1:15') ?? 0) !== 0,
       ...(socket.bound?.address === undefined ? {} : { localAddress: socket.bound.address }),
       ...(socket.bound === null ? {} : { localPort: socket.bound.port }),
     });

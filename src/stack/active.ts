@@ -22,6 +22,7 @@ import { listenerDefault, prepareSyn } from './fast-open.js';
 import { Listener } from './listener.js';
 import { stampOffset } from './half-open.js';
 import { pathMtu } from './path.js';
+import { groupOf, migrate } from './reuse-port.js';
 import { setListenOption } from './socket-options.js';
 
 const DEFAULT_BACKLOG = 511;
@@ -63,6 +64,8 @@ export function listen(core: Core, options: ListenOptions): Listener | Errno {
   const list = core.listeners.get(port);
   if (list === undefined) core.listeners.set(port, [listener]);
   else list.push(listener);
+  // Whoever is chosen later knows the cookies that another of the group gave out
+  listener.cookies = groupOf(core, listener)[0]?.cookies ?? listener.cookies;
   return listener;
 }
 
@@ -98,10 +101,12 @@ function mayBind(
   for (const other of core.listeners.get(port) ?? []) {
     const sameFamily = other.family === 0 || family === 0 || other.family === family;
     const overlaps = other.words === null || words === null || equal(other.words, words);
-    // A second listener: only when both have SO_REUSEPORT (and the choice of one is then by order)
-    if (sameFamily && overlaps && (listening || !(request.reuseAddress && other.reuseAddress))) return false;
+    // A second listener: only when both have SO_REUSEPORT
+    const mayJoin =
+      (request.reusePort && other.reusePort) || (!listening && request.reuseAddress && other.reuseAddress);
+    if (sameFamily && overlaps && !mayJoin) return false;
   }
-  if (core.portUsers.has(port) && liveConflict(core, words, port, request.reuseAddress)) return false;
+  if (core.portUsers.has(port) && liveConflict(core, words, port, request)) return false;
   const context = core.hooks.about(null);
   for (let i = core.records.firstOnPort(port); i >= 0; i = core.records.nextOnPort(i)) {
     const record = core.record.at(i);
@@ -112,11 +117,11 @@ function mayBind(
   return true;
 }
 
-/** Linux inet_bind_conflict for live connections: both sides need SO_REUSEADDR. */
-function liveConflict(core: Core, words: Int32Array | null, port: number, reuse: boolean): boolean {
+/** Linux inet_bind_conflict for live connections: both sides need SO_REUSEADDR, or both SO_REUSEPORT. */
+function liveConflict(core: Core, words: Int32Array | null, port: number, request: BindRequest): boolean {
   for (const tcb of core.tcbs) {
     if (tcb === null || tcb.localPort !== port) continue;
-    if (reuse && tcb.reuseAddress) continue;
+    if ((request.reuseAddress && tcb.reuseAddress) || (request.reusePort && tcb.reusePort)) continue;
     if (
       words === null ||
       (words[0] === tcb.local0 &&
@@ -157,6 +162,7 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
   tcb.remote3 = r3;
   tcb.remotePort = options.port;
   tcb.reuseAddress = options.reuseAddress === true;
+  tcb.reusePort = options.reusePort === true;
   const timestamps = options.timestamps ?? core.ctx.config.timestamps;
   const refused =
     options.localPort !== undefined && options.localPort !== 0
@@ -292,7 +298,7 @@ function findAmongRecords(core: Core, t: Tcb, first: number): number {
 function bindPort(core: Core, tcb: Tcb, local: Address, port: number, timestamps: boolean): Errno | null {
   const request = {
     reuseAddress: tcb.reuseAddress,
-    reusePort: false,
+    reusePort: tcb.reusePort,
     exclusive: false,
     addressOverlaps: false,
   };
@@ -404,11 +410,11 @@ export function closeListener(core: Core, listener: Listener, removed: (tcb: Tcb
     else core.listeners.delete(listener.port);
   }
   for (const tcb of [...core.tcbs]) {
-    if (tcb === null || tcb.owner !== listener) continue;
+    if (tcb === null || tcb.owner !== listener || migrate(core, listener, tcb)) continue;
     if (tcb.halfOpen && core.ctx.config.dialect.requestSockets) fail(core.ctx, tcb, null);
     else if (tcb.state !== S.CLOSED) abort(core.ctx, tcb, Reason['user-abort']);
     removed(tcb);
   }
-  for (const tcb of listener.accepted) core.discard(tcb);
+  for (const tcb of listener.accepted) if (tcb.owner === listener) core.discard(tcb);
   listener.accepted.length = 0;
 }

@@ -61,6 +61,10 @@ export interface ListenOptions {
   /** Accept queue; the SYN queue is bounded by knob tcp_max_syn_backlog. Default 511. */
   readonly backlog?: number;
   readonly reuseAddress?: boolean;
+  /**
+   * SO_REUSEPORT: shares address and port with others that have it, who get connections by a keyed hash of
+   * the four-tuple. Linux asks for the same effective user besides; a stack has one user.
+   */
   readonly reusePort?: boolean;
   readonly exclusive?: boolean;
   readonly v6Only?: boolean;
@@ -82,6 +86,7 @@ export interface ConnectOptions {
   /** Explicit local port: counts as a bind (matters for TIME-WAIT reuse). */
   readonly localPort?: number;
   readonly reuseAddress?: boolean;
+  readonly reusePort?: boolean;
   /** TCP_MAXSEG: what the MSS option says and segments carry, at most; 0 or absent: no limit. */
   readonly maxSegment?: number;
   /** Overrides of the stack's knobs for this connection. */
@@ -322,7 +327,7 @@ export interface StackApi {
   listen(options: ListenOptions): ListenerHandle | Errno;
   /** Next connection of the accept queue. */
   accept(listener: ListenerHandle): ConnectionHandle | null;
-  /** Stops listening; connections in its queues are reset. */
+  /** Stops listening; connections in its queues are reset, or go to another of its group (knob net.ipv4.tcp_migrate_req). */
   closeListener(listener: ListenerHandle): void;
   connect(options: ConnectOptions): ConnectionHandle | Errno;
   /** Takes all of the bytes (they are copied) or refuses with EPIPE/ENOTCONN; true while more may follow, false: wait for EV_WRITABLE. */

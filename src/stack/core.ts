@@ -27,6 +27,7 @@ import { DecisionLog } from './decisions.js';
 import { FlowTable } from './flow-table.js';
 import { Knobs } from './knobs.js';
 import type { Listener } from './listener.js';
+import { listenerFor } from './listeners.js';
 import { HookContext } from './hook-context.js';
 import { PortPicker } from './ports.js';
 import { KeyedRandom, deriveKey } from './random.js';
@@ -219,23 +220,10 @@ export class Core {
     this.ctx.charge(tcb);
   }
 
-  /** The listener for a local address and port: the exact address before the wildcard. */
-  findListener(
-    l0: number,
-    l1: number,
-    l2: number,
-    l3: number,
-    port: number,
-    version: number,
-  ): Listener | null {
-    const list = this.listeners.get(port);
-    if (list === undefined) return null;
-    let wildcard: Listener | null = null;
-    for (const listener of list) {
-      if (listener.matchesExactly(l0, l1, l2, l3)) return listener;
-      if (listener.wildcardFor(version)) wildcard = listener;
-    }
-    return wildcard;
+  /** The listener that a segment without a connection belongs to. */
+  listenerFor(segment: Segment): Listener | null {
+    const list = this.listeners.get(segment.dstPort);
+    return list === undefined ? null : listenerFor(list, this.flows, segment);
   }
 
   isLocal(w0: number, w1: number, w2: number, w3: number): boolean {

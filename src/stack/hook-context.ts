@@ -12,7 +12,7 @@ export interface HookSource {
   };
   readonly random: { next(): number };
   readonly connections: number;
-  findListener(w0: number, w1: number, w2: number, w3: number, port: number, version: number): object | null;
+  listenerFor(segment: Segment): object | null;
 }
 
 export class HookContext implements PolicyContext {
@@ -35,9 +35,7 @@ export class HookContext implements PolicyContext {
   }
 
   hasListener(): boolean {
-    const s = this.segment;
-    if (s === null) return false;
-    return this.core.findListener(s.dst0, s.dst1, s.dst2, s.dst3, s.dstPort, s.version) !== null;
+    return this.segment !== null && this.core.listenerFor(this.segment) !== null;
   }
 
   get host(): HostStamp {

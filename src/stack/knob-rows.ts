@@ -373,6 +373,14 @@ const rows: readonly Row[] = [
   ],
   ['net.ipv4.tcp_keepalive_intvl', 's', 1, 32_767, 75, 'time between keep-alive probes'],
   [
+    'net.ipv4.tcp_migrate_req',
+    '',
+    0,
+    1,
+    0,
+    '1: connections that a closed listener has not handed out go to another of its SO_REUSEPORT group; 0: they end with it',
+  ],
+  [
     'net.ipv4.tcp_syncookies',
     '',
     0,

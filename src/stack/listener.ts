@@ -15,9 +15,8 @@ export class Listener {
   user: unknown = null;
   inRaised = false;
   closed = false;
-  /** When a SYN cookie was sent last, valid while `cookieSent`. */
-  cookieAt = 0;
-  cookieSent = false;
+  /** When a SYN cookie was sent last, valid while `sent`; one for all of a group. */
+  cookies = { sent: false, at: 0 };
   /** Fast Open: requests that may be pending at once (R7413-4), 0 off; those pending. */
   fastOpen = 0;
   pending = 0;
@@ -56,6 +55,13 @@ export class Listener {
   matchesExactly(w0: number, w1: number, w2: number, w3: number): boolean {
     const w = this.words;
     return w !== null && w[3] === w3 && w[2] === w2 && w[1] === w1 && w[0] === w0;
+  }
+
+  /** Listens on the same address, for the same family. */
+  sameName(other: Listener): boolean {
+    const [a, b] = [this.words, other.words];
+    if (this.family !== other.family || (a === null) !== (b === null)) return false;
+    return a === null || this.matchesExactly(b![0]!, b![1]!, b![2]!, b![3]!);
   }
 
   wildcardFor(version: number): boolean {

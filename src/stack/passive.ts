@@ -117,7 +117,7 @@ export function completed(core: Core, tcb: Tcb): void {
   enqueue(core, listener, tcb);
 }
 
-function enqueue(core: Core, listener: Listener, tcb: Tcb): void {
+export function enqueue(core: Core, listener: Listener, tcb: Tcb): void {
   listener.accepted.push(tcb);
   if (!listener.inRaised) {
     listener.inRaised = true;

@@ -208,7 +208,7 @@ export class Stack implements StackApi {
       s.srcPort,
     );
     if (handle < 0) {
-      const listener = core.findListener(s.dst0, s.dst1, s.dst2, s.dst3, s.dstPort, s.version);
+      const listener = core.listenerFor(s);
       if (listener === null) return closedState(core, s);
       const welcome = fromCookie(core, listener, s);
       if (welcome !== null) return this.connectionArrives(welcome);

@@ -45,8 +45,8 @@ export function answerWithCookie(core: Core, listener: Listener, segment: Segmen
     tcb.sackEnabled = false;
     tcb.ecn = false;
   }
-  listener.cookieAt = ctx.now;
-  listener.cookieSent = true;
+  listener.cookies.at = ctx.now;
+  listener.cookies.sent = true;
   core.count(Mib.TcpExtTCPReqQFullDoCookies);
   core.count(emitSynAck(ctx, tcb, Reason['syn-cookie']) ? Mib.TcpExtSyncookiesSent : Mib.IpOutDiscards);
   return Reason['syn-cookie'];
@@ -72,11 +72,11 @@ function stampOf(tcb: Tcb, now: number): number {
  * connection in SYN-RECEIVED, to which the segment goes next; null: it is no such segment (R4987-3).
  */
 export function fromCookie(core: Core, listener: Listener, segment: Segment): Tcb | null {
-  if ((segment.flags & (ACK | RST | SYN)) !== ACK || !listener.cookieSent) return null;
+  if ((segment.flags & (ACK | RST | SYN)) !== ACK || !listener.cookies.sent) return null;
   const { ctx, synCookies } = core;
   // Without a cookie lately there is none to come back
-  if ((ctx.now - listener.cookieAt) >>> 0 >= COOKIE_LIFE) {
-    listener.cookieSent = false;
+  if ((ctx.now - listener.cookies.at) >>> 0 >= COOKIE_LIFE) {
+    listener.cookies.sent = false;
     return null;
   }
   const cookie = (segment.ack - 1) | 0;

@@ -297,7 +297,7 @@ function reopen(core: Core, index: number, s: Segment, verdict: number): number 
   const saved = (verdict & REVERTIBLE) !== 0 ? records.save(index) : null;
   core.flows.remove(records.hashOf(index), RECORD | index);
   records.remove(index);
-  const listener = core.findListener(s.dst0, s.dst1, s.dst2, s.dst3, s.dstPort, s.version);
+  const listener = core.listenerFor(s);
   // Linux b4: SYN with FIN deletes the record and is then ignored by the listener.
   if (listener === null || (s.flags & FIN) !== 0) return reason;
   const tcb = passiveOpen(core, listener, s, iss, true);

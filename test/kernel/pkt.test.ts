@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { optionScripts } from '../conform/option-scripts.js';
 import { lack, timewait } from './cli.js';
 
 /** Machines that run tests are busy: what matters here is what is said, not when. */
@@ -76,6 +77,16 @@ void t.test(
     t.match(ran.stdout, /got {7}R 2:2\(0\)/, 'without it the record was assassinated');
   },
 );
+
+void t.test('socket options: the scripts of our stack hold on the kernel', { skip: lack() }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const scripts = Object.values(optionScripts);
+  const paths = scripts.map((_, i) => join(folder, `option-${i}.pkt`));
+  for (const [i, path] of paths.entries()) writeFileSync(path, SLACK + scripts[i]! + '\n');
+  const ran = await timewait(['pkt', 'run', '--target', 'kernel', '--jobs', '8', ...paths]);
+  t.match(ran.stdout, new RegExp(`^${paths.length} of ${paths.length} scripts passed`, 'm'), ran.stdout);
+});
 
 /** States whose rows of the table the kernel answers as the linux profile does, request sockets and SYN-SENT aside. */
 const SYNCHRONIZED =
