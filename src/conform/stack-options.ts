@@ -106,7 +106,10 @@ export function getOption(
     case TCP_MAXSEG:
       return listed(socket.info?.sndMss ?? (socket.options.get(key) || 536));
     case TCP_DEFER_ACCEPT: {
-      const [first, most] = [socket.stack.knob('net.ipv4.tcp_rto_init'), socket.stack.knob('net.ipv4.tcp_rto_max')];
+      const [first, most] = [
+        socket.stack.knob('net.ipv4.tcp_rto_init'),
+        socket.stack.knob('net.ipv4.tcp_rto_max'),
+      ];
       return listed(secondsOf(roundsOf(socket.options.get(key) ?? 0, first, most), first, most));
     }
     case TCP_QUICKACK:

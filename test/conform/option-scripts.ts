@@ -48,6 +48,24 @@ export const optionScripts: Readonly<Record<string, string>> = {
 +1.99 > S. 0:0(0) ack 1 <mss 1460>
 +.01 < . 1:1(0) ack 1 win 32792
 +0 accept(3, ..., ...) = 4`,
+  'SO_REUSEPORT: both need it; the other of the two goes on': `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 setsockopt(3, SOL_SOCKET, SO_REUSEPORT, [1], 4) = 0
++0 bind(3, ..., ...) = 0
++0 listen(3, 5) = 0
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 4
++0 setsockopt(4, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0
++0 bind(4, ..., ...) = -1 EADDRINUSE (Address already in use)
++0 setsockopt(4, SOL_SOCKET, SO_REUSEPORT, [1], 4) = 0
++0 bind(4, ..., ...) = 0
++0 listen(4, 5) = 0
++.01 < S 0:0(0) win 32792 <mss 1000>
++0 > S. 0:0(0) ack 1 <mss 1460>
++.01 < . 1:1(0) ack 1 win 32792
++0 close(3) = 0
++0 close(4) = 0
++0 > R. 1:1(0) ack 1
++.01 < S 0:0(0) win 32792 <mss 1000>
++0 > R. 0:0(0) ack 1`,
   'TCP_DEFER_ACCEPT: a client leaves the ACK of the SYN,ACK to its first text': `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 setsockopt(3, SOL_TCP, TCP_DEFER_ACCEPT, [1], 4) = 0
 +0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
