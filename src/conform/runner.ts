@@ -33,7 +33,9 @@ export async function runScript(
   options: RunOptions,
   open: (setup: TargetSetup) => Target,
 ): Promise<RunResult> {
-  const script = parseScript(source, options.defined, options.symbols);
+  // For #ifdef: the notation of numbers and options is one, sizes are not.
+  const family = (options.version ?? (/^--ip_version=ipv6$/m.test(source) ? 6 : 4)) === 6 ? 'ipv6' : 'ipv4';
+  const script = parseScript(source, new Set([...(options.defined ?? []), family]), options.symbols);
   if ('error' in script) return unusable(script.line, script.column, script.error);
   const setup = setupOf(script, options.version, options.ends);
   if (typeof setup === 'string') return unusable(1, 1, setup);
@@ -312,7 +314,8 @@ class Run {
     this.options.capture?.(packet.bytes, packet.time, false, packet.reason);
     if (segment.loadPacket(packet.bytes) !== LOAD_OK) return null;
     // Our own connect(): its SYN says which ports.
-    if ((segment.flags & (SYN | ACK)) === SYN && this.ourPort !== segment.srcPort) {
+    const elsewhere = segment.srcPort !== this.ourPort || segment.dstPort !== this.peerPort;
+    if ((segment.flags & (SYN | ACK)) === SYN && elsewhere) {
       this.known.add(this.tuple());
       this.ourPort = segment.srcPort;
       this.peerPort = segment.dstPort;

@@ -67,6 +67,8 @@ export class Dialect {
   readonly synAgainAfter: number = 0;
   /** A crossing SYN older than the TS.Recent of the connection that was reopened is dropped (Linux tcp_rcv_synsent_state_process). */
   readonly pawsInSynSent: boolean = false;
+  /** Of crossing SYN,ACKs the SYN is answered as any octet that comes again (Linux tcp_data_queue); R9293-70 lets only the ACK count. */
+  readonly acksCrossingSyn: boolean = false;
   /** Text on a SYN or SYN,ACK is not kept unless Fast Open takes it (Linux tcp_conn_request, tcp_rcv_synsent_state_process); RFC 9293 3.10.7.2 and 3.10.7.3 queue and process it. */
   readonly dropsSynText: boolean = false;
   /**
@@ -214,6 +216,7 @@ class Linux extends Dialect {
   override readonly icmpEndsOpening = true;
   override readonly synAgainAfter = 8;
   override readonly pawsInSynSent = true;
+  override readonly acksCrossingSyn = true;
   override readonly dropsSynText = true;
   override readonly synsForgiven = 1;
   override readonly acksMarksAtOnce = true;

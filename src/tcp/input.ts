@@ -174,6 +174,7 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     if (tcb.state === S.SYN_RECEIVED && seq === tcb.irs && ((flags & ACK) === 0 || tcb.active)) {
       if ((flags & ACK) === 0) return repeatedSyn(ctx, tcb, segment);
       // R9293-70: crossing SYN,ACKs of a simultaneous open: the ACK counts, the SYN is old
+      if (dialect.acksCrossingSyn) tcb.ackNow = true;
       seq = (seq + 1) | 0;
       length--;
     } else {
