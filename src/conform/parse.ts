@@ -1,4 +1,5 @@
 /** The parser of packet scripts: a file's text to a Script, or one error with its place. */
+import { nearest } from '../nearest.js';
 import { parseNotation } from '../wire/notation.js';
 import { parseCode } from './code.js';
 import { errnoName, errnos } from './constants.js';
@@ -164,7 +165,10 @@ function segmentOf(r: Reader, inbound: boolean): Packet {
   if ('error' in segment) throw new Failure(segment.error, start + segment.column - 1);
   const { anySeq, anyAck, anyWin, anyOptions } = segment;
   if (inbound && (anySeq || anyAck || anyWin || anyOptions))
-    throw new Failure(`expected numbers: '...' is for what is expected (>)`, start + text.indexOf('...'));
+    throw new Failure(
+      `found '...'; expected numbers: '...' is for segments that are to be sent (>)`,
+      start + text.indexOf('...'),
+    );
   return { kind: 'segment', inbound, segment };
 }
 
@@ -183,7 +187,8 @@ function icmpOf(r: Reader, inbound: boolean): Packet {
   if (code === 'mtu') {
     code = '';
     r.at = codeAt;
-  } else if (code !== '' && !isIcmpCode(code)) r.fail(`an ICMP code: ${icmpCodes.join(', ')}`, codeAt);
+  } else if (code !== '' && !isIcmpCode(code))
+    r.fail(`an ICMP code, such as ${nearest(code, icmpCodes).join(', ')}`, codeAt);
   r.blanks();
   if (r.take('mtu')) {
     r.blanks();
@@ -219,7 +224,8 @@ function callOf(r: Reader, name: string): Call {
   const start = r.at;
   const word = r.match(/E[A-Z0-9]+/y);
   const errno = word === null ? '' : errnoName(word);
-  if (errno !== '' && errnos[errno] === undefined) r.fail('the name of an errno', start);
+  if (errno !== '' && errnos[errno] === undefined)
+    r.fail(`the name of an errno, such as ${nearest(errno, Object.keys(errnos)).join(', ')}`, start);
   r.blanks();
   if (r.take('(')) note(r);
   endOfEvent(r);

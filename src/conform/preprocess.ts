@@ -17,7 +17,11 @@ function withoutComments(text: string): string {
     `${OPAQUE}|//[^\\n]*|/\\*[\\s\\S]*?(?:\\*/|(?![\\s\\S]))|^[ \\t]*#(?![a-z])[^\\n]*`,
     'gm',
   );
-  return text.replace(pattern, (found) => (/^(\/[/*]|[ \t]*#)/.test(found) ? blank(found) : found));
+  return text.replace(pattern, (found, at: number) => {
+    if (found.startsWith('/*') && !found.endsWith('*/'))
+      throw new Failure("found the end of the file; expected '*/' for this", at);
+    return /^(\/[/*]|[ \t]*#)/.test(found) ? blank(found) : found;
+  });
 }
 
 interface Section {
@@ -70,25 +74,28 @@ function sections(text: string, defined: ReadonlySet<string>): string {
     switch (word) {
       case 'ifdef':
       case 'ifndef': {
-        if (name === undefined || rest !== '') throw new Failure(`expected #${word} and one name`, here);
+        if (name === undefined || rest !== '')
+          throw new Failure(`found '${line.trim()}'; expected #${word} and one name`, here);
         const holds = defined.has(name) === (word === 'ifdef');
         stack.push({ at: here, outer: active, taken: active && holds, holds, otherwise: false });
         break;
       }
       case 'else':
         if (top === undefined || top.otherwise)
-          throw new Failure('expected #else behind an #ifdef, once', here);
+          throw new Failure("found '#else'; expected it behind an #ifdef or #ifndef, once", here);
         top.otherwise = true;
         top.taken = top.outer && !top.holds;
         break;
       case 'endif':
-        if (stack.pop() === undefined) throw new Failure('expected #endif behind an #ifdef', here);
+        if (stack.pop() === undefined)
+          throw new Failure("found '#endif'; expected it behind an #ifdef or #ifndef", here);
         break;
       default:
-        if (active) throw new Failure(`expected #ifdef, #ifndef, #else or #endif, found '#${word}'`, here);
+        if (active) throw new Failure(`found '#${word}'; expected #ifdef, #ifndef, #else or #endif`, here);
     }
     return blank(line);
   });
-  if (stack.length > 0) throw new Failure('expected an #endif for this', stack.at(-1)!.at);
+  if (stack.length > 0)
+    throw new Failure('found the end of the file; expected an #endif for this', stack.at(-1)!.at);
   return lines.join('\n');
 }

@@ -1,4 +1,4 @@
-/** A cursor over a text of many lines; `fail` throws a Failure that the parser turns into a ScriptError. */
+/** A cursor over a text of many lines; `fail` throws a Failure that the parser turns into a ScriptError: what was found; what is allowed. */
 
 /** Counted from 1. */
 export interface Position {
@@ -32,7 +32,7 @@ export class Reader {
     const rest = this.text.slice(at, at + 16).split('\n')[0]!;
     const found =
       at >= this.text.length ? 'the end of the file' : rest === '' ? 'the end of the line' : `'${rest}'`;
-    throw new Failure(`expected ${expected}, found ${found}`, at);
+    throw new Failure(`found ${found}; expected ${expected}`, at);
   }
 
   /** Spaces within a line. */

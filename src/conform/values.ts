@@ -1,4 +1,5 @@
 /** Arguments of calls: a small grammar of numbers, names, texts, `[...]`, `{...}` and `...`. */
+import { nearest } from '../nearest.js';
 import { constants, errnos } from './constants.js';
 import type { Reader } from './reader.js';
 import type { Value } from './script.js';
@@ -65,6 +66,7 @@ function textOf(r: Reader): Value {
 /** `{a=1, b=...}`, `{1, 2}`, `{msg_iov(2)=[...]}`. */
 function recordOf(r: Reader, depth: number): Value {
   const fields = new Map<string, Value>();
+  const given = new Set<string>();
   const pairs = listOf(
     r,
     '}',
@@ -75,7 +77,8 @@ function recordOf(r: Reader, depth: number): Value {
       const name = r.match(/[A-Za-z_][A-Za-z0-9_.]*(?:\((?:\d+|\.\.\.)\))?\s*=(?!=)/y);
       if (name === null) return ['', parseValue(r, d)];
       const bare = name.replace(/[\s(=].*$/s, '');
-      if (fields.has(bare)) r.fail(`another field: '${bare}' was given`, start);
+      if (given.has(bare)) r.fail(`another field: '${bare}' was given`, start);
+      given.add(bare);
       return [bare, parseValue(r, d)];
     },
     depth,
@@ -124,7 +127,9 @@ function numberOf(r: Reader): number {
   const name = r.match(NAME);
   if (name === null) return r.fail('a value: a number, a name, "text", [list], {struct} or ...', start);
   const value = constants.get(name) ?? errnos[name];
-  return value ?? r.fail(`a constant this runner knows`, start);
+  if (value !== undefined) return value;
+  const names = [...constants.keys(), ...Object.keys(errnos)];
+  return r.fail(`a constant that is known here, such as ${nearest(name, names).join(', ')}`, start);
 }
 
 /** As scripts write it; flags stay numbers. */

@@ -8,7 +8,7 @@ import { Reason } from '../reasons.js';
 import { isWriteable } from '../tcp/buffers.js';
 import { deferred } from '../tcp/defer-accept.js';
 import { segmentArrives } from '../tcp/input.js';
-import { output } from '../tcp/output.js';
+import { emitReset, output } from '../tcp/output.js';
 import { COMPLETES, requestArrives } from '../tcp/request.js';
 import { SEND_ALL, send } from '../tcp/send.js';
 import * as S from '../tcp/state.js';
@@ -312,6 +312,8 @@ export class Stack implements StackApi {
       const history = tcb.history;
       const reason = timersDue(core.ctx, tcb);
       if (reason !== 0) {
+        // R9293-48: the peer may have been away only (Linux tcp_keepalive_timer, FreeBSD tcp_drop)
+        if (reason === Reason['keepalive-dead']) emitReset(core.ctx, tcb, reason);
         core.reasonCounts[reason]! += 1;
         core.log.bare(now, tcb.local, tcb.remote, reason, S.stateNames[(history & 15) as 0]);
       }

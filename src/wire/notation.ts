@@ -203,7 +203,7 @@ class Reader {
 
   fail(expected: string): never {
     const found = this.at < this.text.length ? `'${this.text.slice(this.at, this.at + 12)}'` : 'the end';
-    throw new SyntaxFailure(`expected ${expected}, found ${found}`, this.at + 1);
+    throw new SyntaxFailure(`found ${found}; expected ${expected}`, this.at + 1);
   }
 
   spaces(): void {
@@ -290,8 +290,20 @@ function segmentOf(r: Reader): SegmentText {
   r.spaces();
   if (r.take('/udp(')) text.udp = udpOf(r);
   r.spaces();
-  if (r.at < r.text.length) r.fail('the end of the segment');
+  if (r.at < r.text.length) r.fail(`${restOf(text)}the end of the segment`);
   return text;
+}
+
+/** What may still follow: the parts have one order. */
+function restOf(text: SegmentText): string {
+  if (text.udp !== undefined) return '';
+  const parts = ["'ack'", "'win'", "'urg'", "'<' and options", "'/udp('"];
+  const given = [text.ack, text.win, text.urg, text.options ?? text.anyOptions];
+  return parts
+    .slice(given.findLastIndex((part) => part !== undefined) + 1)
+    .map((part) => `${part}, `)
+    .join('')
+    .replace(/, $/, ' or ');
 }
 
 /** FIRST:END(LENGTH), or ...(LENGTH). */
@@ -313,7 +325,7 @@ function rangeOf(r: Reader, text: Mutable<SegmentText>): void {
   const right = (text.seq + text.length) % 2 ** 32;
   if (!anywhere && end !== right) {
     r.at = endColumn;
-    r.fail(`end ${right} (${text.seq} + ${text.length})`);
+    r.fail(`the end ${right} (${text.seq} + ${text.length})`);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The table of test/conformance on our stack: every state, segment and edge under three profiles,
  * with and without timestamps, on both IP versions. On IPv6 the peer's numbers pass 2^31 or 2^32
- * within the window.
+ * within the window. And the scripts written by hand, which run on the kernel in test/kernel.
  */
 import t from 'tap';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -51,6 +51,18 @@ for (const profile of profiles) {
     }
   }
 }
+
+const stories = readdirSync(join(folder(), 'scripts')).sort();
+
+for (const profile of profiles)
+  for (const version of [4, 6] as const)
+    t.test(`scripts of one story each: ${profile}, IPv${version}`, async (t) => {
+      for (const name of stories) {
+        const text = readFileSync(join(folder(), 'scripts', name), 'utf8');
+        t.match(text, /^\/\/ /, 'begins with what it shows');
+        t.equal(await verdict(text, { profile, version }), '', name);
+      }
+    });
 
 t.test('profiles differ: a script of one fails under another', async (t) => {
   const text = scripts.find(([name]) => name === 'rcv-syn-time-wait-inside.pkt')![1];

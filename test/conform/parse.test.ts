@@ -179,39 +179,6 @@ t.test('sections', async (t) => {
   t.same(seqs(), [2]);
 });
 
-t.test('an error has its line, its column and what was expected', async (t) => {
-  const wrong: [text: string, line: number, column: number, expected: RegExp][] = [
-    ['0 < S 0:0(0) win 1\n+0 > X. 0:0(0)', 2, 6, /expected flags/],
-    ['0 < S 0:1(0)', 1, 9, /end 0/],
-    ['0 < S 0:0(0) <mss 1460,\n  bogus 3>', 2, 3, /an option/],
-    ['0 < . ...(0) ack 1', 1, 7, /what is expected \(>\)/],
-    ['x', 1, 1, /a time/],
-    ['0 read(3, ..., 10) 5', 1, 20, /'=' and what/],
-    ['0 read(3, NOSUCH, 10) = 5', 1, 11, /a constant/],
-    ['0 read(3) = -1 ENOSUCH', 1, 16, /errno/],
-    ['0 read(3, [1, 2) = 5', 1, 16, /',' or '\]'/],
-    ['0 `ls', 1, 6, /back-quote/],
-    ['#ifdef a\n0 < R 0:0(0)', 1, 1, /#endif/],
-    ['\n#else', 2, 1, /#else behind/],
-    ['#if 1\n#endif', 1, 1, /#ifdef/],
-    ['0 %{ import os }%', 1, 6, /code is not run/],
-    ['0 %{ assert open("x") }%', 1, 13, /no other function/],
-    ['0 %{ assert x }', 1, 15, /'}%'/],
-    ['0.2~0.1 < R 0:0(0)', 1, 8, /an end/],
-    ['0 < icmp nosuch', 1, 10, /an ICMP type/],
-    ['0 > icmp unreachable', 1, 5, /inbound only/],
-  ];
-  for (const [text, line, column, expected] of wrong) {
-    const parsed = parseScript(text);
-    if (!('error' in parsed)) {
-      t.fail(`${text} parses`);
-      continue;
-    }
-    t.same([parsed.line, parsed.column], [line, column], text);
-    t.match(parsed.error, expected, text);
-  }
-});
-
 t.test('code counts as Python does', async (t) => {
   const names: Record<string, number> = { x: 7, y: -3 };
   const value = (text: string): unknown => {

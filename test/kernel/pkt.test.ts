@@ -106,3 +106,14 @@ void t.test('the table of states and events: a part of it on the kernel', { skip
     t.equal(ran.status, 0, ran.stdout);
   }
 });
+
+void t.test('scripts of one story each: all of them on the kernel', { skip: lack() }, async (t) => {
+  const folder = 'test/conformance/scripts';
+  const count = readdirSync(folder).length;
+  for (const version of ['4', '6']) {
+    const args = ['pkt', 'run', '--target', 'kernel', '--jobs', '8', '--ip-version', version, folder];
+    const ran = await timewait(args);
+    t.match(ran.stdout, new RegExp(`^${count} of ${count} scripts passed`, 'm'), `IPv${version}`);
+    t.equal(ran.status, 0, ran.stdout);
+  }
+});
