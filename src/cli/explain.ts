@@ -22,7 +22,7 @@ import {
   type TupleSummary,
 } from '../view/explain.js';
 import { walkCapture, type CaptureEnd } from '../wire/capture-file.js';
-import { parseNotation } from '../wire/notation.js';
+import { parseNotation } from '../wire/notation-parse.js';
 import { choosePolicy } from './choose-policy.js';
 import { ask, type Explained } from './control.js';
 import { RunError, UsageError, lineOf } from './fail.js';

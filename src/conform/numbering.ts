@@ -3,7 +3,8 @@
  * ways, timestamps of the other end are known by the value that the script gave them.
  */
 import { SYN, type Segment } from '../wire/segment.js';
-import { describeExactly, type OptionText, type SegmentText } from '../wire/notation.js';
+import type { OptionText, SegmentText } from '../wire/notation.js';
+import { describeExactly } from '../wire/notation-packet.js';
 import { RST } from '../wire/segment.js';
 
 const U32 = 2 ** 32;

@@ -1,6 +1,6 @@
 /** The parser of packet scripts: a file's text to a Script, or one error with its place. */
 import { nearest } from '../nearest.js';
-import { parseNotation } from '../wire/notation.js';
+import { parseNotation } from '../wire/notation-parse.js';
 import { parseCode } from './code.js';
 import { errnoName, errnos } from './constants.js';
 import { icmpCodes, icmpTypes, isIcmpCode } from './icmp.js';

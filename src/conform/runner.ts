@@ -3,7 +3,8 @@
  * what is expected, in content and in time. The first difference ends the run.
  */
 import { icmpError } from '../wire/icmp.js';
-import { buildPacket, formatNotation, type SegmentText } from '../wire/notation.js';
+import { formatNotation, type SegmentText } from '../wire/notation.js';
+import { buildPacket } from '../wire/notation-packet.js';
 import { ACK, CWR, FIN, LOAD_OK, PSH, SYN, Segment } from '../wire/segment.js';
 import { checkCode } from './assertions.js';
 import type { Statement } from './code.js';

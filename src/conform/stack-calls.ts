@@ -1,6 +1,6 @@
 /** The system calls of scripts on sockets of our stack: results and errno as Linux gives them. */
 import { SEND_MORE, SEND_RECORD, SEND_URGENT, type SocketRow, type StackApi } from '../stack/api.js';
-import { errnos } from './constants.js';
+import { type Outcome, NOTHING, done, failed, int, field } from './call-outcome.js';
 import type { Value } from './script.js';
 import { TCP_MAXSEG, getOption, setOption } from './stack-options.js';
 import { Epoll } from './stack-epoll.js';
@@ -8,6 +8,17 @@ import { stampMessage } from './stack-stamps.js';
 import { POLLERR, POLLHUP, StackSocket } from './stack-socket.js';
 import type { CallRequest, CallResult, TargetSetup } from './target.js';
 import { number } from './values.js';
+import {
+  receiveNow,
+  receiveUrgent,
+  writeError,
+  fcntl,
+  ioctl,
+  shutdown,
+  vectorLength,
+  bytesOf,
+  noFamily,
+} from './stack-io.js';
 
 const MSG_OOB = 1;
 const MSG_PEEK = 2;
@@ -17,42 +28,12 @@ const MSG_WAITALL = 0x100;
 const MSG_ERRQUEUE = 0x2000;
 const MSG_FASTOPEN = 0x2000_0000;
 const TFO_CLIENT = 1;
-const SIOCATMARK = 0x8905;
-const SO_OOBINLINE = '1:10';
 const TCP_SYNCNT = '6:7';
 const TCP_FASTOPEN_CONNECT = '6:30';
 const MSG_MORE = 0x8000;
 const O_NONBLOCK = 0o4000;
-const O_RDWR = 2;
-
-/** A call that blocks: asked again after everything that happens, until it answers. */
-export interface Blocked {
-  /** The result, or null: goes on waiting. */
-  retry(): CallResult | null;
-  /** When the wait is over whatever happens, microseconds of the script; Infinity for never. */
-  readonly deadline: number;
-  expired(): CallResult;
-}
-
-export type Outcome = CallResult | Blocked;
-
-export function isBlocked(outcome: Outcome): outcome is Blocked {
-  return 'retry' in outcome;
-}
-
-const NOTHING: ReadonlyMap<number, Value> = new Map();
-export const done = (value: number, outputs = NOTHING): CallResult => ({ value, errno: '', outputs });
-export const failed = (errno: string): CallResult => ({ value: -1, errno, outputs: NOTHING });
 
 type Handler = (args: readonly Value[]) => Outcome;
-
-function int(value: Value | undefined, otherwise = 0): number {
-  return value?.kind === 'number' ? value.value : otherwise;
-}
-
-function field(value: Value | undefined, name: string): Value | undefined {
-  return value?.kind === 'record' ? value.fields.get(name) : undefined;
-}
 
 /** All descriptors of one script. */
 export class StackCalls {
@@ -466,145 +447,4 @@ function isRowOf({ state, local, remote }: SocketRow, socket: StackSocket): bool
     ends.remote.port === remote.port &&
     ends.remote.address === remote.address
   );
-}
-
-/** Data, then errors, then the end of the stream: the order of tcp_recvmsg. */
-function receiveNow(
-  socket: StackSocket,
-  into: Value | undefined,
-  length: number,
-  peek: boolean,
-  least: number,
-): CallResult {
-  if (socket.phase === 'idle' || socket.phase === 'listening') return failed('ENOTCONN');
-  const { readable } = socket;
-  const ended = socket.connection!.peerClosed || socket.phase === 'closed' || socket.readShut;
-  if (readable > 0 && (readable >= least || ended)) {
-    if (peek) return done(Math.min(readable, length));
-    const bytes = socket.read(length)!;
-    if (into?.kind !== 'text') return done(bytes.length);
-    const value = String.fromCharCode(...bytes);
-    return done(bytes.length, new Map<number, Value>([[1, { kind: 'text', value }]]));
-  }
-  // The peer's FIN ends the stream for good: an error behind it is for writers (Linux SOCK_DONE)
-  if (readable === 0 && socket.connection!.peerClosed) {
-    if (!peek) socket.readEnd();
-    return done(0);
-  }
-  if (readable === 0 && socket.error !== '') return failed(socket.takeError());
-  if (ended || length === 0) return done(0);
-  return failed('EAGAIN');
-}
-
-/** recv(MSG_OOB) never waits: tcp_recv_urg. */
-function receiveUrgent(
-  socket: StackSocket,
-  into: Value | undefined,
-  length: number,
-  peek: boolean,
-): CallResult {
-  if (socket.connection === null) return failed('ENOTCONN');
-  if (socket.flag(SO_OOBINLINE)) return failed('EINVAL');
-  const octet = socket.urgent.take(socket.connection, peek);
-  if (octet === 'EAGAIN' && (socket.connection.peerClosed || socket.readShut)) return done(0);
-  if (typeof octet === 'string') return failed(octet);
-  if (length === 0) return done(0);
-  const value = String.fromCharCode(octet);
-  return done(1, into?.kind === 'text' ? new Map<number, Value>([[1, { kind: 'text', value }]]) : NOTHING);
-}
-
-function writeError(socket: StackSocket, taken: number): CallResult | null {
-  if (socket.error !== '') return taken > 0 ? done(taken) : failed(socket.takeError());
-  const dead = socket.phase === 'idle' || socket.phase === 'listening' || socket.phase === 'closed';
-  if (dead || socket.writeShut) return taken > 0 ? done(taken) : failed('EPIPE');
-  return null;
-}
-
-function fcntl(socket: StackSocket, command: number, flags: number): CallResult {
-  const [getFlags, setFlags] = [3, 4];
-  if (command === getFlags) return done(O_RDWR | (socket.nonblocking ? O_NONBLOCK : 0));
-  if (command === setFlags) socket.nonblocking = (flags & O_NONBLOCK) !== 0;
-  return done(0);
-}
-
-function ioctl(socket: StackSocket, request: number, into: Value | undefined): CallResult {
-  const wrote = (value: number): CallResult => {
-    const out: Value = into?.kind === 'list' ? { kind: 'list', items: [number(value)] } : number(value);
-    return done(0, new Map([[2, out]]));
-  };
-  switch (request) {
-    case 0x541b:
-      return socket.phase === 'listening' ? failed('EINVAL') : wrote(socket.readable);
-    case 0x5411:
-      return socket.phase === 'listening' ? failed('EINVAL') : wrote(socket.connection?.queued ?? 0);
-    case 0x894b:
-      return socket.phase === 'listening' ? failed('EINVAL') : wrote(socket.info?.notsent ?? 0);
-    case SIOCATMARK:
-      return wrote(socket.urgent.atMark ? 1 : 0);
-    case 0x5421:
-      socket.nonblocking = int(into?.kind === 'list' ? into.items[0] : into) !== 0;
-      return done(0);
-    default:
-      return failed('ENOTTY');
-  }
-}
-
-function shutdown(socket: StackSocket, how: number): CallResult {
-  const [readSide, writeSide, both] = [0, 1, 2];
-  if (how !== readSide && how !== writeSide && how !== both) return failed('EINVAL');
-  if (socket.connection === null || socket.phase === 'closed') return failed('ENOTCONN');
-  // Linux inet_shutdown: an attempt to connect ends, whichever side is shut
-  if (socket.connection.stateName === 'SYN-SENT') {
-    socket.stack.abort(socket.connection);
-    socket.connection = null;
-    socket.phase = 'idle';
-    socket.error = 'ECONNRESET';
-    return done(0);
-  }
-  if (how !== writeSide) socket.readShut = true;
-  if (how !== readSide) {
-    socket.writeShut = true;
-    socket.stack.shutdown(socket.connection);
-  }
-  socket.wake(0);
-  return done(0);
-}
-
-/** Bytes of an array of {base, length}. */
-function vectorLength(vector: Value | undefined): number {
-  if (vector?.kind !== 'list') return 0;
-  return vector.items.reduce((sum, item) => sum + int(field(item, '1') ?? field(item, 'iov_len')), 0);
-}
-
-/** What is written: a text as far as it goes, zeros behind. */
-function bytesOf(from: Value | undefined, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  const texts =
-    from?.kind === 'list'
-      ? from.items.map(
-          (item) =>
-            [
-              field(item, '0') ?? field(item, 'iov_base'),
-              vectorLength({ kind: 'list', items: [item] }),
-            ] as const,
-        )
-      : [[from, length] as const];
-  let at = 0;
-  for (const [text, room] of texts) {
-    if (text?.kind === 'text')
-      for (let i = 0; i < Math.min(room, text.value.length); i++) bytes[at + i] = text.value.charCodeAt(i);
-    at += room;
-  }
-  return bytes;
-}
-
-/** AF_UNSPEC where an address belongs. */
-function noFamily(to: Value | undefined): boolean {
-  const family = field(to, 'sa_family') ?? to;
-  return family?.kind === 'number' && family.value === 0;
-}
-
-/** The number of an errno, as SO_ERROR gives it. */
-export function errnoNumber(name: string): number {
-  return name === '' ? 0 : (errnos[name] ?? 0);
 }

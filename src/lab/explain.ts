@@ -17,7 +17,8 @@ import { formatSpan } from '../view/ladder.js';
 import { Observed, type Side } from '../view/observe.js';
 import { isLoopback, parseAddress, type Address } from '../wire/address.js';
 import { IpHeader } from '../wire/ip.js';
-import { buildPacket, type SegmentText } from '../wire/notation.js';
+import type { SegmentText } from '../wire/notation.js';
+import { buildPacket } from '../wire/notation-packet.js';
 import { ACK, RST, SYN, Segment } from '../wire/segment.js';
 
 /** What a segment was answered with. */

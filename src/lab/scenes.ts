@@ -5,7 +5,7 @@
 import type { PacketSink } from '../link/sink.js';
 import { findReason, reasonText, type ReasonId } from '../reasons.js';
 import { parseAddress, type Address } from '../wire/address.js';
-import { buildPacket } from '../wire/notation.js';
+import { buildPacket } from '../wire/notation-packet.js';
 import { SYN } from '../wire/segment.js';
 import { NAT_CLIENTS, PEER, SERVER, type Attempt, type World, type WorldOptions } from './world.js';
 

@@ -1,4 +1,5 @@
 /** `timewait pkt run` as a user runs it. */
+import { spawnSync } from 'node:child_process';
 import t from 'tap';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -42,7 +43,7 @@ t.test('a failure: the line, expected, got, a ladder, status 1', async (t) => {
 t.test('an error of syntax: line and column, status 1', async (t) => {
   const dir = scripts(t.testdir(), { 'a.pkt': '0 < S 0:0(0) win 1\n+0 < X 0:0(0)\n' });
   const { status, stdout } = await timewait(['pkt', 'run', join(dir, 'a.pkt')]);
-  t.match(stdout, /a\.pkt:2:6: expected flags of S F R P/);
+  t.match(stdout, /a\.pkt:2:6: found 'X 0:0\(0\)'; expected flags of S F R P/);
   t.equal(status, 1);
 });
 
@@ -75,6 +76,37 @@ t.test('JSON, captures, knobs and names for #ifdef', async (t) => {
   t.match(file, /a\.pcapng$/);
   t.equal(readPcapng(readFileSync(join(captures, file!)))!.length, 3);
 });
+
+const tshark = spawnSync('tshark', ['--version']);
+const missing = tshark.status === 0 ? false : 'tshark is not installed (Debian: apt-get install tshark)';
+
+t.test(
+  'tshark reads the capture: whole packets, right checksums, reasons as comments',
+  { skip: missing },
+  async (t) => {
+    const captures = t.testdir();
+    await timewait(['pkt', 'run', '--pcap', captures, 'test/conformance/scripts/time-wait-rfc1337.pkt']);
+    const [file] = readdirSync(captures);
+    const fields = ['frame.time_relative', 'ip.src', 'tcp.flags.str', 'tcp.checksum.status', 'frame.comment'];
+    const args = ['-r', join(captures, file!), '-o', 'tcp.check_checksum:TRUE', '-T', 'fields'];
+    const { status, stdout, stderr } = spawnSync('tshark', [...args, ...fields.flatMap((f) => ['-e', f])], {
+      encoding: 'utf8',
+    });
+    t.equal(status, 0, stderr);
+    const packets = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split('\t'));
+    t.equal(packets.length, 12);
+    t.ok(
+      packets.every(([, , , checksum]) => checksum === '1'),
+      'checksums are good',
+    );
+    const [time, from, flags, , comment] = packets[9]!;
+    t.match([Number(time), from, flags], [0.4, '192.0.2.1', /R/]);
+    t.equal(comment, 'tw-rst-ignored: dropped: RST is ignored in TIME-WAIT [RFC 1337 3 (F1)]');
+  },
+);
 
 t.test('shell lines run only when allowed', async (t) => {
   const dir = scripts(t.testdir(), { 'a.pkt': '0 `test 1 = 1`\n+0 `false`\n' });

@@ -10,7 +10,8 @@ import {
   type Operation,
 } from '../../src/conform/plugin-protocol.js';
 import { parseAddress } from '../../src/wire/address.js';
-import { buildPacket, type SegmentText } from '../../src/wire/notation.js';
+import type { SegmentText } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
 import { ACK, LOAD_OK, SYN, Segment } from '../../src/wire/segment.js';
 import { PluginSession } from '../../src/conform/plugin-session.js';
 

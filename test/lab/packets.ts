@@ -1,7 +1,9 @@
 /** Packets for tests of links that look into them. */
 import { parseAddress, type Address } from '../../src/wire/address.js';
 import { IpHeader } from '../../src/wire/ip.js';
-import { buildPacket, formatSegment, parseNotation } from '../../src/wire/notation.js';
+import { formatSegment } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
+import { parseNotation } from '../../src/wire/notation-parse.js';
 import { Segment } from '../../src/wire/segment.js';
 
 export function address(text: string): Address {

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { icmpError } from '../../src/wire/icmp.js';
 import { fold, sum } from '../../src/wire/checksum.js';
-import { buildPacket } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
 import { parseAddress } from '../../src/wire/address.js';
 import { reasonText } from '../../src/reasons.js';
 import { Conversation } from '../support/conversation.js';

@@ -2,7 +2,8 @@
 import t from 'tap';
 import { fold, pseudoHeader, sum } from '../../src/wire/checksum.js';
 import { IpHeader } from '../../src/wire/ip.js';
-import { buildPacket, type OptionText } from '../../src/wire/notation.js';
+import type { OptionText } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
 import { Conversation, type ConversationOptions } from '../support/conversation.js';
 
 /** Established with segments of 500 or 1000 bytes and SACK. */

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { Prng } from '../../src/link/prng.js';
 import { icmpError } from '../../src/wire/icmp.js';
-import { buildPacket } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
 import { Conversation } from '../support/conversation.js';
 
 /** Established with segments of 1000 bytes, no SACK, no timestamps. */

@@ -1,7 +1,7 @@
 /** Requirements of RFC 9293 that no other file has in its titles, one test each, as a peer would see it: addresses, sending, and the state machine. */
 import t from 'tap';
 import { fold, sum } from '../../src/wire/checksum.js';
-import { buildPacket } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
 import { parseAddress } from '../../src/wire/address.js';
 import { SYN, Segment } from '../../src/wire/segment.js';
 import { Stack } from '../../src/stack/stack.js';

@@ -4,7 +4,7 @@ import { EV_SOFT_ERROR } from '../../src/stack/api.js';
 import { reasonText } from '../../src/reasons.js';
 import { fold, sum } from '../../src/wire/checksum.js';
 import { icmpError } from '../../src/wire/icmp.js';
-import { buildPacket } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
 import { Conversation } from '../support/conversation.js';
 import { reach } from '../support/states.js';
 

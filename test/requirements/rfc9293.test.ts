@@ -2,7 +2,7 @@
 import t from 'tap';
 import { fold, pseudoHeader, sum } from '../../src/wire/checksum.js';
 import { IpHeader } from '../../src/wire/ip.js';
-import { buildPacket } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
 import { parseAddress } from '../../src/wire/address.js';
 import { SYN, Segment } from '../../src/wire/segment.js';
 import { Stack } from '../../src/stack/stack.js';

@@ -11,7 +11,8 @@ import { policies } from '../../src/stack/catalogue.js';
 import { Stack } from '../../src/stack/stack.js';
 import { parseAddress, type Address } from '../../src/wire/address.js';
 import { IpHeader } from '../../src/wire/ip.js';
-import { buildPacket, type OptionText } from '../../src/wire/notation.js';
+import type { OptionText } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
 import { Segment } from '../../src/wire/segment.js';
 
 const PACKETS = Number(process.env['TIMEWAIT_FUZZ'] ?? 300_000);

@@ -1,7 +1,8 @@
 /** Captures written by hand: lines of notation between two ends. */
 import { Gatherer, type Exchange, type GatherOptions } from '../../src/view/exchange.js';
 import { parseAddress } from '../../src/wire/address.js';
-import { buildPacket, parseNotation } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
+import { parseNotation } from '../../src/wire/notation-parse.js';
 import type { CapturedPacket } from '../../src/wire/pcapng.js';
 
 export interface CaptureOptions {

@@ -21,13 +21,13 @@ import { Stack } from '../../src/stack/stack.js';
 import { parseAddress, type Address } from '../../src/wire/address.js';
 import { IpHeader } from '../../src/wire/ip.js';
 import {
-  buildPacket,
   describeSegment,
   formatNotation,
-  parseNotation,
   type OptionText,
   type SegmentText,
 } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
+import { parseNotation } from '../../src/wire/notation-parse.js';
 import { SYN, Segment } from '../../src/wire/segment.js';
 
 export interface ConversationOptions {

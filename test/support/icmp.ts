@@ -3,7 +3,7 @@ import { reasonText } from '../../src/reasons.js';
 import type { Stack } from '../../src/stack/stack.js';
 import { parseAddress, type Address } from '../../src/wire/address.js';
 import { icmpError } from '../../src/wire/icmp.js';
-import { buildPacket } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
 import type { Conversation } from './conversation.js';
 
 /** RFC 1071 as written: 16-bit words, carries folded at the end. 0 for data that contains its checksum. */

@@ -12,7 +12,7 @@ import {
   writeEchoReply,
 } from '../../src/wire/icmp.js';
 import { IpHeader } from '../../src/wire/ip.js';
-import { buildPacket } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
 import {
   ACK,
   LOAD_BAD_CHECKSUM,

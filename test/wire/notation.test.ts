@@ -3,16 +3,14 @@ import fc from 'fast-check';
 import { isDeepStrictEqual } from 'node:util';
 import { parseAddress } from '../../src/wire/address.js';
 import {
-  buildPacket,
-  describeExactly,
   formatFlags,
   formatNotation,
   formatSegment,
-  parseNotation,
-  type Ends,
   type OptionText,
   type SegmentText,
 } from '../../src/wire/notation.js';
+import { buildPacket, describeExactly, type Ends } from '../../src/wire/notation-packet.js';
+import { parseNotation } from '../../src/wire/notation-parse.js';
 import { ACK, FIN, LOAD_OK, PSH, SYN, Segment } from '../../src/wire/segment.js';
 
 const ends: Ends = {
@@ -159,7 +157,7 @@ t.test('whatever the text, an answer and no exception; the column lies inside or
     fc.property(any, (s) => {
       const result = parseNotation(s);
       return 'error' in result
-        ? result.column >= 1 && result.column <= s.length + 1 && result.error.startsWith('expected ')
+        ? result.column >= 1 && result.column <= s.length + 1 && /^found .*; expected /.test(result.error)
         : true;
     }),
     { numRuns: 5000 },
@@ -170,10 +168,14 @@ t.test('whatever the text, an answer and no exception; the column lies inside or
 t.test('more errors, each with its place', async (t) => {
   const cases: [string, number, string][] = [
     ['S 4294967296:0(0)', 3, 'expected a sequence number of at most 4294967295'],
-    ['S 0:0', 6, "expected '(', found the end"],
+    ['S 0:0', 6, "found the end; expected '('"],
     ['S 0:0(70000)', 7, 'expected a length of at most 65535'],
     ['S 0:0(0', 8, "expected ')'"],
-    ['S 0:0(0) win 1 ack 2', 16, 'expected the end of the segment'],
+    [
+      'S 0:0(0) win 1 ack 2',
+      16,
+      "found 'ack 2'; expected 'urg', '<' and options, '/udp(' or the end of the segment",
+    ],
     ['S 0:0(0) urg', 13, 'expected an urgent pointer'],
     ['S 0:0(0) <wscale 256>', 18, 'expected a shift of at most 255'],
     ['S 0:0(0) <TS 1>', 14, "expected 'val'"],
@@ -188,7 +190,7 @@ t.test('more errors, each with its place', async (t) => {
     if (!('error' in result)) t.fail(`'${input}' was taken`);
     else {
       t.equal(result.column, column, input);
-      t.ok(result.error.startsWith(error), `${input}: ${result.error}`);
+      t.ok(result.error.includes(error), `${input}: ${result.error}`);
     }
   }
 });

@@ -4,7 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAddress } from '../../src/wire/address.js';
-import { buildPacket, parseNotation } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
+import { parseNotation } from '../../src/wire/notation-parse.js';
 import { PcapngWriter, readPcapng } from '../../src/wire/pcapng.js';
 
 function concat(...parts: readonly Uint8Array[]): Uint8Array {

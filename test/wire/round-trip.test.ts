@@ -5,13 +5,13 @@ import { formatWords, parseAddress, parsePrefix } from '../../src/wire/address.j
 import { fold, sum } from '../../src/wire/checksum.js';
 import { IpHeader } from '../../src/wire/ip.js';
 import {
-  buildPacket,
   describeSegment,
   formatNotation,
-  parseNotation,
   type OptionText,
   type SegmentText,
 } from '../../src/wire/notation.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
+import { parseNotation } from '../../src/wire/notation-parse.js';
 import { PcapngWriter, readPcapng } from '../../src/wire/pcapng.js';
 import { ACK, SYN, URG, Segment } from '../../src/wire/segment.js';
 

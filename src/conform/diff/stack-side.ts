@@ -2,7 +2,8 @@
 import type { Pollable } from '../../stack/api.js';
 import type { Policy } from '../../stack/policies.js';
 import { Stack } from '../../stack/stack.js';
-import { StackCalls, isBlocked } from '../stack-calls.js';
+import { StackCalls } from '../stack-calls.js';
+import { isBlocked } from '../call-outcome.js';
 import { StackSocket } from '../stack-socket.js';
 import type { CallResult, TargetSetup } from '../target.js';
 import { comparedCounters } from './counters.js';

@@ -2,7 +2,7 @@
 import type { Trace } from '../../sim/trace.js';
 import { parseAddress } from '../../wire/address.js';
 import { IpHeader } from '../../wire/ip.js';
-import { buildPacket } from '../../wire/notation.js';
+import { buildPacket } from '../../wire/notation-packet.js';
 import { ACK, FIN, Segment } from '../../wire/segment.js';
 import { CLIENT, FIXED, SERVER, SERVICE } from './stage.js';
 
