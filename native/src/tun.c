@@ -2,9 +2,12 @@
  * TunQueue: one queue of a TUN device, read and written in batches through the
  * packet ring, with readiness from the event loop of its thread.
  *
- *   new TunQueue(name, vnetHeader, multiQueue)   vnetHeader: 0 (off), 10 or 12 bytes before each packet
- *   .receive(bytes, lengths, head, count, slots, slotSize) -> packets put into the free slots
- *   .transmit(bytes, lengths, head, count, slots, slotSize) -> packets taken, oldest first
+ *   new TunQueue(name, offload, multiQueue)
+ *   .receive(bytes, lengths, head, count, slots, slotSize, offloads) -> packets put into the free slots
+ *   .transmit(bytes, lengths, head, count, slots, slotSize, offloads) -> packets taken, oldest first
+ *
+ * With `offload` the kernel is told that we do what its network cards do: a virtio header goes
+ * before each packet, with what is left to do in it (PacketRing.offloads of src/wire/ring.ts).
  */
 #include "queue.h"
 
@@ -19,9 +22,16 @@
 /* After the C library's headers: both define parts of struct ifreq. */
 #include <net/if.h>
 #include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+
+/* Entries of PacketRing.offloads: bytes of text in each segment, and this bit. */
+#define CHECKSUM (1 << 16)
+#define SEGMENT_SIZE 0xffff
 
 typedef struct {
   queue_t base;
+  /* Packets have a virtio header. */
+  bool offload;
   /* Packets lost because they did not fit a slot, packets the kernel refused or had no room for. */
   double oversize;
   double refused;
@@ -29,12 +39,34 @@ typedef struct {
 
 static const queue_class_t TUN;
 
-static napi_value tun_receive(napi_env env, napi_callback_info info) {
+/* The queue of a call, its ring and the array beside it; NULL with an error pending. */
+static tun_t *read_call(napi_env env, napi_callback_info info, ring_t *ring, int32_t **offloads) {
   napi_value argv[MAX_ARGUMENTS];
+  void *data;
+  size_t entries;
+  queue_t *queue = read_ring(env, info, &TUN, 7, argv, ring);
+  if (queue == NULL || !read_array(env, argv[6], "offloads", napi_int32_array, &data, &entries)) return NULL;
+  if (entries < ring->slots) {
+    napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "offloads must hold the slots");
+    return NULL;
+  }
+  *offloads = data;
+  return (tun_t *)queue;
+}
+
+/* What the kernel left for us to do, as an entry of `offloads`. */
+static int32_t entry_of(const struct virtio_net_hdr *header) {
+  bool sound = (header->flags & (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID)) != 0;
+  int32_t size = header->gso_type == VIRTIO_NET_HDR_GSO_NONE ? 0 : header->gso_size;
+  return size | (sound ? CHECKSUM : 0);
+}
+
+static napi_value tun_receive(napi_env env, napi_callback_info info) {
   ring_t ring;
-  queue_t *queue = read_ring(env, info, &TUN, 6, argv, &ring);
-  if (queue == NULL) return NULL;
-  tun_t *tun = (tun_t *)queue;
+  int32_t *offloads;
+  tun_t *tun = read_call(env, info, &ring, &offloads);
+  if (tun == NULL) return NULL;
+  queue_t *queue = &tun->base;
   queue->unserved = false;
   uint32_t moved = 0;
   if (ring.count == ring.slots) {
@@ -47,8 +79,10 @@ static napi_value tun_receive(napi_env env, napi_callback_info info) {
     uint32_t slot = (ring.head + ring.count + moved) & (ring.slots - 1);
     // One byte more than a slot holds: TUN cuts silently, so this is how a packet that does not fit shows.
     uint8_t beyond;
-    struct iovec parts[2] = {{ring.bytes + (size_t)slot * ring.slot_size, ring.slot_size}, {&beyond, 1}};
-    ssize_t got = readv(queue->fd, parts, 2);
+    struct virtio_net_hdr header = {0};
+    struct iovec parts[3] = {
+        {&header, sizeof header}, {ring.bytes + (size_t)slot * ring.slot_size, ring.slot_size}, {&beyond, 1}};
+    ssize_t got = tun->offload ? readv(queue->fd, parts, 3) : readv(queue->fd, parts + 1, 2);
     if (got < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) break;
@@ -57,10 +91,12 @@ static napi_value tun_receive(napi_env env, napi_callback_info info) {
       throw_errno(env, errno, "read", queue->name);
       return NULL;
     }
+    if (tun->offload) got -= (ssize_t)sizeof header;
     if (got > (ssize_t)ring.slot_size) {
       tun->oversize++;
     } else if (got > 0) {
       ring.lengths[slot] = (int32_t)got;
+      offloads[slot] = entry_of(&header);
       moved++;
     }
   }
@@ -83,12 +119,45 @@ static bool loses_packet(int error) {
   }
 }
 
+#define TCP_CHECKSUM 16
+#define TCP_OFFSET 12
+#define TCP_FLAGS 13
+#define CWR 0x80
+
+/* What an entry of `offloads` asks for, as the kernel wants to hear it. A packet that cannot be what it says is left as it is. */
+static struct virtio_net_hdr header_of(const uint8_t *packet, uint32_t length, int32_t entry) {
+  struct virtio_net_hdr header = {0};
+  if (entry == 0 || length < 40) return header;
+  bool v4 = packet[0] >> 4 == 4;
+  uint32_t start = v4 ? (packet[0] & 15) * 4 : 40;
+  if (length < start + 20) return header;
+  header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+  header.csum_start = (uint16_t)start;
+  header.csum_offset = TCP_CHECKSUM;
+  uint32_t text = start + (packet[start + TCP_OFFSET] >> 4) * 4;
+  uint32_t size = entry & SEGMENT_SIZE;
+  if (size == 0 || length <= text + size) return header;
+  header.gso_type = v4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
+  // RFC 3168: CWR goes on the first segment only.
+  if ((packet[start + TCP_FLAGS] & CWR) != 0) header.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+  header.gso_size = (uint16_t)size;
+  header.hdr_len = (uint16_t)text;
+  return header;
+}
+
+static ssize_t write_packet(const tun_t *tun, uint8_t *packet, uint32_t length, int32_t entry) {
+  if (!tun->offload) return write(tun->base.fd, packet, length);
+  struct virtio_net_hdr header = header_of(packet, length, entry);
+  struct iovec parts[2] = {{&header, sizeof header}, {packet, length}};
+  return writev(tun->base.fd, parts, 2);
+}
+
 static napi_value tun_transmit(napi_env env, napi_callback_info info) {
-  napi_value argv[MAX_ARGUMENTS];
   ring_t ring;
-  queue_t *queue = read_ring(env, info, &TUN, 6, argv, &ring);
-  if (queue == NULL) return NULL;
-  tun_t *tun = (tun_t *)queue;
+  int32_t *offloads;
+  tun_t *tun = read_call(env, info, &ring, &offloads);
+  if (tun == NULL) return NULL;
+  queue_t *queue = &tun->base;
   uint32_t taken = 0;
   while (taken < ring.count) {
     uint32_t slot = (ring.head + taken) & (ring.slots - 1);
@@ -98,7 +167,7 @@ static napi_value tun_transmit(napi_env env, napi_callback_info info) {
       taken++;
       continue;
     }
-    if (write(queue->fd, ring.bytes + (size_t)slot * ring.slot_size, (size_t)length) < 0) {
+    if (write_packet(tun, ring.bytes + (size_t)slot * ring.slot_size, (uint32_t)length, offloads[slot]) < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) break;
       if (!loses_packet(errno)) {
@@ -124,7 +193,7 @@ static napi_value tun_counters(napi_env env, napi_callback_info info) {
 }
 
 /* Opens the device; returns the descriptor, or -1 with an error pending. `request.ifr_name` holds the real name afterwards. */
-static int open_device(napi_env env, struct ifreq *request, int header_size) {
+static int open_device(napi_env env, struct ifreq *request, bool offload) {
   static const char path[] = "/dev/net/tun";
   int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) {
@@ -134,7 +203,10 @@ static int open_device(napi_env env, struct ifreq *request, int header_size) {
   // A name with %d in it must be told as it was asked for.
   char name[IFNAMSIZ];
   memcpy(name, request->ifr_name, IFNAMSIZ);
-  if (ioctl(fd, TUNSETIFF, request) == 0 && (header_size == 0 || ioctl(fd, TUNSETVNETHDRSZ, &header_size) == 0)) {
+  int header_size = sizeof(struct virtio_net_hdr);
+  if (ioctl(fd, TUNSETIFF, request) == 0 &&
+      (!offload || (ioctl(fd, TUNSETVNETHDRSZ, &header_size) == 0 &&
+                    ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) == 0))) {
     return fd;
   }
   int error = errno;
@@ -143,10 +215,9 @@ static int open_device(napi_env env, struct ifreq *request, int header_size) {
   return -1;
 }
 
-static bool read_request(napi_env env, napi_value *argv, struct ifreq *request, int *header_size) {
+static bool read_request(napi_env env, napi_value *argv, struct ifreq *request, bool *offload) {
   napi_valuetype type;
   size_t length;
-  int64_t header;
   bool multi_queue;
   memset(request, 0, sizeof *request);
   if (napi_typeof(env, argv[0], &type) != napi_ok || type != napi_string ||
@@ -160,32 +231,27 @@ static bool read_request(napi_env env, napi_value *argv, struct ifreq *request, 
     napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "name must have at most 15 bytes, none of them 0");
     return false;
   }
-  if (!read_integer(env, argv[1], "vnetHeader", 0, 12, &header)) return false;
-  if (header != 0 && header != 10 && header != 12) {
-    napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "vnetHeader must be 0, 10 or 12");
+  if (napi_get_value_bool(env, argv[1], offload) != napi_ok || napi_get_value_bool(env, argv[2], &multi_queue) != napi_ok) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "offload and multiQueue must be booleans");
     return false;
   }
-  if (napi_get_value_bool(env, argv[2], &multi_queue) != napi_ok) {
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "multiQueue must be a boolean");
-    return false;
-  }
-  *header_size = (int)header;
-  request->ifr_flags = (short)(IFF_TUN | IFF_NO_PI | (header != 0 ? IFF_VNET_HDR : 0) | (multi_queue ? IFF_MULTI_QUEUE : 0));
+  request->ifr_flags = (short)(IFF_TUN | IFF_NO_PI | (*offload ? IFF_VNET_HDR : 0) | (multi_queue ? IFF_MULTI_QUEUE : 0));
   return true;
 }
 
 static napi_value tun_construct(napi_env env, napi_callback_info info) {
   napi_value argv[MAX_ARGUMENTS], self;
   struct ifreq request;
-  int header_size;
+  bool offload;
   if (!read_arguments(env, info, 3, argv, &self) || !called_with_new(env, info, &TUN)) return NULL;
-  if (!read_request(env, argv, &request, &header_size)) return NULL;
+  if (!read_request(env, argv, &request, &offload)) return NULL;
   tun_t *tun = calloc(1, sizeof *tun);
   if (tun == NULL) {
     throw_errno(env, ENOMEM, "malloc", "TUN queue");
     return NULL;
   }
-  tun->base.fd = open_device(env, &request, header_size);
+  tun->offload = offload;
+  tun->base.fd = open_device(env, &request, offload);
   if (tun->base.fd < 0) {
     free(tun);
     return NULL;

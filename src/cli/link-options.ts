@@ -19,6 +19,8 @@ export interface LinkFlags {
   vlan?: number;
   gateway?: OwnPrefix[];
   trustChecksums?: boolean;
+  /** --no-offload */
+  offload?: boolean;
   /** --no-detect */
   detect?: boolean;
 }
@@ -72,5 +74,6 @@ export function withLinkOptions(command: Command): Command {
     .option('--vlan <number>', 'VLAN that our questions for neighbours go to', vlanId)
     .option('--gateway <address>', 'next hop for what is not on the link (repeatable)', gateway)
     .option('--trust-checksums', 'take packets whose checksums were left to hardware that is not there')
+    .option('--no-offload', 'tun: packet by packet, every checksum our own')
     .option('--no-detect', 'use addresses on Ethernet without asking whether somebody has them');
 }

@@ -62,7 +62,7 @@ export async function openPrivateLink(flags: LinkFlags & ServiceOptions): Promis
   const { kind } = flags.link;
   const device = flags.link.device || DEVICE;
   if (kind === 'tun') {
-    const link = TunLink.open({ name: device });
+    const link = TunLink.open({ name: device, offload: flags.offload ?? true });
     bringUp(link.name, KERNEL_SIDE);
     return { ...nothing, link };
   }
@@ -95,7 +95,7 @@ export async function openPrivateLink(flags: LinkFlags & ServiceOptions): Promis
 }
 
 /** A TUN device that is up, with the kernel's side addressed. */
-function openTun(flags: DeviceFlags): TunLink {
+function openTun(flags: DeviceFlags & LinkFlags): TunLink {
   if (which('ip') === null) {
     throw new RunError('ip(8) is not installed: apt-get install iproute2 (dnf install iproute)');
   }
@@ -103,7 +103,7 @@ function openTun(flags: DeviceFlags): TunLink {
   if (!tun.ok) throw new RunError(`${tun.reason}: ${tun.cure}`);
   let link: TunLink;
   try {
-    link = TunLink.open({ name: flags.device });
+    link = TunLink.open({ name: flags.device, offload: flags.offload ?? true });
   } catch (error) {
     throw explainTun(flags.device, error as NodeJS.ErrnoException);
   }

@@ -9,9 +9,12 @@
  * No timer of its own: delayed packets move on at the next `receive`, `transmit` or
  * `poll`, and `nextDeadline` says when that is worth while.
  *
+ * The wire carries segments as such: what an inner link merged is cut before it gets a fate.
+ *
  * Captures belong outside, `capture(faults(device))`: they then show what the
  * engine saw, and keep the engine's reasons.
  */
+import { Cutter } from '../wire/cut.js';
 import { PacketRing } from '../wire/ring.js';
 import type { Clock } from '../time/clock.js';
 import type { Link } from './link.js';
@@ -66,6 +69,7 @@ export class FaultsLink implements Link {
   private readonly txStage: PacketRing;
   private readonly holds: Hold[] = [];
   private listener: (() => void) | null = null;
+  private readonly cutter: Cutter | null;
 
   constructor(
     private readonly inner: Link,
@@ -75,8 +79,10 @@ export class FaultsLink implements Link {
     const faults = { ...noFaults, ...options };
     this.name = inner.name;
     this.mtu = inner.mtu;
-    this.largest = inner.largest ?? inner.mtu;
-    this.rxStage = new PacketRing(STAGE_SLOTS, this.largest);
+    const received = inner.largest ?? inner.mtu;
+    this.cutter = inner.offload === true ? new Cutter() : null;
+    this.largest = this.cutter === null ? received : inner.mtu;
+    this.rxStage = new PacketRing(STAGE_SLOTS, received);
     this.txStage = new PacketRing(STAGE_SLOTS, inner.mtu);
     this.incoming = new Lane('in', faults, this.largest, clock.now());
     this.outgoing = new Lane('out', faults, inner.mtu, clock.now());
@@ -94,11 +100,27 @@ export class FaultsLink implements Link {
       if (got === 0) break;
       pulled += got;
       for (let i = 0; i < stage.count; i++) {
-        this.enter(this.incoming, stage.bytes, stage.offsetOf(i), stage.lengthOf(i), now);
-        moved += this.incoming.queue.drain(ring, now);
+        moved += this.arrives(stage, i, ring, now);
       }
       this.inner.settle(stage);
       stage.clear();
+    }
+    return moved;
+  }
+
+  /** Packet `i` of the stage, in the segments it stands for; returns how many packets came out. */
+  private arrives(stage: PacketRing, i: number, ring: PacketRing, now: number): number {
+    const { cutter, incoming } = this;
+    const entry = stage.offloads[stage.slotOf(i)]!;
+    if (cutter === null || entry === 0) {
+      this.enter(incoming, stage.bytes, stage.offsetOf(i), stage.lengthOf(i), now);
+      return incoming.queue.drain(ring, now);
+    }
+    let moved = 0;
+    cutter.begin(stage.bytes, stage.offsetOf(i), stage.lengthOf(i), entry);
+    for (let length = cutter.next(); length > 0; length = cutter.next()) {
+      this.enter(incoming, cutter.bytes, 0, length, now);
+      moved += incoming.queue.drain(ring, now);
     }
     return moved;
   }

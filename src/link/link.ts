@@ -14,6 +14,11 @@ export interface Link {
   readonly mtu: number;
   /** Largest IP packet it may hand over, when that is more than `mtu`: some devices merge segments. */
   readonly largest?: number;
+  /**
+   * It takes and hands over packets of up to 64 KB that stand for several segments, and packets with
+   * unfinished checksums, as `PacketRing.offloads` says of each. Without it a link sends what it is given.
+   */
+  readonly offload?: boolean;
   /** Moves waiting packets into the free slots of the ring; returns how many. Never blocks. */
   receive(ring: PacketRing): number;
   /** The packets in the ring have been processed, their reasons are filled in (capture writes them now). */

@@ -16,8 +16,8 @@ export interface TunCounters {
 
 /**
  * One queue of a TUN device. The ring is passed as its parts (`bytes lengths head
- * count slots slotSize` of PacketRing); one call moves a whole batch. A device that
- * is gone throws (ENODEV); a bad packet only counts.
+ * count slots slotSize offloads` of PacketRing); one call moves a whole batch. A device
+ * that is gone throws (ENODEV); a bad packet only counts.
  */
 export interface TunQueue {
   /** The device's name as the kernel gave it. */
@@ -30,6 +30,7 @@ export interface TunQueue {
     count: number,
     slots: number,
     slotSize: number,
+    offloads: Int32Array,
   ): number;
   /** Writes from the oldest on until the device is busy; returns how many were taken. */
   transmit(
@@ -39,6 +40,7 @@ export interface TunQueue {
     count: number,
     slots: number,
     slotSize: number,
+    offloads: Int32Array,
   ): number;
   /**
    * `listener` is called from the event loop when packets may be waiting. After a
@@ -94,11 +96,11 @@ export interface NativeAddon {
   checksum(bytes: Uint8Array, offset: number, length: number, initial: number): number;
   /**
    * `name`: up to 15 bytes, '' lets the kernel choose, `%d` is replaced by a number.
-   * `vnetHeader`: bytes of virtio header before each packet, 0 (none), 10 or 12.
+   * `offload`: segments of up to 64 KB and unfinished checksums, both ways, as the ring's `offloads` say.
    * `multiQueue`: several queues may be opened under one name.
    * Throws Error with code (EPERM, EBUSY, ENOENT ...), errno and syscall.
    */
-  TunQueue: new (name: string, vnetHeader: number, multiQueue: boolean) => TunQueue;
+  TunQueue: new (name: string, offload: boolean, multiQueue: boolean) => TunQueue;
   /**
    * `filter`: classic BPF, 8 bytes an instruction. `mac`, `groups`: addresses to listen to
    * besides the interface's own, 6 bytes each. A ring of `blocks` of `blockSize` bytes; a

@@ -4,7 +4,7 @@
  * bringing it up and giving the kernel's side an address is somebody else's task.
  */
 import { closeSync, openSync } from 'node:fs';
-import type { PacketRing } from '../wire/ring.js';
+import { LARGEST_SLOT, type PacketRing } from '../wire/ring.js';
 import type { Link } from './link.js';
 import { native } from './native.js';
 import type { Missing, TunCounters, TunQueue } from './native.js';
@@ -18,18 +18,30 @@ export interface TunOptions {
   readonly mtu?: number;
   /** Opens the device as multi-queue: each link opened under the same name is one more queue. Default false. */
   readonly multiQueue?: boolean;
+  /**
+   * Segments of up to 64 KB and unfinished checksums (IFF_VNET_HDR), as with a network card that
+   * segments. Where the kernel does not know it, packet by packet. Default false.
+   */
+  readonly offload?: boolean;
 }
+
 
 export class TunLink implements Link {
   readonly name: string;
   readonly mtu: number;
+  readonly largest: number;
   private readonly queue: TunQueue;
   private isClosed = false;
 
-  private constructor(queue: TunQueue, mtu: number) {
+  private constructor(
+    queue: TunQueue,
+    mtu: number,
+    readonly offload: boolean,
+  ) {
     this.queue = queue;
     this.name = queue.name;
     this.mtu = mtu;
+    this.largest = offload ? LARGEST_SLOT : mtu;
   }
 
   /**
@@ -48,7 +60,15 @@ export class TunLink implements Link {
     if (!loaded.ok) {
       throw Object.assign(new Error(`${loaded.reason}: ${loaded.cure}`), { code: 'ERR_NO_ADDON' });
     }
-    return new TunLink(new loaded.addon.TunQueue(name, 0, multiQueue), mtu);
+    const open = (offload: boolean): TunLink =>
+      new TunLink(new loaded.addon.TunQueue(name, offload, multiQueue), mtu, offload);
+    if (options.offload !== true) return open(false);
+    try {
+      return open(true);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+      return open(false);
+    }
   }
 
   get closed(): boolean {
@@ -68,7 +88,15 @@ export class TunLink implements Link {
   receive(ring: PacketRing): number {
     if (this.isClosed) return 0;
     const { head, count, slots } = ring;
-    const moved = this.queue.receive(ring.bytes, ring.lengths, head, count, slots, ring.slotSize);
+    const moved = this.queue.receive(
+      ring.bytes,
+      ring.lengths,
+      head,
+      count,
+      slots,
+      ring.slotSize,
+      ring.offloads,
+    );
     for (let i = 0; i < moved; i++) ring.reasons[(head + count + i) & (slots - 1)] = 0;
     ring.count = count + moved;
     return moved;
@@ -88,6 +116,7 @@ export class TunLink implements Link {
       ring.count,
       ring.slots,
       ring.slotSize,
+      ring.offloads,
     );
     ring.drop(taken);
     return taken;

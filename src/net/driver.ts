@@ -18,7 +18,7 @@ import { add, diff } from '../seqnum.js';
 import type { Link } from '../link/link.js';
 import type { ConnectionHandle, ListenerHandle, StackApi } from '../stack/api.js';
 import type { Clock } from '../time/clock.js';
-import { PacketRing } from '../wire/ring.js';
+import { LARGEST_SLOT, PacketRing } from '../wire/ring.js';
 import { IdleTimers } from './idle.js';
 import { Tracer } from './trace.js';
 
@@ -87,7 +87,7 @@ export class Driver {
     this.onError = options.onError?.bind(options) ?? null;
     this.tracer = new Tracer(stack);
     this.idle = new IdleTimers(clock.now());
-    this.rx = new PacketRing(BATCH, Math.max(stack.tx.slotSize, link.largest ?? link.mtu));
+    this.rx = new PacketRing(BATCH, link.offload === true ? LARGEST_SLOT : Math.max(stack.tx.slotSize, link.largest ?? link.mtu));
     link.unref();
     link.onReadable(() => {
       this.schedule(this.alive);
@@ -226,7 +226,8 @@ export class Driver {
     const count = this.guard(() => this.link.receive(rx));
     if (count === 0) return 0;
     for (let i = 0; i < rx.count; i++) {
-      rx.reasons[rx.slotOf(i)] = stack.receive(rx.bytes, rx.offsetOf(i), rx.lengthOf(i), now);
+      const slot = rx.slotOf(i);
+      rx.reasons[slot] = stack.receive(rx.bytes, slot * rx.slotSize, rx.lengths[slot]!, now, rx.offloads[slot]!);
     }
     this.guard(() => {
       this.link.settle(rx);

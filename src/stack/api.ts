@@ -301,6 +301,8 @@ export interface StackOptions {
   /** int32 ms. */
   readonly now: number;
   readonly txSlots?: number;
+  /** The link takes packets of several segments and finishes checksums (Link.offload). Default false. */
+  readonly offload?: boolean;
   /** Ports that no connect() is given, for services to come (R6056-3; Linux net.ipv4.ip_local_reserved_ports). */
   readonly reservedPorts?: readonly number[];
 }
@@ -317,7 +319,8 @@ export interface StackApi {
   /** Live connections whose user has let go. */
   readonly orphans: number;
 
-  receive(bytes: Uint8Array, offset: number, length: number, now: number): number;
+  /** One packet; `offload` as in PacketRing. Returns the reason's number, 0: the plain path. */
+  receive(bytes: Uint8Array, offset: number, length: number, now: number, offload?: number): number;
   advance(now: number): void;
   output(now: number): number;
   /** ms until `advance` has something to do, 0 when overdue, -1 when no timer runs. */

@@ -1,6 +1,7 @@
 /** Segments that answer a segment, not a connection: RST (RFC 9293 3.10.7.1) and TIME-WAIT's ACK. */
 import { Mib } from '../mib.js';
 import { ACK, RST, type Segment } from '../wire/segment.js';
+import { CHECKSUM_OFFLOADED } from '../wire/ring.js';
 import type { SegmentBuilder } from '../wire/builder.js';
 import type { Core } from './core.js';
 
@@ -28,7 +29,7 @@ function emit(core: Core, b: SegmentBuilder, reason: number): void {
   const { tx } = core;
   const offset = tx.tailOffset();
   const header = b.writeHeaders(tx.bytes, offset);
-  tx.push(b.finish(tx.bytes, offset, header, 0), reason);
+  tx.push(b.finish(tx.bytes, offset, header, 0), reason, b.offload ? CHECKSUM_OFFLOADED : 0);
   core.count(b.version === 6 ? Mib.Ip6OutRequests : Mib.IpOutRequests);
   core.count(Mib.TcpOutSegs);
 }

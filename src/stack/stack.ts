@@ -21,7 +21,7 @@ import { findPolicy, policies } from '../timewait/policies/registry.js';
 import type { Policy } from '../timewait/policy.js';
 import { isBroadcastV4, isLoopback, isMulticast, isUnspecified, parsePrefix } from '../wire/address.js';
 import { LOAD_BAD_CHECKSUM, LOAD_BAD_OPTION, LOAD_OK } from '../wire/segment.js';
-import type { PacketRing } from '../wire/ring.js';
+import { CHECKSUM_OFFLOADED, SEGMENT_SIZE, type PacketRing } from '../wire/ring.js';
 import * as active from './active.js';
 import type {
   ConnectOptions,
@@ -132,7 +132,7 @@ export class Stack implements StackApi {
 
   // ---- packets ----------------------------------------------------------------
 
-  receive(bytes: Uint8Array, offset: number, length: number, now: number): number {
+  receive(bytes: Uint8Array, offset: number, length: number, now: number, offload = 0): number {
     const { core } = this;
     core.setTime(now);
     const { ip } = core;
@@ -158,7 +158,7 @@ export class Stack implements StackApi {
       core.count(Mib.IpReasmReqds);
       return core.decide(Reason['ip-fragment'], 0, null);
     }
-    if (ip.protocol === TCP) return this.tcpArrives();
+    if (ip.protocol === TCP) return this.tcpArrives(offload);
     if (ip.protocol === (v6 ? ICMPV6 : ICMP)) {
       core.count(v6 ? Mib.Ip6InDelivers : Mib.IpInDelivers);
       const reason = icmpArrives(core);
@@ -181,12 +181,13 @@ export class Stack implements StackApi {
     );
   }
 
-  private tcpArrives(): number {
+  /** `offload`: what the link says of the packet, as in PacketRing. */
+  private tcpArrives(offload: number): number {
     const { core } = this;
     const { segment: s } = core;
     core.count(core.ip.version === 6 ? Mib.Ip6InDelivers : Mib.IpInDelivers);
-    core.count(Mib.TcpInSegs);
-    const loaded = s.load(core.ip, true);
+    const loaded = s.load(core.ip, (offload & CHECKSUM_OFFLOADED) === 0, offload & SEGMENT_SIZE);
+    core.counters.add(Mib.TcpInSegs, s.count);
     if (loaded !== LOAD_OK) {
       core.count(Mib.TcpInErrs);
       if (loaded === LOAD_BAD_CHECKSUM) {

@@ -42,9 +42,9 @@ export function ackAnswer(ctx: TcpContext, tcb: Tcb): void {
 export function dataArrived(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const { config } = ctx;
   if (!config.dialect.pacesAcks) {
-    const { payloadLength } = segment;
+    const { textSize } = segment;
     tcb.pace.heardAt = ctx.now;
-    if (payloadLength > tcb.rcvMss) tcb.rcvMss = payloadLength;
+    if (textSize > tcb.rcvMss) tcb.rcvMss = textSize;
     // SHLD-18, SHLD-19: every second full-sized segment at once, else within the delay
     const unacknowledged = (tcb.rcvNxt - tcb.lastAckSent) | 0;
     if (unacknowledged >= 2 * tcb.rcvMss || config.delack === 0) tcb.ackNow = true;
@@ -70,7 +70,7 @@ function inQuickMode({ pace }: Tcb): boolean {
 /** RMSS follows the segments, whatever the peer announced (Linux tcp_measure_rcv_mss). */
 function measure(tcb: Tcb, segment: Segment): void {
   const { pace } = tcb;
-  const { payloadLength: length, flags } = segment;
+  const { textSize: length, flags } = segment;
   const last = pace.shorter;
   pace.shorter = 0;
   if (length >= tcb.rcvMss) {

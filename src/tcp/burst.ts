@@ -5,6 +5,7 @@
  */
 import { after, before } from '../seqnum.js';
 import { LARGEST } from './buffers.js';
+import { bundle } from './bundle.js';
 import type { TcpContext } from './context.js';
 import { minRtt } from './rack.js';
 import type { Tcb } from './tcb.js';
@@ -28,8 +29,8 @@ export function nextOfBurst(
 ): number {
   const { mss, sndNxt: seq } = tcb;
   if (before(seq, tcb.burstEnd)) {
-    const rest = Math.min(mss, (tcb.burstEnd - seq) | 0);
-    if (rest <= usable) return rest;
+    const whole = (tcb.burstEnd - seq) | 0;
+    if (Math.min(mss, whole) <= usable) return bundle(ctx, tcb, Math.min(whole, usable), whole <= usable);
   }
   const left = (writes.endOf(seq) - seq) | 0;
   const first = Math.min(mss, left);
@@ -50,7 +51,8 @@ export function nextOfBurst(
   let length = Math.min(needed, segments * mss);
   const partial = length % mss;
   if (partial > 0 && last && holds(ctx, tcb)) length -= partial;
-  return planned(tcb, writes, length, length > mss);
+  planned(tcb, writes, length, length > mss);
+  return bundle(ctx, tcb, length, true);
 }
 
 /** A single segment of up to `length` bytes, whatever cwnd says. */

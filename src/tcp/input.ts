@@ -37,8 +37,8 @@ import { mayUpdateWindow } from './window.js';
 /** A segment for this connection. */
 export function segmentArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   ctx.resetReply = false;
-  tcb.segsIn++;
-  if (segment.payloadLength > 0) tcb.dataSegsIn++;
+  tcb.segsIn += segment.count;
+  if (segment.payloadLength > 0) tcb.dataSegsIn += segment.count;
   const reason = tcb.state === S.SYN_SENT ? synSent(ctx, tcb, segment) : synchronized(ctx, tcb, segment);
   if (tcb.state !== S.CLOSED) {
     if (tcb.ackNow || tcb.dupAcksOwed > 0 || tcb.synOwed) ctx.markReady(tcb);

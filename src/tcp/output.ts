@@ -4,9 +4,11 @@
  */
 import { after, before, max, min } from '../seqnum.js';
 import { Mib } from '../mib.js';
+import { CHECKSUM_OFFLOADED } from '../wire/ring.js';
 import { ACK, FIN, PSH, RST, SYN, URG } from '../wire/segment.js';
 import { ackLeaves } from './ack.js';
 import { checkSpace, unsentBytes } from './buffers.js';
+import { bundle, segmentsIn } from './bundle.js';
 import { holds, nextOfBurst, oneOfBurst, unitedBurst } from './burst.js';
 import { C_BUFFER, C_WINDOW } from './chrono.js';
 import type { TcpContext } from './context.js';
@@ -41,8 +43,8 @@ const SEND_KEEPALIVE = 6;
 /** Segments one connection may send before the next one gets its turn. */
 const QUOTA = 64;
 
-/** What `decide` chose: sequence number and payload length of the next segment. */
-const choice = { seq: 0, length: 0 };
+/** What `decide` chose: sequence number and payload length of the next segment, or of several at once (bundle.ts); `probe`: of the path MTU. */
+const choice = { seq: 0, length: 0, probe: false };
 
 /** Shortest and longest wait of the silly-window override, ms (RFC 9293 3.8.6.2.1: 0.1 .. 1 s). */
 const OVERRIDE_MIN = 100;
@@ -102,6 +104,7 @@ export function outputBurst(ctx: TcpContext, tcb: Tcb): void {
 
 function decide(ctx: TcpContext, tcb: Tcb): number {
   choice.length = 0;
+  choice.probe = false;
   switch (tcb.state) {
     // In TIME-WAIT the record answers.
     case S.CLOSED:
@@ -216,6 +219,7 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   if (tcb.isArmed(T_HOLD) || tcb.oneByOne) return false;
   if (tcb.searching && unsent > tcb.mss) {
     const decision = probeDecision(ctx, tcb, unsent, usable);
+    choice.probe = decision === PROBE_NOW;
     if (decision === PROBE_NOW) choice.length = probeLength;
     if (decision === PROBE_NOW && tcb.writes !== null) unitedBurst(tcb, tcb.writes, probeLength);
     if (decision !== NO_PROBE) return decision === PROBE_NOW;
@@ -229,7 +233,10 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   if (length > allowed && !(tcb.outstanding === 0 && allowed > 0)) return false;
   choice.length = length;
   // (1) a full-sized segment
-  if (length === tcb.mss) return true;
+  if (length === tcb.mss) {
+    choice.length = bundle(ctx, tcb, Math.max(length, Math.min(unsent, usable, allowed)), false);
+    return true;
+  }
   // (2) all that is queued, and Nagle lets it go
   const held = !finDue && holds(ctx, tcb);
   if (length === unsent && !held) return true;
@@ -378,8 +385,8 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   const idle = tcb.outstanding === 0;
   tcb.sndNxt = (end + (flags & FIN)) | 0;
   noteSent(ctx, tcb, seq);
-  if (length > tcb.mss) mtuProbeSent(tcb, seq, length);
-  noteSize(tcb, length, end);
+  if (choice.probe) mtuProbeSent(tcb, seq, length);
+  noteSize(tcb, choice.probe ? length : Math.min(length, tcb.mss), end);
   if (idle) tcb.congestion.idle(tcb.lastSentAt, ctx.now);
   if (tcb.tlpOwed) probeSent(ctx, tcb, tcb.sndNxt, false);
   else tcb.probeFrom = ctx.now;
@@ -389,7 +396,7 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.dupAcksOwed > 0) tcb.dupAcksOwed--;
   if (!tcb.rttRunning) startRtt(ctx, tcb, seq);
   if (idle) tcb.progressAt = ctx.now;
-  if (length > 0) ctx.counters.bump(Mib.TcpExtTCPOrigDataSent);
+  if (length > 0) ctx.counters.add(Mib.TcpExtTCPOrigDataSent, choice.probe ? 1 : segmentsIn(length, tcb.mss));
   write(ctx, tcb, seq, length, flags, length > 0);
   tcb.lastSentAt = ctx.now;
   armSendTimers(ctx, tcb, idle);
@@ -500,15 +507,19 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   const offset = tx.tailOffset();
   const header = b.writeHeaders(tx.bytes, offset);
   if (room > 0) tcb.sendQueue.copyTo(syn ? 0 : (seq - tcb.queueSeq) | 0, room, tx.bytes, offset + header);
-  tx.push(b.finish(tx.bytes, offset, header, room), 0);
-  tcb.segsOut++;
+  // A probe of the path MTU is longer, and one segment.
+  const bundled = length > tcb.mss && !choice.probe;
+  const segments = bundled ? segmentsIn(length, tcb.mss) : 1;
+  const left = b.offload ? CHECKSUM_OFFLOADED | (bundled ? tcb.mss : 0) : 0;
+  tx.push(b.finish(tx.bytes, offset, header, room), 0, left);
+  tcb.segsOut += segments;
   if (length > 0) {
     if (tcb.stamps?.sent(seq, (seq + length) | 0, ctx.now) === true) ctx.raise(tcb, EV_STAMPED);
-    tcb.dataSegsOut++;
+    tcb.dataSegsOut += segments;
     tcb.bytesSent += length;
   }
   ctx.counters.bump(tcb.version === 6 ? Mib.Ip6OutRequests : Mib.IpOutRequests);
-  ctx.counters.bump(Mib.TcpOutSegs);
+  ctx.counters.add(Mib.TcpOutSegs, segments);
 }
 
 function address(ctx: TcpContext, tcb: Tcb): void {

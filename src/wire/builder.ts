@@ -44,6 +44,9 @@ export class SegmentBuilder {
   wnd = 0;
   urgent = 0;
 
+  /** The device finishes TCP checksums: the field gets the pseudo-header's sum (ring.ts CHECKSUM_OFFLOADED). */
+  offload = false;
+
   /** How FreeBSD lays options out (tcp_addoptions): the window scale before SACK and timestamps, padding at the end. */
   scaleFirst = false;
 
@@ -282,7 +285,7 @@ export class SegmentBuilder {
       6,
       tcp,
     );
-    const check = fold(sum(b, offset + ip, tcp, pseudo));
+    const check = this.offload ? ~fold(pseudo) & 0xffff : fold(sum(b, offset + ip, tcp, pseudo));
     b[offset + ip + 16] = check >> 8;
     b[offset + ip + 17] = check;
     return total;

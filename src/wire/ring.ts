@@ -11,6 +11,18 @@
  * memory: `bytes`, `lengths`, one crossing per batch. Nothing is allocated after
  * construction; a full ring refuses, it never grows.
  */
+/**
+ * An entry of `PacketRing.offloads` with this bit: the transport checksum is not to be judged by
+ * its field. On the way in somebody vouches for the packet; on the way out the field holds the sum
+ * of the pseudo-header and the device finishes it.
+ */
+export const CHECKSUM_OFFLOADED = 1 << 16;
+/** The other bits: bytes of text in each segment that the device makes, or made this one of; 0: it is one. */
+export const SEGMENT_SIZE = 0xffff;
+
+/** A slot for any packet. No power of two, so that the headers in all slots do not meet in the same lines of a cache. */
+export const LARGEST_SLOT = 65_536 + 192;
+
 export class PacketRing {
   readonly slots: number;
   readonly slotSize: number;
@@ -19,6 +31,8 @@ export class PacketRing {
   readonly lengths: Int32Array;
   /** Reason id per slot (see reasons.ts), 0 when the packet took the plain path. */
   readonly reasons: Int32Array;
+  /** What a device does for, or did to, the packet in each slot: 0 nothing. Only links that say so set or heed it. */
+  readonly offloads: Int32Array;
   head = 0;
   count = 0;
 
@@ -30,6 +44,7 @@ export class PacketRing {
     this.bytes = new Uint8Array(slots * slotSize);
     this.lengths = new Int32Array(slots);
     this.reasons = new Int32Array(slots);
+    this.offloads = new Int32Array(slots);
   }
 
   /** Slot index of packet i, counted from the oldest. */
@@ -56,17 +71,19 @@ export class PacketRing {
   }
 
   /** Takes the packet just written at `tailOffset()` into the ring. */
-  push(length: number, reason: number): void {
+  push(length: number, reason: number, offload = 0): void {
     const slot = (this.head + this.count) & (this.slots - 1);
     this.lengths[slot] = length;
     this.reasons[slot] = reason;
+    this.offloads[slot] = offload;
     this.count++;
   }
 
   /** Forgets the n oldest packets. */
   drop(n: number): void {
-    this.head = (this.head + n) & (this.slots - 1);
     this.count -= n;
+    // An empty ring begins at its first slots again: they are the ones in the cache.
+    this.head = this.count === 0 ? 0 : (this.head + n) & (this.slots - 1);
   }
 
   clear(): void {

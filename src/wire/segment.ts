@@ -38,6 +38,8 @@ export class Segment {
   bytes: Uint8Array = new Uint8Array(0);
   payloadOffset = 0;
   payloadLength = 0;
+  /** Text of each of the segments that a device merged into this one, the last one's may be shorter; 0: it is one. */
+  mergedSize = 0;
   /** The options are bytes[optionsOffset .. payloadOffset). */
   optionsOffset = 0;
 
@@ -107,6 +109,16 @@ export class Segment {
     return this.payloadLength + ((this.flags >> 1) & 1) + (this.flags & 1);
   }
 
+  /** Text of one segment as its sender cut it. */
+  get textSize(): number {
+    return this.mergedSize > 0 ? this.mergedSize : this.payloadLength;
+  }
+
+  /** Segments that arrived as this one. */
+  get count(): number {
+    return this.mergedSize > 0 ? Math.ceil(this.payloadLength / this.mergedSize) : 1;
+  }
+
   /** SEG.SEQ + SEG.LEN. */
   get end(): number {
     return (this.seq + this.length) | 0;
@@ -118,7 +130,7 @@ export class Segment {
    * LOAD_TRUNCATED those of the TCP header are 0; with any other code the fixed header is
    * as received; with LOAD_BAD_OPTION the options before the bad one are valid too.
    */
-  load(ip: IpHeader, verifyChecksum: boolean): number {
+  load(ip: IpHeader, verifyChecksum: boolean, mergedSize = 0): number {
     const b = ip.bytes;
     const at = ip.payloadOffset;
     const length = ip.payloadLength;
@@ -139,6 +151,7 @@ export class Segment {
     this.optionsOffset = at + 20;
     this.payloadOffset = at + header;
     this.payloadLength = length - header;
+    if (this.payloadLength > mergedSize) this.mergedSize = mergedSize;
     return header === 20 ? LOAD_OK : this.loadOptions(b, at + 20, at + header);
   }
 
@@ -167,6 +180,7 @@ export class Segment {
     this.tos = ip.tos;
     this.payloadOffset = ip.payloadOffset;
     this.payloadLength = 0;
+    this.mergedSize = 0;
     this.optionsOffset = ip.payloadOffset;
     this.srcPort = 0;
     this.dstPort = 0;

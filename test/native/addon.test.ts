@@ -1,4 +1,4 @@
-/** The addon below the link: hostile arguments, worker threads, the virtio header. */
+/** The addon below the link: hostile arguments, worker threads, offload. */
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
@@ -16,17 +16,19 @@ function addon(): NativeAddon {
   return loaded.addon;
 }
 
-/** Writes one packet and waits for the next echo reply; both with the header the queue was opened with. */
-async function exchange(queue: TunQueue, packet: Uint8Array, header: number): Promise<Uint8Array | null> {
+/** Writes one packet and waits for the next echo reply. */
+async function exchange(queue: TunQueue, packet: Uint8Array): Promise<Uint8Array | null> {
   const bytes = new Uint8Array(2048);
   const lengths = new Int32Array(1);
-  bytes.set(packet, header);
-  lengths[0] = packet.length + header;
-  queue.transmit(bytes, lengths, 0, 1, 1, 2048);
+  const offloads = new Int32Array(1);
+  bytes.set(packet);
+  lengths[0] = packet.length;
+  queue.transmit(bytes, lengths, 0, 1, 1, 2048, offloads);
   for (let tries = 0; tries < 50; tries++) {
     bytes.fill(0xee);
-    const reply = () => bytes.slice(header, lengths[0]);
-    if (queue.receive(bytes, lengths, 0, 0, 1, 2048) === 1 && replySequence(reply()) >= 0) return reply();
+    const reply = () => bytes.slice(0, lengths[0]);
+    if (queue.receive(bytes, lengths, 0, 0, 1, 2048, offloads) === 1 && replySequence(reply()) >= 0)
+      return reply();
     await delay(1);
   }
   return null;
@@ -45,84 +47,85 @@ const WORKER = `
 
 if (inNamespace(t, import.meta.url)) {
   t.test('arguments that would lead outside the arrays are refused', async (t) => {
-    const queue = new (addon().TunQueue)('twargs', 0, false);
+    const queue = new (addon().TunQueue)('twargs', false, false);
     t.teardown(() => {
       queue.close();
     });
     const bytes = new Uint8Array(4 * 64);
     const lengths = new Int32Array(4);
+    const offloads = new Int32Array(4);
     const cases: [string, unknown[], string][] = [
       ['no arguments', [], 'ERR_MISSING_ARGS'],
-      ['one too few', [bytes, lengths, 0, 0, 4], 'ERR_MISSING_ARGS'],
-      ['bytes of another type', [lengths, lengths, 0, 0, 4, 64], 'ERR_INVALID_ARG_TYPE'],
-      ['bytes null', [null, lengths, 0, 0, 4, 64], 'ERR_INVALID_ARG_TYPE'],
-      ['lengths of another type', [bytes, bytes, 0, 0, 4, 64], 'ERR_INVALID_ARG_TYPE'],
-      ['lengths a Uint32Array', [bytes, new Uint32Array(4), 0, 0, 4, 64], 'ERR_INVALID_ARG_TYPE'],
-      ['head negative', [bytes, lengths, -1, 0, 4, 64], 'ERR_OUT_OF_RANGE'],
-      ['head = slots', [bytes, lengths, 4, 0, 4, 64], 'ERR_OUT_OF_RANGE'],
-      ['count > slots', [bytes, lengths, 0, 5, 4, 64], 'ERR_OUT_OF_RANGE'],
-      ['count NaN', [bytes, lengths, 0, NaN, 4, 64], 'ERR_OUT_OF_RANGE'],
-      ['slots 0', [bytes, lengths, 0, 0, 0, 64], 'ERR_OUT_OF_RANGE'],
-      ['slots 3', [bytes, lengths, 0, 0, 3, 64], 'ERR_OUT_OF_RANGE'],
-      ['more slots than lengths', [bytes, lengths, 0, 0, 8, 16], 'ERR_OUT_OF_RANGE'],
-      ['slots larger than bytes', [bytes, lengths, 0, 0, 4, 65], 'ERR_OUT_OF_RANGE'],
-      ['slots x slotSize beyond 32 bits', [bytes, lengths, 0, 0, 4, 2 ** 30], 'ERR_OUT_OF_RANGE'],
-      ['slotSize 0', [bytes, lengths, 0, 0, 4, 0], 'ERR_OUT_OF_RANGE'],
-      ['slotSize a string', [bytes, lengths, 0, 0, 4, '64'], 'ERR_INVALID_ARG_TYPE'],
+      ['one too few', [bytes, lengths, 0, 0, 4, 64], 'ERR_MISSING_ARGS'],
+      ['offloads of another type', [bytes, lengths, 0, 0, 4, 64, bytes], 'ERR_INVALID_ARG_TYPE'],
+      ['more slots than offloads', [bytes, lengths, 0, 0, 4, 64, new Int32Array(3)], 'ERR_OUT_OF_RANGE'],
+      ['bytes of another type', [lengths, lengths, 0, 0, 4, 64, offloads], 'ERR_INVALID_ARG_TYPE'],
+      ['bytes null', [null, lengths, 0, 0, 4, 64, offloads], 'ERR_INVALID_ARG_TYPE'],
+      ['lengths of another type', [bytes, bytes, 0, 0, 4, 64, offloads], 'ERR_INVALID_ARG_TYPE'],
+      ['lengths a Uint32Array', [bytes, new Uint32Array(4), 0, 0, 4, 64, offloads], 'ERR_INVALID_ARG_TYPE'],
+      ['head negative', [bytes, lengths, -1, 0, 4, 64, offloads], 'ERR_OUT_OF_RANGE'],
+      ['head = slots', [bytes, lengths, 4, 0, 4, 64, offloads], 'ERR_OUT_OF_RANGE'],
+      ['count > slots', [bytes, lengths, 0, 5, 4, 64, offloads], 'ERR_OUT_OF_RANGE'],
+      ['count NaN', [bytes, lengths, 0, NaN, 4, 64, offloads], 'ERR_OUT_OF_RANGE'],
+      ['slots 0', [bytes, lengths, 0, 0, 0, 64, offloads], 'ERR_OUT_OF_RANGE'],
+      ['slots 3', [bytes, lengths, 0, 0, 3, 64, offloads], 'ERR_OUT_OF_RANGE'],
+      ['more slots than lengths', [bytes, lengths, 0, 0, 8, 16, offloads], 'ERR_OUT_OF_RANGE'],
+      ['slots larger than bytes', [bytes, lengths, 0, 0, 4, 65, offloads], 'ERR_OUT_OF_RANGE'],
+      ['slots x slotSize beyond 32 bits', [bytes, lengths, 0, 0, 4, 2 ** 30, offloads], 'ERR_OUT_OF_RANGE'],
+      ['slotSize 0', [bytes, lengths, 0, 0, 4, 0, offloads], 'ERR_OUT_OF_RANGE'],
+      ['slotSize a string', [bytes, lengths, 0, 0, 4, '64', offloads], 'ERR_INVALID_ARG_TYPE'],
     ];
     for (const [what, args, code] of cases) {
       t.throws(() => (queue.receive as Loose).apply(queue, args), { code }, `receive: ${what}`);
       t.throws(() => (queue.transmit as Loose).apply(queue, args), { code }, `transmit: ${what}`);
     }
-    t.equal(queue.receive(bytes, lengths, 3, 4, 4, 64), 0, 'a full ring is fine');
+    t.equal(queue.receive(bytes, lengths, 3, 4, 4, 64, offloads), 0, 'a full ring is fine');
     t.throws(() => (queue.listen as Loose)(5), { code: 'ERR_INVALID_ARG_TYPE' });
-    t.throws(() => (queue.receive as Loose).call({}, bytes, lengths, 0, 0, 4, 64), TypeError, 'another this');
+    t.throws(() => (queue.receive as Loose).call({}, bytes, lengths, 0, 0, 4, 64, offloads), TypeError, 'another this');
     t.throws(
       () => (queue.close as Loose).call(Object.create(addon().TunQueue.prototype as object)),
       TypeError,
     );
     queue.close();
-    t.throws(() => queue.receive(bytes, lengths, 0, 0, 4, 64), { code: 'ERR_CLOSED' });
+    t.throws(() => queue.receive(bytes, lengths, 0, 0, 4, 64, offloads), { code: 'ERR_CLOSED' });
   });
 
   t.test('names and flags that cannot be', async (t) => {
     const Queue = addon().TunQueue as unknown as new (...args: unknown[]) => TunQueue;
-    t.throws(() => new Queue('a'.repeat(16), 0, false), { code: 'ERR_OUT_OF_RANGE' });
+    t.throws(() => new Queue('a'.repeat(16), false, false), { code: 'ERR_OUT_OF_RANGE' });
     t.throws(
-      () => new Queue('\u00e4'.repeat(8), 0, false),
+      () => new Queue('\u00e4'.repeat(8), false, false),
       { code: 'ERR_OUT_OF_RANGE' },
       '16 bytes of UTF-8',
     );
-    t.throws(() => new Queue('a\0b', 0, false), { code: 'ERR_OUT_OF_RANGE' });
-    t.throws(() => new Queue(undefined, 0, false), { code: 'ERR_INVALID_ARG_TYPE' });
-    t.throws(() => new Queue('tw', 11, false), { code: 'ERR_OUT_OF_RANGE' });
-    t.throws(() => new Queue('tw', 0, 1), { code: 'ERR_INVALID_ARG_TYPE' });
+    t.throws(() => new Queue('a\0b', false, false), { code: 'ERR_OUT_OF_RANGE' });
+    t.throws(() => new Queue(undefined, false, false), { code: 'ERR_INVALID_ARG_TYPE' });
+    t.throws(() => new Queue('tw', 10, false), { code: 'ERR_INVALID_ARG_TYPE' });
+    t.throws(() => new Queue('tw', false, 1), { code: 'ERR_INVALID_ARG_TYPE' });
     t.throws(
-      () => new Queue('a/b', 0, false),
+      () => new Queue('a/b', false, false),
       { code: 'EINVAL', syscall: 'ioctl' },
       'the kernel decides about letters',
     );
-    t.throws(() => (addon().TunQueue as unknown as Loose)('tw', 0, false), TypeError, 'without new');
-    const longest = new Queue('a'.repeat(15), 0, false);
+    t.throws(() => (addon().TunQueue as unknown as Loose)('tw', false, false), TypeError, 'without new');
+    const longest = new Queue('a'.repeat(15), false, false);
     t.equal(longest.name, 'a'.repeat(15));
     longest.close();
-    const chosen = new Queue('', 0, false);
+    const chosen = new Queue('', false, false);
     t.ok(deviceExists(chosen.name), `the kernel chose ${chosen.name}`);
     chosen.close();
   });
 
-  for (const header of [10, 12]) {
-    t.test(`the virtio header of ${header} bytes comes before each packet, both ways`, async (t) => {
-      const queue = new (addon().TunQueue)('twvnet', header, false);
-      t.teardown(() => {
-        queue.close();
-      });
-      ip('addr add 10.88.0.1/24 dev twvnet');
-      ip('link set twvnet up');
-      const reply = await exchange(queue, echoRequest(11, 100), header);
-      t.ok(reply !== null && isReply(reply, 11, 100));
+  t.test('with offload an ordinary packet is one', async (t) => {
+    const queue = new (addon().TunQueue)('twvnet', true, false);
+    t.teardown(() => {
+      queue.close();
     });
-  }
+    ip('addr add 10.88.0.1/24 dev twvnet');
+    ip('link set twvnet up');
+    const reply = await exchange(queue, echoRequest(11, 100));
+    t.ok(reply !== null && isReply(reply, 11, 100));
+  });
 
   t.test('worker threads: each has its own queues, and they end with their thread', async (t) => {
     const module = new URL('../../src/link/tun.js', import.meta.url).href;

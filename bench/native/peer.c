@@ -1,0 +1,345 @@
+/*
+ * The kernel's end of the wire benchmarks: what an ordinary program does with sockets, as cheap as
+ * it can be had in C. Prints one line of JSON.
+ *
+ *   peer serve                                          sink on 5001, source on 5002, answers on 8000
+ *   peer send HOST PORT SECONDS WARM                    bulk to a sink
+ *   peer recv HOST PORT SECONDS WARM                    bulk from a source
+ *   peer connections HOST PORT SECONDS WARM CLIENTS FIRST SOURCES
+ *        connect, one byte there, one byte back, the server closes first; CLIENTS at a time, ports
+ *        taken in turn from SOURCES addresses from FIRST on
+ *   peer idle HOST PORT COUNT FIRST SOURCES             opens COUNT connections, holds them until its input ends
+ *   peer flood HOST PORT RATE SECONDS                   spoofed SYNs from 198.18.0.0/15 (RFC 2544)
+ *
+ * WARM seconds before SECONDS are not counted.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SINK 5001
+#define SOURCE 5002
+#define ANSWER 8000
+#define FIRST_PORT 10000
+#define PORTS 55000
+#define MOST_SAMPLES 4000000
+#define MOST_SECONDS 600
+#define FLOOD_BATCH 64
+
+static char buffer[1 << 18];
+
+static void fail(const char *what) {
+  perror(what);
+  exit(1);
+}
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static double cpu(void) {
+  struct rusage used;
+  getrusage(RUSAGE_SELF, &used);
+  return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+         (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1e-6;
+}
+
+static struct sockaddr_in address(const char *host, int port) {
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  if (inet_pton(AF_INET, host, &a.sin_addr) != 1) fail(host);
+  return a;
+}
+
+/* Every contender is to meet the same congestion control. */
+static int tcp_socket(int flags) {
+  int s = socket(AF_INET, SOCK_STREAM | flags, 0);
+  if (s < 0) fail("socket");
+  setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
+  return s;
+}
+
+static int listening(int port) {
+  int s = tcp_socket(0), on = 1;
+  setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  if (bind(s, (struct sockaddr *)&a, sizeof a) < 0 || listen(s, 4096) < 0) fail("listen");
+  return s;
+}
+
+static int connected(const char *host, int port) {
+  int s = tcp_socket(0);
+  struct sockaddr_in a = address(host, port);
+  struct timeval limit = {10, 0};
+  setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  if (connect(s, (struct sockaddr *)&a, sizeof a) < 0) fail("connect");
+  return s;
+}
+
+static void serve_bulk(int port, bool source) {
+  for (int l = listening(port);;) {
+    int s = accept(l, NULL, NULL);
+    if (s < 0) continue;
+    while ((source ? send(s, buffer, sizeof buffer, MSG_NOSIGNAL) : recv(s, buffer, sizeof buffer, 0)) > 0) {
+    }
+    close(s);
+  }
+}
+
+static void serve_answers(void) {
+  int l = listening(ANSWER), ep = epoll_create1(0);
+  fcntl(l, F_SETFL, O_NONBLOCK);
+  struct epoll_event e = {.events = EPOLLIN, .data.fd = l}, ready[256];
+  epoll_ctl(ep, EPOLL_CTL_ADD, l, &e);
+  for (;;) {
+    int n = epoll_wait(ep, ready, 256, -1);
+    for (int i = 0; i < n; i++) {
+      int f = ready[i].data.fd;
+      if (f == l) {
+        for (int s; (s = accept4(l, NULL, NULL, SOCK_NONBLOCK)) >= 0;) {
+          e.data.fd = s;
+          epoll_ctl(ep, EPOLL_CTL_ADD, s, &e);
+        }
+        continue;
+      }
+      char bytes[16];
+      if (recv(f, bytes, sizeof bytes, 0) > 0) send(f, "y", 1, MSG_NOSIGNAL);
+      close(f);
+    }
+  }
+}
+
+static void bulk(const char *host, int port, double seconds, double warm, bool sends) {
+  int s = connected(host, port);
+  uint64_t bytes = 0;
+  double start = now() + warm, used = -1, first = 0;
+  for (double t = now(); t < start + seconds; t = now()) {
+    if (used < 0 && t >= start) {
+      used = cpu();
+      first = t;
+      bytes = 0;
+    }
+    ssize_t n = sends ? send(s, buffer, sizeof buffer, MSG_NOSIGNAL) : recv(s, buffer, sizeof buffer, 0);
+    if (n <= 0) fail(sends ? "send" : "recv");
+    bytes += (uint64_t)n;
+  }
+  double took = now() - first;
+  struct tcp_info info;
+  socklen_t size = sizeof info;
+  getsockopt(s, IPPROTO_TCP, TCP_INFO, &info, &size);
+  printf("{\"rate\":%.4f,\"cpu\":%.3f,\"retransmitted\":%u}\n", (double)bytes * 8 / took / 1e9, cpu() - used,
+         info.tcpi_total_retrans);
+}
+
+/* Source addresses and ports in turn, so that a tuple comes back as late as possible. */
+typedef struct {
+  uint32_t first;
+  long sources, next;
+} tuples_t;
+
+static void bind_next(int s, tuples_t *tuples) {
+  int on = 1;
+  long n = tuples->next++;
+  struct sockaddr_in a = {.sin_family = AF_INET};
+  a.sin_addr.s_addr = htonl(tuples->first + (uint32_t)(n / PORTS % tuples->sources));
+  a.sin_port = htons((uint16_t)(FIRST_PORT + n % PORTS));
+  setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(s, (struct sockaddr *)&a, sizeof a) < 0) fail("bind");
+}
+
+static int ascending(const void *a, const void *b) {
+  float x = *(const float *)a, y = *(const float *)b;
+  return x < y ? -1 : x > y;
+}
+
+typedef struct {
+  double begun;
+  bool answered;
+} client_t;
+
+static client_t clients[1 << 16];
+static float samples[MOST_SAMPLES];
+static long per_second[MOST_SECONDS];
+static long done, failed;
+
+static bool open_client(int ep, const struct sockaddr_in *to, tuples_t *tuples) {
+  int s = tcp_socket(SOCK_NONBLOCK);
+  bind_next(s, tuples);
+  clients[s] = (client_t){now(), false};
+  if (connect(s, (const struct sockaddr *)to, sizeof *to) < 0 && errno != EINPROGRESS) {
+    failed++;
+    close(s);
+    return false;
+  }
+  struct epoll_event e = {.events = EPOLLOUT, .data.fd = s};
+  epoll_ctl(ep, EPOLL_CTL_ADD, s, &e);
+  return true;
+}
+
+/* True: the client has ended. */
+static bool step(int ep, const struct epoll_event *ready, double start) {
+  int f = ready->data.fd;
+  char bytes[16];
+  if ((ready->events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == EPOLLOUT) {
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = f};
+    if (send(f, "x", 1, MSG_NOSIGNAL) == 1 && epoll_ctl(ep, EPOLL_CTL_MOD, f, &e) == 0) return false;
+    failed++;
+    close(f);
+    return true;
+  }
+  ssize_t n = recv(f, bytes, sizeof bytes, 0);
+  if (n > 0) {
+    clients[f].answered = true;
+    n = recv(f, bytes, sizeof bytes, 0);
+  }
+  if (n > 0 || (n < 0 && errno == EAGAIN)) return false;
+  double t = now();
+  if (n < 0 || !clients[f].answered) failed++;
+  else if (t >= start) {
+    if (done < MOST_SAMPLES) samples[done] = (float)(t - clients[f].begun);
+    if (t - start < MOST_SECONDS) per_second[(int)(t - start)]++;
+    done++;
+  }
+  close(f);
+  return true;
+}
+
+static void connections(const char *host, int port, double seconds, double warm, int most, tuples_t tuples) {
+  struct sockaddr_in to = address(host, port);
+  struct epoll_event ready[256];
+  int ep = epoll_create1(0), open = 0;
+  double start = now() + warm, end = start + seconds, used = -1;
+  for (double t = now(); t < end; t = now()) {
+    if (used < 0 && t >= start) {
+      used = cpu();
+      failed = 0;
+    }
+    while (open < most && open_client(ep, &to, &tuples)) open++;
+    int n = epoll_wait(ep, ready, 256, 100);
+    for (int i = 0; i < n; i++) open -= step(ep, &ready[i], start);
+  }
+  used = cpu() - used;
+  long known = done < MOST_SAMPLES ? done : MOST_SAMPLES, slow = 0;
+  qsort(samples, (size_t)known, sizeof *samples, ascending);
+  for (long i = 0; i < known; i++) slow += samples[i] > 0.9f;
+  printf("{\"rate\":%.1f,\"done\":%ld,\"failed\":%ld,\"slow\":%ld,\"p50\":%.1f,\"p99\":%.1f,\"cpu\":%.3f,\"each\":[",
+         (double)done / seconds, done, failed, slow, known ? samples[known / 2] * 1e6 : 0,
+         known ? samples[known * 99 / 100] * 1e6 : 0, used);
+  for (int i = 0; i < (int)seconds && i < MOST_SECONDS; i++) printf("%s%ld", i ? "," : "", per_second[i]);
+  printf("]}\n");
+}
+
+static void idle(const char *host, int port, long count, tuples_t tuples) {
+  struct sockaddr_in to = address(host, port);
+  struct rlimit files = {(rlim_t)count + 64, (rlim_t)count + 64};
+  if (setrlimit(RLIMIT_NOFILE, &files) < 0) fail("setrlimit");
+  double t = now();
+  for (long i = 0; i < count; i++) {
+    int s = tcp_socket(0);
+    bind_next(s, &tuples);
+    if (connect(s, (struct sockaddr *)&to, sizeof to) < 0) fail("connect");
+  }
+  printf("{\"rate\":%.1f}\n", (double)count / (now() - t));
+  fflush(stdout);
+  while (read(0, buffer, 1) > 0) {
+  }
+}
+
+static uint16_t checksum(const void *data, size_t size, uint32_t sum) {
+  const uint16_t *words = data;
+  for (; size > 1; size -= 2) sum += *words++;
+  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+  return (uint16_t)~sum;
+}
+
+typedef struct {
+  struct iphdr ip;
+  struct tcphdr tcp;
+  uint8_t options[4];
+} syn_t;
+
+static void make_syn(syn_t *syn, const struct sockaddr_in *to, uint32_t n) {
+  const uint8_t mss[] = {2, 4, 5, 0xb4};
+  memset(syn, 0, sizeof *syn);
+  syn->ip = (struct iphdr){.version = 4, .ihl = 5, .tot_len = htons(sizeof *syn), .ttl = 64, .protocol = IPPROTO_TCP};
+  syn->ip.saddr = htonl(0xc6120000u + (n & 0x1ffff));
+  syn->ip.daddr = to->sin_addr.s_addr;
+  syn->tcp.source = htons((uint16_t)(1024 + n % 60000));
+  syn->tcp.dest = to->sin_port;
+  syn->tcp.seq = htonl(n * 2654435761u);
+  syn->tcp.doff = 6;
+  syn->tcp.syn = 1;
+  syn->tcp.window = htons(65535);
+  memcpy(syn->options, mss, sizeof mss);
+  uint32_t pseudo = (syn->ip.saddr & 0xffff) + (syn->ip.saddr >> 16) + (syn->ip.daddr & 0xffff) +
+                    (syn->ip.daddr >> 16) + htons(IPPROTO_TCP) + htons(sizeof *syn - sizeof syn->ip);
+  syn->tcp.check = checksum(&syn->tcp, sizeof *syn - sizeof syn->ip, pseudo);
+}
+
+static void flood(const char *host, int port, double rate, double seconds) {
+  struct sockaddr_in to = address(host, port);
+  int s = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+  if (s < 0) fail("raw socket");
+  static syn_t syns[FLOOD_BATCH];
+  static struct iovec parts[FLOOD_BATCH];
+  static struct mmsghdr messages[FLOOD_BATCH];
+  for (int i = 0; i < FLOOD_BATCH; i++) {
+    parts[i] = (struct iovec){&syns[i], sizeof syns[i]};
+    messages[i].msg_hdr = (struct msghdr){.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &parts[i], .msg_iovlen = 1};
+  }
+  double start = now();
+  uint64_t offered = 0, refused = 0;
+  for (double t = start; t < start + seconds; t = now()) {
+    if ((double)offered >= (t - start) * rate) {
+      usleep(100);
+      continue;
+    }
+    for (int i = 0; i < FLOOD_BATCH; i++) make_syn(&syns[i], &to, (uint32_t)(offered + (unsigned)i));
+    int sent = sendmmsg(s, messages, FLOOD_BATCH, 0);
+    // The device's queue is full: lost, as on a wire.
+    if (sent < FLOOD_BATCH) refused += (uint64_t)(FLOOD_BATCH - (sent < 0 ? 0 : sent));
+    offered += FLOOD_BATCH;
+  }
+  printf("{\"rate\":%.1f,\"refused\":%.1f}\n", (double)offered / seconds, (double)refused / seconds);
+}
+
+static tuples_t tuples_of(char **words) {
+  return (tuples_t){ntohl(address(words[0], 0).sin_addr.s_addr), atol(words[1]), 0};
+}
+
+int main(int count, char **words) {
+  signal(SIGPIPE, SIG_IGN);
+  const char *what = count > 1 ? words[1] : "";
+  if (strcmp(what, "serve") == 0) {
+    if (fork() == 0) serve_bulk(SINK, false);
+    if (fork() == 0) serve_bulk(SOURCE, true);
+    serve_answers();
+  }
+  if (count < 5) return 2;
+  const char *host = words[2];
+  int port = atoi(words[3]);
+  double number = atof(words[4]);
+  if (strcmp(what, "send") == 0 || strcmp(what, "recv") == 0) bulk(host, port, number, atof(words[5]), *what == 's');
+  else if (strcmp(what, "connections") == 0)
+    connections(host, port, number, atof(words[5]), atoi(words[6]), tuples_of(words + 7));
+  else if (strcmp(what, "idle") == 0) idle(host, port, (long)number, tuples_of(words + 5));
+  else if (strcmp(what, "flood") == 0) flood(host, port, number, atof(words[5]));
+  else return 2;
+  return 0;
+}
