@@ -71,7 +71,14 @@ function put32(at: number, value: number): void {
   b[at + 3] = value;
 }
 
-function send(at: number, flags: number, seq: number, length: number, options: boolean, window: number): void {
+function send(
+  at: number,
+  flags: number,
+  seq: number,
+  length: number,
+  options: boolean,
+  window: number,
+): void {
   if (tx.free === 0) link.transmit(tx);
   const b = tx.bytes;
   const p = tx.tailOffset();

@@ -25,7 +25,6 @@ export interface TunOptions {
   readonly offload?: boolean;
 }
 
-
 export class TunLink implements Link {
   readonly name: string;
   readonly mtu: number;

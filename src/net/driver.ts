@@ -87,7 +87,10 @@ export class Driver {
     this.onError = options.onError?.bind(options) ?? null;
     this.tracer = new Tracer(stack);
     this.idle = new IdleTimers(clock.now());
-    this.rx = new PacketRing(BATCH, link.offload === true ? LARGEST_SLOT : Math.max(stack.tx.slotSize, link.largest ?? link.mtu));
+    this.rx = new PacketRing(
+      BATCH,
+      link.offload === true ? LARGEST_SLOT : Math.max(stack.tx.slotSize, link.largest ?? link.mtu),
+    );
     link.unref();
     link.onReadable(() => {
       this.schedule(this.alive);
@@ -227,7 +230,13 @@ export class Driver {
     if (count === 0) return 0;
     for (let i = 0; i < rx.count; i++) {
       const slot = rx.slotOf(i);
-      rx.reasons[slot] = stack.receive(rx.bytes, slot * rx.slotSize, rx.lengths[slot]!, now, rx.offloads[slot]!);
+      rx.reasons[slot] = stack.receive(
+        rx.bytes,
+        slot * rx.slotSize,
+        rx.lengths[slot]!,
+        now,
+        rx.offloads[slot]!,
+      );
     }
     this.guard(() => {
       this.link.settle(rx);

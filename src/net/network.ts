@@ -185,7 +185,13 @@ export function createNetwork(options: NetworkOptions): Network {
 }
 
 function newStack(options: NewStackOptions, link: Link, clock: Clock): Stack {
-  return new Stack({ seed: randomBytes(32), mtu: link.mtu, offload: link.offload ?? false, now: clock.now(), ...options });
+  return new Stack({
+    seed: randomBytes(32),
+    mtu: link.mtu,
+    offload: link.offload ?? false,
+    now: clock.now(),
+    ...options,
+  });
 }
 
 /** `Socket(options)` means `new Socket(options)`, as in node:net. */

@@ -7,10 +7,9 @@ import { Mib } from '../mib.js';
 import { CHECKSUM_OFFLOADED } from '../wire/ring.js';
 import { ACK, FIN, PSH, RST, SYN, URG } from '../wire/segment.js';
 import { ackLeaves } from './ack.js';
-import { checkSpace, unsentBytes } from './buffers.js';
+import { checkSpace } from './buffers.js';
 import { bundle, segmentsIn } from './bundle.js';
 import { holds, nextOfBurst, oneOfBurst, unitedBurst } from './burst.js';
-import { C_BUFFER, C_WINDOW } from './chrono.js';
 import type { TcpContext } from './context.js';
 import { fillBlocks } from './dsack.js';
 import { handshakeFlags, markOutgoing } from './ecn.js';
@@ -28,7 +27,7 @@ import { SENT, Sent } from './sent.js';
 import * as S from './state.js';
 import { OPEN, RECOVERY, T_DELACK, T_HOLD, T_PERSIST, type Tcb } from './tcb.js';
 import { armSendTimers, schedule } from './timers.js';
-import { pipe, restartAfterIdle, validate } from './validation.js';
+import { noteLimits, pipe, restartAfterIdle, validate } from './validation.js';
 import { rightEdge } from './window.js';
 import { BURST, PUSH as PUSH_WRITE, type Writes } from './writes.js';
 
@@ -74,22 +73,6 @@ function speak(ctx: TcpContext, tcb: Tcb): boolean {
     emit(ctx, tcb, kind);
   }
   return decide(ctx, tcb) === NOTHING;
-}
-
-/** What holds back the rest: the peer's window, or a send buffer too small to fill cwnd (Linux tcp_write_xmit, tcp_cwnd_validate). */
-function noteLimits(ctx: TcpContext, tcb: Tcb): void {
-  const { chrono, congestion } = tcb;
-  const unsent = unsentBytes(tcb);
-  const inNetwork = pipe(tcb);
-  const next = Math.min(unsent, tcb.mss);
-  const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
-  if (unsent > 0 && next > usable && inNetwork + next <= congestion.cwnd) chrono.start(C_WINDOW, ctx.now);
-  else chrono.stop(C_WINDOW, false, ctx.now);
-  if (unsent > 0 || !tcb.sendBlocked || tcb.sndNxt === tcb.limitsNoted) return;
-  tcb.limitsNoted = tcb.sndNxt;
-  const slowStart = congestion.cwnd < congestion.ssthresh;
-  if (inNetwork + tcb.mss <= congestion.cwnd && !(slowStart && congestion.cwnd < 2 * inNetwork))
-    chrono.start(C_BUFFER, ctx.now);
 }
 
 /** One burst of new data, in the middle of a call that writes more (Linux tcp_push_one). */

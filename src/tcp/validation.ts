@@ -3,6 +3,8 @@
  * was not used for long is given back (RFC 2861, Linux tcp_cwnd_validate).
  */
 import { before } from '../seqnum.js';
+import { unsentBytes } from './buffers.js';
+import { C_BUFFER, C_WINDOW } from './chrono.js';
 import { initialWindow } from './congestion/control.js';
 import type { TcpContext } from './context.js';
 import { OPEN, type Tcb } from './tcb.js';
@@ -79,4 +81,20 @@ export function restartAfterIdle(ctx: TcpContext, tcb: Tcb): void {
   tcb.lastSentAt = ctx.now;
   tcb.maxFlight = 0;
   tcb.cwndLimited = false;
+}
+
+/** What holds back the rest: the peer's window, or a send buffer too small to fill cwnd (Linux tcp_write_xmit, tcp_cwnd_validate). */
+export function noteLimits(ctx: TcpContext, tcb: Tcb): void {
+  const { chrono, congestion } = tcb;
+  const unsent = unsentBytes(tcb);
+  const inNetwork = pipe(tcb);
+  const next = Math.min(unsent, tcb.mss);
+  const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
+  if (unsent > 0 && next > usable && inNetwork + next <= congestion.cwnd) chrono.start(C_WINDOW, ctx.now);
+  else chrono.stop(C_WINDOW, false, ctx.now);
+  if (unsent > 0 || !tcb.sendBlocked || tcb.sndNxt === tcb.limitsNoted) return;
+  tcb.limitsNoted = tcb.sndNxt;
+  const slowStart = congestion.cwnd < congestion.ssthresh;
+  if (inNetwork + tcb.mss <= congestion.cwnd && !(slowStart && congestion.cwnd < 2 * inNetwork))
+    chrono.start(C_BUFFER, ctx.now);
 }

@@ -81,7 +81,11 @@ if (inNamespace(t, import.meta.url)) {
     }
     t.equal(queue.receive(bytes, lengths, 3, 4, 4, 64, offloads), 0, 'a full ring is fine');
     t.throws(() => (queue.listen as Loose)(5), { code: 'ERR_INVALID_ARG_TYPE' });
-    t.throws(() => (queue.receive as Loose).call({}, bytes, lengths, 0, 0, 4, 64, offloads), TypeError, 'another this');
+    t.throws(
+      () => (queue.receive as Loose).call({}, bytes, lengths, 0, 0, 4, 64, offloads),
+      TypeError,
+      'another this',
+    );
     t.throws(
       () => (queue.close as Loose).call(Object.create(addon().TunQueue.prototype as object)),
       TypeError,
