@@ -1,14 +1,18 @@
 /** `timewait diff`: random conversations with the running kernel and with our stack, and where they part. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { caseText } from '../conform/diff/case.js';
+import type { DiffCase, StepSeen } from '../conform/diff/case.js';
+import { firstDifference } from '../conform/diff/compare.js';
 import { parseDeviations, type Deviation } from '../conform/diff/deviations.js';
+import { sequence } from '../conform/diff/generate.js';
+import { Tuples, play } from '../conform/diff/play.js';
 import { scriptOf } from '../conform/diff/script.js';
 import { Search, type Finding, type SearchResult } from '../conform/diff/search.js';
 import { StackSide } from '../conform/diff/stack-side.js';
+import { caseText, eventText, parseCase } from '../conform/diff/words.js';
 import { KernelSide } from '../conform/kernel-diff.js';
 import { endOnSignals, environmentLack, insideNamespace, reenter } from '../lab/namespace.js';
-import { RunError, lineOf } from './fail.js';
+import { RunError, UsageError, lineOf } from './fail.js';
 
 export interface DiffFlags {
   seeds: number;
@@ -18,6 +22,7 @@ export interface DiffFlags {
   minutes?: number;
   json?: boolean;
   out?: string;
+  case?: string;
 }
 
 /** Conversations at once: as many as the kernel takes in a step without packets waiting. */
@@ -31,6 +36,7 @@ export async function diff(flags: DiffFlags, args: readonly string[]): Promise<n
     return reenter(args);
   }
   endOnSignals();
+  if (flags.case !== undefined) return replay(flags, caseOf(flags, flags.case));
   const deviations = known();
   const started = performance.now();
   const end = flags.minutes === undefined ? Infinity : started + 60_000 * flags.minutes;
@@ -57,6 +63,44 @@ export async function diff(flags: DiffFlags, args: readonly string[]): Promise<n
   const output = flags.json === true ? jsonOf(flags, result, seconds, files) : report(result, seconds, files);
   process.stdout.write(output);
   return result.findings.some(({ deviation }) => deviation === null) || result.unexamined > 0 ? 1 : 0;
+}
+
+/** `--case`: in words, or the number of one of the sequence. */
+function caseOf({ seed, events }: DiffFlags, text: string): DiffCase {
+  if (/^\d+$/.test(text)) return sequence(seed, events)(Number(text));
+  try {
+    return parseCase(text);
+  } catch (error) {
+    throw new UsageError(`--case: ${lineOf(error)}`);
+  }
+}
+
+/** One case on both sides, step by step. */
+async function replay(flags: DiffFlags, one: DiffCase): Promise<number> {
+  const judge = new KernelSide();
+  const subject = new StackSide(flags.profile);
+  const ends = [new Tuples().next(one.version)];
+  const [expected] = await play(judge, [one], ends);
+  const [got] = await play(subject, [one], ends);
+  judge.close();
+  const difference = firstDifference(expected!, got!);
+  const steps = one.events.map((event, i) => ({
+    event: eventText(event),
+    kernel: expected!.steps[i]!,
+    ours: got!.steps[i]!,
+  }));
+  if (flags.json === true)
+    process.stdout.write(`${JSON.stringify({ case: caseText(one), steps, difference }, null, 2)}\n`);
+  else process.stdout.write(`${caseText(one)}\n${steps.map(stepText).join('')}`);
+  return difference === null ? 0 : 1;
+}
+
+function stepText({ event, kernel, ours }: { event: string; kernel: StepSeen; ours: StepSeen }): string {
+  const words = ({ call, replies, state, error, window }: StepSeen): string =>
+    [call, ...replies, state, error === '-' || error === '' ? '' : error, `offers ${window}`]
+      .filter((word) => word !== '')
+      .join(', ');
+  return `${event}\n    kernel  ${words(kernel)}\n    ours    ${words(ours)}\n`;
 }
 
 function known(): Deviation[] {

@@ -206,6 +206,7 @@ function differential(timewait: Command): void {
     .option('--profile <name>', 'TIME-WAIT policy of our stack', policyName, 'linux')
     .option('--minutes <number>', 'stop after this time', count)
     .option('--out <directory>', 'write a packet script for each difference')
+    .option('--case <words|number>', 'play this one only, step by step: as printed, or by its number')
     .option('--json', 'print JSON')
     .action(async (flags: DiffFlags) => {
       const { diff } = await import('./diff.js');

@@ -9,7 +9,7 @@ import { TunLink } from '../link/tun.js';
 import { formatWords } from '../wire/address.js';
 import { PacketRing } from '../wire/ring.js';
 import { comparedCounters } from './diff/counters.js';
-import { LOCAL, MTU, REMOTE, RTO_MIN, keyOf, type Side } from './diff/play.js';
+import { INITIAL_WINDOW, LOCAL, MTU, RECEIVE_BUFFER, REMOTE, RTO_MIN, keyOf, type Side } from './diff/play.js';
 import type { Caller } from './diff/program.js';
 import { KernelCalls } from './kernel-calls.js';
 import type { TargetSetup } from './target.js';
@@ -23,6 +23,7 @@ const SETTINGS: readonly (readonly [name: string, value: string])[] = [
   ['net.ipv4.tcp_max_syn_backlog', '65536'],
   ['net.core.somaxconn', '4096'],
   ['net.ipv4.ip_local_port_range', '62500 65000'],
+  ['net.ipv4.tcp_rmem', `4096 ${RECEIVE_BUFFER} ${RECEIVE_BUFFER}`],
   ['net.ipv4.conf.all.rp_filter', '0'],
   ['net.ipv6.conf.all.accept_dad', '0'],
 ];
@@ -64,7 +65,7 @@ export class KernelSide implements Side {
     ip('address', 'add', `${LOCAL[4]}/32`, 'dev', name);
     ip('-6', 'address', 'add', `${LOCAL[6]}/128`, 'dev', name, 'nodad');
     for (const version of [4, 6] as const) {
-      const metrics = ['quickack', '1', 'rto_min', `${RTO_MIN}ms`];
+      const metrics = ['quickack', '1', 'rto_min', `${RTO_MIN}ms`, 'initrwnd', String(INITIAL_WINDOW)];
       ip(`-${version}`, 'route', 'add', REMOTE[version], 'dev', name, ...metrics);
     }
   }

@@ -340,6 +340,7 @@ export class Core {
     c.notsentLowat = k('net.ipv4.tcp_notsent_lowat');
     c.minBurst = k('net.ipv4.tcp_min_tso_segs');
     c.receiveBuffer = k('net.ipv4.tcp_rmem');
+    c.initialOffer = k('net.ipv4.tcp_init_rwnd');
     c.receiveBufferMax = k('net.ipv4.tcp_rmem.max');
     c.moderateReceive = k('net.ipv4.tcp_moderate_rcvbuf') !== 0;
     c.memory = k('net.ipv4.tcp_mem');

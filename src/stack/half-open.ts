@@ -1,4 +1,5 @@
 /** A connection in SYN-RECEIVED is made of a SYN (R9293-13) and joins its listener's queue. */
+import { openWindow } from '../tcp/autotune.js';
 import { ecnFromSyn } from '../tcp/ecn.js';
 import { limitMss, peerOptions } from '../tcp/options.js';
 import * as S from '../tcp/state.js';
@@ -22,8 +23,8 @@ export function fromSyn(core: Core, listener: Listener, tcb: Tcb, segment: Segme
   limitMss(ctx, tcb, listener.maxSegment);
   tcb.irs = segment.seq;
   tcb.rcvNxt = (segment.seq + 1) | 0;
-  tcb.rcvAdv = (tcb.rcvNxt + Math.min(65535, tcb.rcvLimit)) | 0;
   peerOptions(ctx, tcb, segment);
+  openWindow(ctx, tcb);
   ecnFromSyn(ctx, tcb, segment);
   tcb.sndWnd = segment.wnd;
   tcb.maxSndWnd = segment.wnd;

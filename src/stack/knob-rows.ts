@@ -304,6 +304,14 @@ const rows: readonly Row[] = [
     'how far auto-tuning lets tcp_rmem grow; the window scale is chosen for it: the third number of tcp_rmem on Linux (0: no growth)',
   ],
   [
+    'net.ipv4.tcp_init_rwnd',
+    'segments',
+    0,
+    1024,
+    0,
+    'of the first window at most, 0: as many as a SYN can say; with auto-tuning and dialect linux only (initrwnd of ip route)',
+  ],
+  [
     'net.ipv4.tcp_moderate_rcvbuf',
     '',
     0,

@@ -2,6 +2,7 @@
 import { after } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
+import { openWindow } from '../tcp/autotune.js';
 import { peerOptions, updateMss } from '../tcp/options.js';
 import { emitSynAck } from '../tcp/output.js';
 import { Tcb } from '../tcp/tcb.js';
@@ -91,9 +92,9 @@ export function fromCookie(core: Core, listener: Listener, segment: Segment): Tc
   forgetRandom(core, tcb);
   tcb.irs = (segment.seq - 1) | 0;
   tcb.rcvNxt = segment.seq;
-  tcb.rcvAdv = (segment.seq + Math.min(65535, tcb.rcvLimit)) | 0;
   tcb.sndWl1 = tcb.irs;
   optionsFromStamp(core, tcb, segment);
+  openWindow(ctx, tcb);
   tcb.peerMss = (tcb.version === 4 ? MSS_V4 : MSS_V6)[index]!;
   updateMss(core.ctx, tcb);
   tcb.rcvMss = tcb.mss;

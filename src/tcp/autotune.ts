@@ -8,6 +8,7 @@
 import { before } from '../seqnum.js';
 import type { Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
+import { TIMESTAMP_OPTION } from './options.js';
 import type { Tcb } from './tcb.js';
 
 const UNBOUNDED = 0x7fffffff;
@@ -79,10 +80,22 @@ function beginSpace(ctx: TcpContext, tcb: Tcb, read: number): void {
   tcb.spaceAt = ctx.now;
 }
 
-/** What a connection offers at first: all of its buffer, or, where that may grow and the dialect opens it step by step, what a SYN can say. */
-export function firstOffer(ctx: TcpContext, tcb: Tcb): number {
-  const stepwise = ctx.config.dialect.opensByArrival && tunes(ctx, tcb);
-  return stepwise ? Math.min(65_535, tcb.rcvLimit) : UNBOUNDED;
+/**
+ * The first window: as much of the buffer as a SYN can say, or, where the buffer may grow and the
+ * dialect opens it step by step, whole segments of that (Linux tcp_select_initial_window).
+ */
+export function openWindow(ctx: TcpContext, tcb: Tcb): void {
+  const { dialect, initialOffer } = ctx.config;
+  tcb.rcvOffer = UNBOUNDED;
+  let window = Math.min(65_535, tcb.rcvLimit);
+  if (dialect.opensByArrival && tunes(ctx, tcb)) {
+    // An active opener knows of timestamps from the connection before only
+    const stamped = tcb.tsEnabled && (!tcb.active || tcb.tsRecentAt !== 0);
+    const segment = tcb.advMss - (stamped ? TIMESTAMP_OPTION : 0);
+    if (initialOffer > 0) window = Math.min(window, initialOffer * segment);
+    tcb.rcvOffer = window = Math.max(window - (window % segment), Math.min(window, segment));
+  }
+  tcb.rcvAdv = (tcb.rcvNxt + window) | 0;
 }
 
 /** Each segment of some size that arrives in order opens the window by two of the largest (tcp_grow_window). */

@@ -95,6 +95,8 @@ export class TcpConfig {
   /** Up to which auto-tuning lets it grow (net.ipv4.tcp_rmem.max), when switched on; the window scale is that of the larger. */
   receiveBufferMax = 0;
   moderateReceive = true;
+  /** Segments of the first window at most, 0: no bound. */
+  initialOffer = 0;
   /** Bytes in all queues together (net.ipv4.tcp_mem). */
   memory = 1 << 28;
 }

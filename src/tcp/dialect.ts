@@ -48,6 +48,17 @@ export const UNREAD_RST_ALWAYS = 1;
 /** FreeBSD tcp_disconnect: the text is thrown away and a FIN follows as ever. */
 export const UNREAD_FIN = 2;
 
+/** `window`: R9293-62: the right edge moves by full segments only. */
+export const WINDOW_RFC = 0;
+/** FreeBSD tcp_output: a segment that goes out anyway offers all the room there is. */
+export const WINDOW_AT_ONCE = 1;
+/**
+ * Linux __tcp_select_window: with a shift all the room, rounded up; without, the window stays while
+ * the room is less than a segment larger, else whole segments, be it more than the field can say.
+ * Below a sixteenth of the buffer or a segment it closes.
+ */
+export const WINDOW_LINUX = 2;
+
 export class Dialect {
   readonly name: string = 'rfc9293';
   /**
@@ -133,11 +144,14 @@ export class Dialect {
   readonly scaleFirst: boolean = false;
   /** Receive buffers are rounded up to whole segments once the MSS is known (FreeBSD tcp_mss). */
   readonly wholeSegments: boolean = false;
+  /** What window a segment offers: WINDOW_. */
+  readonly window: number = WINDOW_RFC;
   /**
-   * A segment that goes out anyway offers all the room there is (FreeBSD tcp_output).
-   * R9293-62 moves the right edge by full segments only.
+   * A crossing SYN changes nothing of what our SYN offered: the SYN,ACK repeats its options, and
+   * windows are scaled by our shift whether or not the peer scales (Linux tcp_send_synack,
+   * tcp_rcv_synsent_state_process). R7323-3, R7323-4, R7323-25: only what both offered.
    */
-  readonly windowAtOnce: boolean = false;
+  readonly repeatsOffers: boolean = false;
   /** Which segments are acceptable: ACCEPT_. */
   readonly acceptance: number = ACCEPT_RFC;
   /** Timestamps older than TS.Recent: PAWS_. */
@@ -255,6 +269,8 @@ class Linux extends Dialect {
   override readonly boundsVariance = true;
   override readonly timerSlack = 2;
   override readonly decaysWhenIdle = true;
+  override readonly window = WINDOW_LINUX;
+  override readonly repeatsOffers = true;
 }
 
 class FreeBsd extends Dialect {
@@ -263,7 +279,7 @@ class FreeBsd extends Dialect {
   override readonly steadyRecovery = true;
   override readonly scaleFirst = true;
   override readonly wholeSegments = true;
-  override readonly windowAtOnce = true;
+  override readonly window = WINDOW_AT_ONCE;
   override readonly acceptance = ACCEPT_BSD;
   override readonly paws = PAWS_BSD;
   override readonly dropsUnstampedSyn = true;

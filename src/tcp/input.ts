@@ -76,15 +76,17 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   }
   if (!acked && ctx.config.dialect.pawsInSynSent && olderThanReopened(tcb, segment)) return Reason.paws;
   // Fourth, check the SYN bit (R9293-18)
-  tcb.rcvNxt = (segment.seq + 1) | 0;
   // Our SYN offered this much, unscaled.
-  tcb.rcvAdv = (tcb.rcvNxt + Math.min(65535, tcb.rcvLimit)) | 0;
+  tcb.rcvAdv = (segment.seq + 1 + tcb.rcvWnd) | 0;
+  tcb.rcvNxt = (segment.seq + 1) | 0;
+  tcb.lastAckSent = tcb.rcvNxt;
   tcb.irs = segment.seq;
   peerOptions(ctx, tcb, segment);
   ecnFromAnswer(tcb, segment);
   tcb.lastHeardAt = ctx.now;
   if (!acked) {
     // MUST-10: simultaneous open
+    if (ctx.config.dialect.repeatsOffers && ctx.config.windowScaling) tcb.rcvWscale = tcb.ownWscale;
     tcb.moveTo(S.SYN_RECEIVED);
     tcb.sndWnd = segment.wnd;
     tcb.synOwed = true;

@@ -10,7 +10,8 @@ export function fixedHeaders(version: number): number {
   return version === 4 ? 40 : 60;
 }
 
-const TIMESTAMP_OPTION = 12;
+/** The timestamp option with its padding, bytes. */
+export const TIMESTAMP_OPTION = 12;
 /** What a host can send without asking (RFC 9293 3.7.1). */
 const DEFAULT_MSS = 536;
 

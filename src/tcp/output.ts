@@ -11,6 +11,7 @@ import { checkSpace } from './buffers.js';
 import { bundle, segmentsIn } from './bundle.js';
 import { holds, nextOfBurst, oneOfBurst, unitedBurst } from './burst.js';
 import type { TcpContext } from './context.js';
+import { WINDOW_LINUX } from './dialect.js';
 import { fillBlocks } from './dsack.js';
 import { handshakeFlags, markOutgoing } from './ecn.js';
 import { EV_STAMPED } from './events.js';
@@ -528,9 +529,11 @@ function address(ctx: TcpContext, tcb: Tcb): void {
 function offerWindow(ctx: TcpContext, tcb: Tcb, unscaled: boolean): number {
   const shift = unscaled ? 0 : tcb.rcvWscale;
   const before_ = tcb.rcvWnd;
-  const window = (rightEdge(tcb) - tcb.rcvNxt) | 0;
+  const linux = tcb.windowRule === WINDOW_LINUX;
+  // Note: Linux selects no window for a SYN, and remembers what it selected, be it more than the field can say
+  const window = linux && unscaled ? before_ : (rightEdge(tcb) - tcb.rcvNxt) | 0;
   const field = Math.min(65535, window >> shift);
-  tcb.rcvAdv = max(tcb.rcvAdv, (tcb.rcvNxt + (field << shift)) | 0);
+  tcb.rcvAdv = max(tcb.rcvAdv, (tcb.rcvNxt + (linux ? window : field << shift)) | 0);
   if (field === 0 && before_ !== 0) ctx.counters.bump(Mib.TcpExtTCPToZeroWindowAdv);
   else if (field !== 0 && before_ === 0) ctx.counters.bump(Mib.TcpExtTCPFromZeroWindowAdv);
   return field;
@@ -540,10 +543,12 @@ function offerWindow(ctx: TcpContext, tcb: Tcb, unscaled: boolean): number {
 function synOptions(ctx: TcpContext, tcb: Tcb, reply: boolean): void {
   const b = ctx.builder;
   b.mss = tcb.advMss;
-  if (reply ? tcb.wscaleOk : ctx.config.windowScaling) b.windowScale = tcb.ownWscale;
-  b.sackPermitted = reply ? tcb.sackEnabled : ctx.config.sack;
   b.holder = reply ? tcb.holder !== 0 : ctx.config.negotiatesHolder;
-  if (tcb.tsEnabled) timestamps(ctx, tcb);
+  const repeats = reply && tcb.active && ctx.config.dialect.repeatsOffers;
+  const agreed = reply && !repeats;
+  if (agreed ? tcb.wscaleOk : ctx.config.windowScaling) b.windowScale = tcb.ownWscale;
+  b.sackPermitted = agreed ? tcb.sackEnabled : ctx.config.sack;
+  if (tcb.tsEnabled || (repeats && ctx.config.timestamps)) timestamps(ctx, tcb);
   if (tcb.cookie === null) return advertiseTimeout(ctx, tcb, 0);
   b.cookieLength = tcb.cookie.length;
   b.cookieExperiment = tcb.cookieExperiment;

@@ -12,6 +12,7 @@ import { AckPace } from './ack-pace.js';
 import { Chrono } from './chrono.js';
 import type { CongestionControl } from './congestion/control.js';
 import { NewReno } from './congestion/reno.js';
+import { WINDOW_RFC } from './dialect.js';
 import type { ConnectionError } from './events.js';
 import { ReceiveQueue } from './receive-queue.js';
 import type { Reassembly } from './reassembly.js';
@@ -213,8 +214,8 @@ export class Tcb {
   space = 0;
   spaceSeq = 0;
   spaceAt = 0;
-  /** Dialect.windowAtOnce */
-  windowAtOnce = false;
+  /** Dialect.window */
+  windowRule: number = WINDOW_RFC;
 
   // Queues
   readonly sendQueue = new SendQueue();

@@ -6,7 +6,7 @@ import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { armFinWait2 } from './closing.js';
 import { readingBringsAck } from './ack.js';
-import { adjustSpace, firstOffer } from './autotune.js';
+import { adjustSpace, openWindow } from './autotune.js';
 import type { TcpContext } from './context.js';
 import { offersEcn } from './ecn.js';
 import { UNREAD_FIN, UNREAD_RST_ALWAYS } from './dialect.js';
@@ -32,8 +32,7 @@ export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number
   tcb.tsEnabled = config.timestamps;
   tcb.sndLimit = config.sendBuffer;
   tcb.rcvLimit = config.receiveBuffer;
-  tcb.rcvOffer = firstOffer(ctx, tcb);
-  tcb.windowAtOnce = config.dialect.windowAtOnce;
+  tcb.windowRule = config.dialect.window;
   tcb.ownWscale = wscaleFor(Math.max(tcb.rcvLimit, config.receiveBufferMax));
   tcb.pathMtu = pathMtu;
   tcb.pathUntil = (ctx.now + config.mtuExpires) | 0;
@@ -54,7 +53,7 @@ export function activeOpen(ctx: TcpContext, tcb: Tcb): void {
   tcb.active = true;
   tcb.moveTo(S.SYN_SENT);
   // RCV.NXT is not known; the SYN's window field offers this much.
-  tcb.rcvAdv = 0;
+  openWindow(ctx, tcb);
   tcb.ecn = offersEcn(ctx);
   tcb.synOwed = true;
   ctx.counters.bump(Mib.TcpActiveOpens);

@@ -4,6 +4,7 @@
  */
 import { after, before, beforeEq, min } from '../seqnum.js';
 import type { Segment } from '../wire/segment.js';
+import { WINDOW_AT_ONCE, WINDOW_LINUX } from './dialect.js';
 import type { Tcb } from './tcb.js';
 
 /** Largest shift of RFC 7323 2.3. */
@@ -21,11 +22,35 @@ export function wscaleFor(limit: number): number {
  * R9293-62: it moves only once it moves by min(half the buffer, one MSS).
  */
 export function rightEdge(tcb: Tcb): number {
+  if (tcb.windowRule === WINDOW_LINUX) return (tcb.rcvNxt + selectWindow(tcb)) | 0;
   const free = Math.min(tcb.rcvLimit - tcb.receiveQueue.length, tcb.rcvOffer);
   const edge = (tcb.rcvNxt + (free > 0 ? free : 0)) | 0;
   if (!after(edge, tcb.rcvAdv)) return tcb.rcvAdv;
   const gain = (edge - tcb.rcvAdv) | 0;
-  return tcb.windowAtOnce || gain >= Math.min(tcb.rcvLimit >> 1, tcb.rcvMss) ? edge : tcb.rcvAdv;
+  return tcb.windowRule === WINDOW_AT_ONCE || gain >= Math.min(tcb.rcvLimit >> 1, tcb.rcvMss) ? edge : tcb.rcvAdv;
+}
+
+/** WINDOW_LINUX, with tcp_select_window: what was offered stays, rounded up as it must be said. */
+function selectWindow(tcb: Tcb): number {
+  const offered = tcb.rcvWnd;
+  const window = roomForWindow(tcb);
+  return window < offered ? alignUp(offered, tcb.rcvWscale) : window;
+}
+
+const alignUp = (bytes: number, shift: number): number => ((bytes + (1 << shift) - 1) >> shift) << shift;
+
+function roomForWindow(tcb: Tcb): number {
+  const { rcvLimit, rcvWscale, rcvMss } = tcb;
+  const mss = Math.min(rcvMss, rcvLimit);
+  let free = Math.max(0, rcvLimit - tcb.receiveQueue.length);
+  if (free < rcvLimit >> 1) {
+    free = (free >> rcvWscale) << rcvWscale;
+    if (free < rcvLimit >> 4 || free < mss) return 0;
+  }
+  free = Math.min(free, tcb.rcvOffer);
+  if (rcvWscale > 0) return alignUp(free, rcvWscale);
+  const last = (tcb.rcvAdv - tcb.lastAckSent) | 0;
+  return last <= free - mss || last > free ? free - (free % mss) : last;
 }
 
 /** The user read: is the window worth announcing although nothing is owed? */

@@ -1,13 +1,14 @@
 /** The differential without a kernel: our stack judges our stack, so that a difference is a planted one. */
 import t from 'tap';
 import { definePolicy, policyNamed } from '../../src/stack/policies.js';
-import { caseText, type DiffCase, type SegmentEvent } from '../../src/conform/diff/case.js';
+import type { DiffCase, SegmentEvent } from '../../src/conform/diff/case.js';
 import { firstDifference } from '../../src/conform/diff/compare.js';
 import { explanation, parseDeviations } from '../../src/conform/diff/deviations.js';
 import { Tuples, play } from '../../src/conform/diff/play.js';
 import { scriptOf } from '../../src/conform/diff/script.js';
 import { Search, type SearchOptions, type SearchResult } from '../../src/conform/diff/search.js';
 import { StackSide } from '../../src/conform/diff/stack-side.js';
+import { caseText } from '../../src/conform/diff/words.js';
 import { ACK, FIN, RST, SYN } from '../../src/wire/segment.js';
 import { run } from './run.js';
 

@@ -1,5 +1,6 @@
 /** Where two observations of one case part, in words that group equal causes. */
-import { eventText, type DiffCase, type Observation } from './case.js';
+import type { DiffCase, Observation } from './case.js';
+import { eventText } from './words.js';
 
 export type DifferenceKind = 'reply' | 'call' | 'state' | 'error';
 

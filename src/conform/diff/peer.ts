@@ -9,7 +9,8 @@ import { icmpError } from '../../wire/icmp.js';
 import { formatFlags } from '../../wire/notation.js';
 import { ACK, FIN, PSH, RST, SYN, type Segment } from '../../wire/segment.js';
 import { icmpNumbers } from '../icmp.js';
-import { flagLetters, signed, type DiffCase, type IcmpEvent, type SegmentEvent } from './case.js';
+import type { DiffCase, IcmpEvent, SegmentEvent } from './case.js';
+import { flagLetters, signed } from './words.js';
 
 /** The peer's ISN and what acknowledgments count from before the end under test has said anything. */
 const FIRST = 0x1000_0000;
@@ -158,6 +159,11 @@ export class Peer {
     if ((flags & SYN) !== 0) return `SYN${signed((ack - this.first) | 0)}`;
     if ((flags & RST) !== 0 && this.asked !== null) return `SEG${signed((ack - this.asked) | 0)}`;
     return `next${signed((ack - this.rcvNxt) | 0)}`;
+  }
+
+  /** What the other end offers beyond what it acknowledged. */
+  get offered(): number {
+    return (this.edge - this.rcvNxt) | 0;
   }
 
   /** A step begins: SEG.SEQ of the segment without ACK that is sent in it, when it is one. */

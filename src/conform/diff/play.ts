@@ -18,6 +18,10 @@ export const STEP = 20;
  */
 export const RTO_MIN = 10_000;
 export const MTU = 1500;
+/** So large that what the kernel counts beside the text, which depends on the device, never narrows the window. */
+/** Segments of the first window. */
+export const INITIAL_WINDOW = 40;
+export const RECEIVE_BUFFER = 6_291_456;
 
 /** Where a case is played: the running kernel, or our stack. */
 export interface Side {
@@ -100,7 +104,8 @@ class Tuple {
     const state = states.get(this.key) ?? 'CLOSED';
     const ended = state === 'CLOSED' && this.state !== 'CLOSED';
     const error = ended || k === this.one.events.length - 1 ? await this.program.error() : '-';
-    this.steps.push({ call: this.call, replies: this.replies, state, error });
+    const { offered: window } = this.peer;
+    this.steps.push({ call: this.call, replies: this.replies, state, error, window });
     this.replies = [];
     this.state = state;
   }

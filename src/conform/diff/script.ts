@@ -1,6 +1,6 @@
 /** A finding as a packet script: the judge's answers are what it expects. */
-import { caseText } from './case.js';
 import type { Finding } from './search.js';
+import { caseText } from './words.js';
 
 /** The text of a .pkt file: it passes on the judge, and fails on the subject where they part. */
 export function scriptOf({ one, signature, judge }: Finding): string {

@@ -2,11 +2,10 @@
  * The search for differences: random cases in batches on both sides, one case of each kind of
  * difference shrunk, what is known told from what is not.
  */
-import fc from 'fast-check';
 import type { DiffCase, Observation } from './case.js';
 import { firstDifference, groupOf, signature, type Difference } from './compare.js';
 import { explanation, type Deviation } from './deviations.js';
-import { cases, simpler } from './generate.js';
+import { sequence, simpler } from './generate.js';
 import { Tuples, play, type Side } from './play.js';
 
 export interface SearchOptions {
@@ -33,8 +32,9 @@ export interface Finding {
   readonly difference: Difference;
   readonly signature: string;
   readonly deviation: Deviation | null;
-  /** Cases of the run that showed the same. */
+  /** Cases of the run that showed the same, and the number of one of them. */
   count: number;
+  readonly number: number;
   readonly judge: Observation;
   readonly subject: Observation;
 }
@@ -65,6 +65,13 @@ interface Differing {
   readonly signature: string;
 }
 
+/** Differences that look alike, and the case that shows it earliest with its number. */
+interface Kind {
+  count: number;
+  best: Differing;
+  number: number;
+}
+
 function joined(a: DiffCase[][], b: DiffCase[][]): DiffCase[][] {
   return a.map((list, i) => [...list, ...b[i]!]);
 }
@@ -75,7 +82,7 @@ const ROUNDS = 40;
 
 export class Search {
   private readonly tuples = new Tuples();
-  private readonly kinds = new Map<string, { count: number; best: Differing }>();
+  private readonly kinds = new Map<string, Kind>();
   private readonly counterSums = new Map<string, [judge: number, subject: number]>();
   private played = 0;
   private differing = 0;
@@ -86,10 +93,10 @@ export class Search {
 
   async run(): Promise<SearchResult> {
     const { options } = this;
-    const arbitrary = cases(options.events);
-    for (let i = 0; this.played < options.seeds && options.over?.() !== true; i++) {
-      const numRuns = Math.min(options.batch, options.seeds - this.played);
-      const batch = fc.sample(arbitrary, { seed: options.seed + i, numRuns });
+    const caseAt = sequence(options.seed, options.events);
+    while (this.played < options.seeds && options.over?.() !== true) {
+      const length = Math.min(options.batch, options.seeds - this.played);
+      const batch = Array.from({ length }, (_, i) => caseAt(this.played + i));
       await this.collect(batch);
       options.progress?.(this.played, this.differing);
     }
@@ -107,17 +114,18 @@ export class Search {
 
   private async collect(batch: readonly DiffCase[]): Promise<void> {
     const found = await this.differences(batch, true);
-    this.played += batch.length;
-    this.differing += found.length;
     for (const one of found) {
       const group = groupOf(one.signature);
       const known = this.kinds.get(group);
-      if (known === undefined) this.kinds.set(group, { count: 1, best: one });
+      const number = this.played + batch.indexOf(one.one);
+      if (known === undefined) this.kinds.set(group, { count: 1, best: one, number });
       else {
         known.count++;
-        if (one.difference.step < known.best.difference.step) known.best = one;
+        if (one.difference.step < known.best.difference.step) Object.assign(known, { best: one, number });
       }
     }
+    this.played += batch.length;
+    this.differing += found.length;
   }
 
   /** Those of the cases that differ, each with its signature. */
@@ -152,16 +160,16 @@ export class Search {
   private async shrinkAll(): Promise<Finding[]> {
     const { deviations, findings: most } = this.options;
     const results = new Map<string, Finding>();
-    const add = (one: Differing, count: number): void => {
+    const add = (one: Differing, { count, number }: Kind): void => {
       const deviation = explanation(deviations, one.signature);
       const group = deviation?.id ?? groupOf(one.signature);
       const known = results.get(group);
       if (known !== undefined) known.count += count;
-      else results.set(group, { ...one, deviation, count });
+      else results.set(group, { ...one, deviation, count, number });
     };
-    const unknown: { count: number; best: Differing }[] = [];
+    const unknown: Kind[] = [];
     for (const kind of this.kinds.values()) {
-      if (explanation(deviations, kind.best.signature) !== null) add(kind.best, kind.count);
+      if (explanation(deviations, kind.best.signature) !== null) add(kind.best, kind);
       else unknown.push(kind);
     }
     unknown.sort((a, b) => b.count - a.count);
@@ -169,7 +177,7 @@ export class Search {
     const shortest = await this.shrink(unknown.slice(0, most).map(({ best }) => best));
     for (const [i, one] of shortest.entries()) {
       if (one === null) this.unsteady++;
-      else add(one, unknown[i]!.count);
+      else add(one, unknown[i]!);
     }
     return [...results.values()].sort((a, b) => b.count - a.count);
   }

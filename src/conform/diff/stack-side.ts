@@ -7,7 +7,7 @@ import { isBlocked } from '../call-outcome.js';
 import { StackSocket } from '../stack-socket.js';
 import type { CallResult, TargetSetup } from '../target.js';
 import { comparedCounters } from './counters.js';
-import { LOCAL, MTU, RTO_MIN, keyOf, type Side } from './play.js';
+import { INITIAL_WINDOW, LOCAL, MTU, RECEIVE_BUFFER, RTO_MIN, keyOf, type Side } from './play.js';
 import type { Caller } from './program.js';
 
 const START = 10_000;
@@ -18,6 +18,9 @@ const SETTINGS: Readonly<Record<string, number>> = {
   'net.ipv4.tcp_challenge_ack_limit': 1_000_000,
   'net.ipv4.tcp_delack': 0,
   'net.ipv4.tcp_rto_min': RTO_MIN,
+  'net.ipv4.tcp_init_rwnd': INITIAL_WINDOW,
+  'net.ipv4.tcp_rmem': RECEIVE_BUFFER / 2,
+  'net.ipv4.tcp_rmem.max': RECEIVE_BUFFER,
   'net.ipv4.tcp_max_orphans': 100_000,
   'net.ipv4.tcp_max_syn_backlog': 65_536,
 };
