@@ -12,6 +12,7 @@ import { TIMESTAMP_OPTION } from './options.js';
 import type { Tcb } from './tcb.js';
 
 const UNBOUNDED = 0x7fffffff;
+const LARGEST_FIELD = 65_535;
 /** Segments of cushion: small variations must not bind. */
 const CUSHION = 16;
 /** Bytes of text from which a segment opens the window (tcp_event_data_recv). */
@@ -87,7 +88,7 @@ function beginSpace(ctx: TcpContext, tcb: Tcb, read: number): void {
 export function openWindow(ctx: TcpContext, tcb: Tcb): void {
   const { dialect, initialOffer } = ctx.config;
   tcb.rcvOffer = UNBOUNDED;
-  let window = Math.min(65_535, tcb.rcvLimit);
+  let window = Math.min(LARGEST_FIELD, tcb.rcvLimit);
   if (dialect.opensByArrival && tunes(ctx, tcb)) {
     // An active opener knows of timestamps from the connection before only
     const stamped = tcb.tsEnabled && (!tcb.active || tcb.tsRecentAt !== 0);
@@ -100,6 +101,7 @@ export function openWindow(ctx: TcpContext, tcb: Tcb): void {
 
 /** Each segment of some size that arrives in order opens the window by two of the largest (tcp_grow_window). */
 export function openByArrival(tcb: Tcb, length: number): void {
+  if (length > tcb.rcvMss) tcb.offersBeyondField = true;
   if (tcb.rcvOffer >= tcb.rcvLimit || length < WORTH) return;
   tcb.rcvOffer = Math.min(tcb.rcvLimit, tcb.rcvOffer + 2 * Math.max(tcb.advMss, length));
 }

@@ -79,7 +79,6 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   // Our SYN offered this much, unscaled.
   tcb.rcvAdv = (segment.seq + 1 + tcb.rcvWnd) | 0;
   tcb.rcvNxt = (segment.seq + 1) | 0;
-  tcb.lastAckSent = tcb.rcvNxt;
   tcb.irs = segment.seq;
   peerOptions(ctx, tcb, segment);
   ecnFromAnswer(tcb, segment);
@@ -92,6 +91,7 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     tcb.synOwed = true;
     return Reason['simultaneous-open'];
   }
+  tcb.lastAckSent = tcb.rcvNxt;
   sampleRtt(ctx, tcb, segment);
   acknowledge(ctx, tcb, segment.ack);
   tcb.sndWnd = segment.wnd;

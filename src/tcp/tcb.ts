@@ -204,6 +204,8 @@ export class Tcb {
   receiveLimitSet = false;
   /** Largest window offered so far, where it opens step by step. */
   rcvOffer = 0x7fffffff;
+  /** Without a shift, too, it may be more than the window field can say: a segment raised the RMSS (Linux tcp_measure_rcv_mss). */
+  offersBeyondField = false;
   // Auto-tuning: the receiver's round trip in eighths of ms (0 unknown), and what the user read in the last one
   rcvRtt8 = 0;
   rcvEcho = 0;

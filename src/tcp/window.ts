@@ -49,6 +49,7 @@ function roomForWindow(tcb: Tcb): number {
   }
   free = Math.min(free, tcb.rcvOffer);
   if (rcvWscale > 0) return alignUp(free, rcvWscale);
+  if (!tcb.offersBeyondField) free = Math.min(free, 65_535);
   const last = (tcb.rcvAdv - tcb.lastAckSent) | 0;
   return last <= free - mss || last > free ? free - (free % mss) : last;
 }
