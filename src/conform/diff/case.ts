@@ -82,4 +82,6 @@ export interface Observation {
   readonly steps: readonly StepSeen[];
   /** The conversation as lines of a packet script. */
   readonly script: readonly string[];
+  /** The program still has the socket, so that its state can be asked for. */
+  readonly holdsSocket: boolean;
 }

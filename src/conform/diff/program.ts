@@ -76,8 +76,15 @@ export class Program {
     const args = [number(this.fd), number(SOL_SOCKET), number(SO_ERROR), list(0), list(4)];
     const result = await this.caller({ name: 'getsockopt', args, blocks: false });
     const out = result.outputs.get(3);
-    const value = out?.kind === 'list' ? out.items[0] : out;
-    return value?.kind === 'number' && value.value !== 0 ? `errno ${value.value}` : '';
+    const item = out?.kind === 'list' ? out.items[0] : out;
+    const value = item?.kind === 'number' ? item.value : 0;
+    this.script.push(`getsockopt(${this.numberOf(this.fd)}, SOL_SOCKET, SO_ERROR, [${value}], [4]) = 0`);
+    return value === 0 ? '' : `errno ${value}`;
+  }
+
+  /** The socket of the connection is open. */
+  get holdsSocket(): boolean {
+    return this.fd >= 0;
   }
 
   /** Closes all that is open, connections by RST. */
