@@ -9,7 +9,16 @@ import { TunLink } from '../link/tun.js';
 import { formatWords } from '../wire/address.js';
 import { PacketRing } from '../wire/ring.js';
 import { comparedCounters } from './diff/counters.js';
-import { INITIAL_WINDOW, LOCAL, MTU, RECEIVE_BUFFER, REMOTE, RTO_MIN, keyOf, type Side } from './diff/play.js';
+import {
+  INITIAL_WINDOW,
+  LOCAL,
+  MTU,
+  RECEIVE_BUFFER,
+  REMOTE,
+  RTO_MIN,
+  keyOf,
+  type Side,
+} from './diff/play.js';
 import type { Caller } from './diff/program.js';
 import { KernelCalls } from './kernel-calls.js';
 import type { TargetSetup } from './target.js';

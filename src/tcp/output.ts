@@ -2,7 +2,7 @@
  * What a connection sends. `decide` is the one place that says why; `output` writes
  * it; nobody else looks at what is owed.
  */
-import { after, before, max, min } from '../seqnum.js';
+import { after, before, min } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { CHECKSUM_OFFLOADED } from '../wire/ring.js';
 import { ACK, FIN, PSH, RST, SYN, URG } from '../wire/segment.js';
@@ -11,7 +11,6 @@ import { checkSpace } from './buffers.js';
 import { bundle, segmentsIn } from './bundle.js';
 import { holds, nextOfBurst, oneOfBurst, unitedBurst } from './burst.js';
 import type { TcpContext } from './context.js';
-import { WINDOW_LINUX } from './dialect.js';
 import { fillBlocks } from './dsack.js';
 import { handshakeFlags, markOutgoing } from './ecn.js';
 import { EV_STAMPED } from './events.js';
@@ -29,7 +28,7 @@ import * as S from './state.js';
 import { OPEN, RECOVERY, T_DELACK, T_HOLD, T_PERSIST, type Tcb } from './tcb.js';
 import { armSendTimers, schedule } from './timers.js';
 import { noteLimits, pipe, restartAfterIdle, validate } from './validation.js';
-import { rightEdge } from './window.js';
+import { offerWindow } from './window.js';
 import { BURST, PUSH as PUSH_WRITE, type Writes } from './writes.js';
 
 const NOTHING = 0;
@@ -523,20 +522,6 @@ function address(ctx: TcpContext, tcb: Tcb): void {
   b.ttl = ctx.config.ttl;
   b.tos = tcb.tos;
   b.dontFragment = ctx.config.pathDiscovery;
-}
-
-/** R7323-7, R7323-11, R7323-17: the window field, and the true right edge it stands for. */
-function offerWindow(ctx: TcpContext, tcb: Tcb, unscaled: boolean): number {
-  const shift = unscaled ? 0 : tcb.rcvWscale;
-  const before_ = tcb.rcvWnd;
-  const linux = tcb.windowRule === WINDOW_LINUX;
-  // Note: Linux selects no window for a SYN, and remembers what it selected, be it more than the field can say
-  const window = linux && unscaled ? before_ : (rightEdge(tcb) - tcb.rcvNxt) | 0;
-  const field = Math.min(65535, window >> shift);
-  tcb.rcvAdv = max(tcb.rcvAdv, (tcb.rcvNxt + (linux ? window : field << shift)) | 0);
-  if (field === 0 && before_ !== 0) ctx.counters.bump(Mib.TcpExtTCPToZeroWindowAdv);
-  else if (field !== 0 && before_ === 0) ctx.counters.bump(Mib.TcpExtTCPFromZeroWindowAdv);
-  return field;
 }
 
 /** MSS in every SYN (MAY-3), the rest as configured, in a SYN,ACK only what the SYN offered (R7323-4, R7323-25). */

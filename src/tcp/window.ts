@@ -2,8 +2,10 @@
  * The receive window: how much is offered, and when a change is worth an ACK of its
  * own (RFC 9293 3.8.6.2.2, MUST-39).
  */
-import { after, before, beforeEq, min } from '../seqnum.js';
+import { after, before, beforeEq, max, min } from '../seqnum.js';
+import { Mib } from '../mib.js';
 import type { Segment } from '../wire/segment.js';
+import type { TcpContext } from './context.js';
 import { WINDOW_AT_ONCE, WINDOW_LINUX } from './dialect.js';
 import type { Tcb } from './tcb.js';
 
@@ -27,7 +29,9 @@ export function rightEdge(tcb: Tcb): number {
   const edge = (tcb.rcvNxt + (free > 0 ? free : 0)) | 0;
   if (!after(edge, tcb.rcvAdv)) return tcb.rcvAdv;
   const gain = (edge - tcb.rcvAdv) | 0;
-  return tcb.windowRule === WINDOW_AT_ONCE || gain >= Math.min(tcb.rcvLimit >> 1, tcb.rcvMss) ? edge : tcb.rcvAdv;
+  return tcb.windowRule === WINDOW_AT_ONCE || gain >= Math.min(tcb.rcvLimit >> 1, tcb.rcvMss)
+    ? edge
+    : tcb.rcvAdv;
 }
 
 /** WINDOW_LINUX, with tcp_select_window: what was offered stays, rounded up as it must be said. */
@@ -52,6 +56,20 @@ function roomForWindow(tcb: Tcb): number {
   if (!tcb.offersBeyondField) free = Math.min(free, 65_535);
   const last = (tcb.rcvAdv - tcb.lastAckSent) | 0;
   return last <= free - mss || last > free ? free - (free % mss) : last;
+}
+
+/** R7323-7, R7323-11, R7323-17: the window field, and the true right edge it stands for. */
+export function offerWindow(ctx: TcpContext, tcb: Tcb, unscaled: boolean): number {
+  const shift = unscaled ? 0 : tcb.rcvWscale;
+  const last = tcb.rcvWnd;
+  const linux = tcb.windowRule === WINDOW_LINUX;
+  // Note: Linux selects no window for a SYN, and remembers what it selected, be it more than the field can say
+  const window = linux && unscaled ? last : (rightEdge(tcb) - tcb.rcvNxt) | 0;
+  const field = Math.min(65535, window >> shift);
+  tcb.rcvAdv = max(tcb.rcvAdv, (tcb.rcvNxt + (linux ? window : field << shift)) | 0);
+  if (field === 0 && last !== 0) ctx.counters.bump(Mib.TcpExtTCPToZeroWindowAdv);
+  else if (field !== 0 && last === 0) ctx.counters.bump(Mib.TcpExtTCPFromZeroWindowAdv);
+  return field;
 }
 
 /** The user read: is the window worth announcing although nothing is owed? */

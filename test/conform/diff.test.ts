@@ -71,11 +71,14 @@ t.test('one flipped comparison is found within 500 sequences, and shrunk to at m
       return linux.segmentArrives(record, mirrored, context);
     },
   });
-  const result = await search(() => {
-    const side = new StackSide('linux');
-    side.stack.usePolicy(planted);
-    return side;
-  }, { findings: 40 });
+  const result = await search(
+    () => {
+      const side = new StackSide('linux');
+      side.stack.usePolicy(planted);
+      return side;
+    },
+    { findings: 40 },
+  );
   t.ok(result.differing > 0, `${result.differing} of 500 differ`);
   t.equal(result.unexamined, 0);
   t.ok(result.findings.length > 0);

@@ -61,7 +61,8 @@ export function caseText(one: DiffCase): string {
 }
 
 const CASE = /^IPv([46]) (server|client), (no )?timestamps:(.*)$/;
-const SEGMENT = /^< (\S+) seq ([a-z]+)([+-]\d+)?(?: ack ([a-z]+)([+-]\d+)?)?(?: len (\d+))?(?: stamp (\w+))?(?: win (\d+))?$/;
+const SEGMENT =
+  /^< (\S+) seq ([a-z]+)([+-]\d+)?(?: ack ([a-z]+)([+-]\d+)?)?(?: len (\d+))?(?: stamp (\w+))?(?: win (\d+))?$/;
 const CALL = /^([a-z]+)(?: (\d+))?$/;
 const ICMP = /^icmp (\w+)$/;
 
@@ -79,7 +80,8 @@ export function parseCase(text: string): DiffCase {
 }
 
 function parseEvent(text: string): DiffEvent {
-  const event = text === 'wait' ? { kind: 'wait' as const } : (segmentOf(text) ?? icmpOf(text) ?? callOf(text));
+  const event =
+    text === 'wait' ? { kind: 'wait' as const } : (segmentOf(text) ?? icmpOf(text) ?? callOf(text));
   if (event === null) throw new RangeError(`not an event: '${text}'`);
   return event;
 }
