@@ -15,6 +15,7 @@ import type { HazardFlags } from './hazards.js';
 import {
   count,
   jobs,
+  localAddress,
   mtu,
   hook,
   policyName,
@@ -23,9 +24,12 @@ import {
   prefixes,
   seedNumber,
   setting,
+  span,
+  withPolicyOptions,
   withStackOptions,
   type StackFlags,
 } from './options.js';
+import type { ReplayFlags } from './replay.js';
 import type { ServeFlags } from './serve.js';
 import { sidePattern, tuplePattern } from './tuple.js';
 
@@ -107,6 +111,7 @@ function program(): Command {
       await finish(connect(host, peerPort, flags));
     });
   explanation(timewait);
+  replaying(timewait);
   packetScripts(timewait);
   differential(timewait);
   realTool(timewait);
@@ -139,6 +144,35 @@ function explanation(timewait: Command): void {
     .action(async (file: string | undefined, flags: ExplainFlags) => {
       const { explain } = await import('./explain.js');
       await finish(explain(file, flags));
+    });
+}
+
+/** `timewait replay`. */
+function replaying(timewait: Command): void {
+  const command = timewait
+    .command('replay')
+    .description(
+      'one end of a recorded conversation is our stack: its answers beside the recorded ones; status 0 when alike, 1 when not',
+    )
+    .argument('<file>', 'pcapng or pcap, - for standard input')
+    .addOption(
+      new Option('--local <address>', 'the end that is played (repeatable)')
+        .argParser(localAddress)
+        .makeOptionMandatory(),
+    )
+    .option(
+      '--tuple <end-end>',
+      'only this one: 10.0.0.2:80-10.0.0.1:4000, or less of it: a port',
+      tuplePattern,
+    );
+  withPolicyOptions(command)
+    .option('--set <knob=value>', 'set a knob (repeatable), see `timewait knobs`', setting, [])
+    .option('--tolerance <ms>', 'how much earlier or later an answer may come', span, 10)
+    .option('--all', 'whole ladders, and of tuples without a difference too')
+    .option('--json', 'print JSON')
+    .action(async (file: string, flags: ReplayFlags) => {
+      const { replayFile } = await import('./replay.js');
+      await finish(replayFile(file, flags));
     });
 }
 

@@ -4,7 +4,7 @@ import { parseFaults, type FaultOptions } from '../link/faults.js';
 import { nearest } from '../nearest.js';
 import { parseKnobSetting, policies } from '../stack/catalogue.js';
 import { ruleNames, type RuleName } from '../stack/policies.js';
-import { parsePrefix } from '../wire/address.js';
+import { parseAddress, parsePrefix } from '../wire/address.js';
 import { isPolicyPath, pathMistake } from './policy-path.js';
 
 export interface ServiceOptions {
@@ -72,6 +72,21 @@ export function prefixes(text: string, before: string[] | undefined): string[] {
     throw new InvalidArgumentError('an address with its prefix length, as 10.77.0.2/24 or fd77::2/64.');
   }
   return [...(before ?? []), text];
+}
+
+/** One more address, as it is usually written. */
+export function localAddress(text: string, before: string[] | undefined): string[] {
+  const address = parseAddress(text);
+  if (address === null) throw new InvalidArgumentError('an address, as 10.0.0.2 or fd00::2.');
+  return [...(before ?? []), address.toString()];
+}
+
+/** ms. */
+export function span(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 3_600_000)
+    throw new InvalidArgumentError('milliseconds from 0 to 3600000.');
+  return value;
 }
 
 const policyNames = policies.flatMap(({ name, aliases }) => [name, ...aliases]);

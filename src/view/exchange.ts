@@ -4,8 +4,8 @@
  * the other.
  */
 import { formatWords } from '../wire/address.js';
-import { fold, sum } from '../wire/checksum.js';
-import { IpHeader, half } from '../wire/ip.js';
+import { mendCaptured } from '../wire/captured.js';
+import { IpHeader } from '../wire/ip.js';
 import { ipOffset, knowsLinkType, linkDirection } from '../wire/link-layer.js';
 import { describeSegment, type SegmentText } from '../wire/notation.js';
 import type { CapturedPacket } from '../wire/pcapng.js';
@@ -92,7 +92,6 @@ export class Gatherer {
   private readonly tuples = new Map<string, Gathered>();
   private readonly ip = new IpHeader();
   private readonly segment = new Segment();
-  private readonly scratch = new Uint8Array(65_600);
 
   constructor(private readonly options: GatherOptions = {}) {}
 
@@ -126,23 +125,12 @@ export class Gatherer {
     });
   }
 
-  /** Headers of a segment. Captures cut packets short, and interfaces fill in lengths and checksums later: both is mended. */
+  /** Headers of a segment. */
   private load(bytes: Uint8Array, original: number): boolean {
-    const { ip, segment, scratch } = this;
-    let packet = bytes;
-    const v4 = bytes[0]! >> 4 === 4;
-    if (bytes.length < (v4 ? 20 : 40)) return false;
-    const said = v4 ? half(bytes, 2) : 40 + half(bytes, 4);
-    const total = said === 0 ? Math.min(65_535, original) : said;
-    const cut = original > bytes.length && total <= original;
-    const unfilled = v4 && (said === 0 || half(bytes, 10) === 0);
-    if (cut || unfilled) {
-      packet = scratch.subarray(0, Math.max(total, bytes.length));
-      packet.fill(0, bytes.length);
-      packet.set(bytes);
-      if (unfilled) fillIn(packet, total);
-    }
-    if (ip.load(packet, 0, packet.length) !== LOAD_OK || ip.protocol !== 6 || ip.fragment) return false;
+    const { ip, segment } = this;
+    const packet = mendCaptured(bytes, original);
+    if (packet === null || ip.load(packet, 0, packet.length) !== LOAD_OK) return false;
+    if (ip.protocol !== 6 || ip.fragment) return false;
     const loaded = segment.load(ip, false);
     return loaded === LOAD_OK || loaded === LOAD_BAD_OPTION;
   }
@@ -184,17 +172,6 @@ export class Gatherer {
   exchanges(): Exchange[] {
     return [...this.tuples.values()].map((tuple) => exchangeOf(tuple, this.options.side));
   }
-}
-
-/** Total length and header checksum, as the interface will have filled them in. */
-function fillIn(packet: Uint8Array, total: number): void {
-  packet[2] = total >> 8;
-  packet[3] = total & 255;
-  packet[10] = 0;
-  packet[11] = 0;
-  const check = fold(sum(packet, 0, Math.min(packet.length, (packet[0]! & 15) * 4), 0));
-  packet[10] = check >> 8;
-  packet[11] = check & 255;
 }
 
 function exchangeOf(tuple: Gathered, side: ((end: End) => boolean) | undefined): Exchange {
