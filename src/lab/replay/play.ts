@@ -6,7 +6,7 @@ import { reasonComment } from '../../reasons.js';
 import { EV_CLOSED, EV_PEER_CLOSED, EV_READABLE, EV_WRITABLE } from '../../stack/api.js';
 import type { ConnectionHandle, Endpoint, ListenerHandle } from '../../stack/api.js';
 import { Stack } from '../../stack/stack.js';
-import type { Policy } from '../../timewait/policy.js';
+import type { Policy } from '../../stack/policies.js';
 import { formatTuple, type End } from '../../view/exchange.js';
 import { formatWords } from '../../wire/address.js';
 import { IpHeader } from '../../wire/ip.js';
