@@ -8,18 +8,11 @@ export class SipHash {
   private readonly k0h: number;
   private readonly k1l: number;
   private readonly k1h: number;
+  /** The message of the present call, at most five blocks of two words. */
+  private readonly message = new Int32Array(10);
   /** The 64-bit result of the last call. */
   lo = 0;
   hi = 0;
-
-  private v0l = 0;
-  private v0h = 0;
-  private v1l = 0;
-  private v1h = 0;
-  private v2l = 0;
-  private v2h = 0;
-  private v3l = 0;
-  private v3h = 0;
 
   /** `key`: 16 bytes, little-endian as in the reference. */
   constructor(
@@ -52,105 +45,122 @@ export class SipHash {
     remotePort: number,
     extra: number,
   ): number {
-    this.start();
-    const v6 = l0 !== 0 || l1 !== 0 || l2 !== 0xffff;
-    if (v6) {
-      this.block(l0, l1);
-      this.block(l2, r0);
-      this.block(r1, r2);
+    const m = this.message;
+    if (l0 === 0 && l1 === 0 && l2 === 0xffff) {
+      m[0] = l3;
+      m[1] = r3;
+      m[2] = (localPort << 16) | remotePort;
+      m[3] = extra;
+      this.digest(m, 4, 0, 16 << 24);
+    } else {
+      m[0] = l0;
+      m[1] = l1;
+      m[2] = l2;
+      m[3] = r0;
+      m[4] = r1;
+      m[5] = r2;
+      m[6] = l3;
+      m[7] = r3;
+      m[8] = (localPort << 16) | remotePort;
+      m[9] = extra;
+      this.digest(m, 10, 0, 40 << 24);
     }
-    this.block(l3, r3);
-    this.block((localPort << 16) | remotePort, extra);
-    this.finish(0, (v6 ? 40 : 16) << 24);
     return this.lo ^ this.hi;
   }
 
   /** SipHash of bytes, as the reference defines it. */
   hashBytes(bytes: Uint8Array): void {
-    this.start();
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const whole = bytes.length & ~7;
-    for (let i = 0; i < whole; i += 8) this.block(view.getInt32(i, true), view.getInt32(i + 4, true));
+    const words = Int32Array.from({ length: whole >> 2 }, (_, i) => view.getInt32(4 * i, true));
     const tail = new Uint8Array(8);
     tail.set(bytes.subarray(whole));
     tail[7] = bytes.length;
     const last = new DataView(tail.buffer);
-    this.finish(last.getInt32(0, true), last.getInt32(4, true));
+    this.digest(words, words.length, last.getInt32(0, true), last.getInt32(4, true));
   }
 
   /** SipHash of eight bytes, given as two little-endian words; the result is in `lo` and `hi`. */
   hashWords(lo: number, hi: number): void {
-    this.start();
-    this.block(lo, hi);
-    this.finish(0, 8 << 24);
+    this.message[0] = lo;
+    this.message[1] = hi;
+    this.digest(this.message, 2, 0, 8 << 24);
   }
 
-  private start(): void {
-    this.v0l = this.k0l ^ 0x70736575;
-    this.v0h = this.k0h ^ 0x736f6d65;
-    this.v1l = this.k1l ^ 0x6e646f6d;
-    this.v1h = this.k1h ^ 0x646f7261;
-    this.v2l = this.k0l ^ 0x6e657261;
-    this.v2h = this.k0h ^ 0x6c796765;
-    this.v3l = this.k1l ^ 0x79746573;
-    this.v3h = this.k1h ^ 0x74656462;
-  }
-
-  private block(lo: number, hi: number): void {
-    this.v3l ^= lo;
-    this.v3h ^= hi;
-    for (let i = 0; i < this.compressions; i++) this.round();
-    this.v0l ^= lo;
-    this.v0h ^= hi;
-  }
-
-  private finish(lo: number, hi: number): void {
-    this.block(lo, hi);
-    this.v2l ^= 0xff;
-    for (let i = 0; i < this.finalizations; i++) this.round();
-    this.lo = this.v0l ^ this.v1l ^ this.v2l ^ this.v3l;
-    this.hi = this.v0h ^ this.v1h ^ this.v2h ^ this.v3h;
-  }
-
-  private round(): void {
-    let { v0l, v0h, v1l, v1h, v2l, v2h, v3l, v3h } = this;
-    let sum = (v0l >>> 0) + (v1l >>> 0);
-    v0h = (v0h + v1h + (sum > 0xffffffff ? 1 : 0)) | 0;
-    v0l = sum | 0;
-    let t = v1l;
-    v1l = ((v1l << 13) | (v1h >>> 19)) ^ v0l;
-    v1h = ((v1h << 13) | (t >>> 19)) ^ v0h;
-    t = v0l;
-    v0l = v0h;
-    v0h = t;
-    sum = (v2l >>> 0) + (v3l >>> 0);
-    v2h = (v2h + v3h + (sum > 0xffffffff ? 1 : 0)) | 0;
-    v2l = sum | 0;
-    t = v3l;
-    v3l = ((v3l << 16) | (v3h >>> 16)) ^ v2l;
-    v3h = ((v3h << 16) | (t >>> 16)) ^ v2h;
-    sum = (v0l >>> 0) + (v3l >>> 0);
-    v0h = (v0h + v3h + (sum > 0xffffffff ? 1 : 0)) | 0;
-    v0l = sum | 0;
-    t = v3l;
-    v3l = ((v3l << 21) | (v3h >>> 11)) ^ v0l;
-    v3h = ((v3h << 21) | (t >>> 11)) ^ v0h;
-    sum = (v2l >>> 0) + (v1l >>> 0);
-    v2h = (v2h + v1h + (sum > 0xffffffff ? 1 : 0)) | 0;
-    v2l = sum | 0;
-    t = v1l;
-    v1l = ((v1l << 17) | (v1h >>> 15)) ^ v2l;
-    v1h = ((v1h << 17) | (t >>> 15)) ^ v2h;
-    t = v2l;
-    v2l = v2h;
-    v2h = t;
-    this.v0l = v0l;
-    this.v0h = v0h;
-    this.v1l = v1l;
-    this.v1h = v1h;
-    this.v2l = v2l;
-    this.v2h = v2h;
-    this.v3l = v3l;
-    this.v3h = v3h;
+  /**
+   * The first `length` words of the message, then the last block. The state stays in local
+   * variables and the carry of an addition is made of bits: 75 ns for an IPv4 tuple with 1 and
+   * 3 rounds, where fields and a comparison take 180 (measured, bench/micro.ts).
+   */
+  private digest(words: Int32Array, length: number, lastLo: number, lastHi: number): void {
+    let v0l = this.k0l ^ 0x70736575;
+    let v0h = this.k0h ^ 0x736f6d65;
+    let v1l = this.k1l ^ 0x6e646f6d;
+    let v1h = this.k1h ^ 0x646f7261;
+    let v2l = this.k0l ^ 0x6e657261;
+    let v2h = this.k0h ^ 0x6c796765;
+    let v3l = this.k1l ^ 0x79746573;
+    let v3h = this.k1h ^ 0x74656462;
+    let at = 0;
+    let lo = length > 0 ? words[0]! : lastLo;
+    let hi = length > 0 ? words[1]! : lastHi;
+    v3l ^= lo;
+    v3h ^= hi;
+    let left: number = this.compressions;
+    let finalizing = false;
+    for (;;) {
+      let sum = (v0l + v1l) | 0;
+      v0h = (v0h + v1h + (((v0l & v1l) | ((v0l | v1l) & ~sum)) >>> 31)) | 0;
+      v0l = sum;
+      let t = v1l;
+      v1l = ((v1l << 13) | (v1h >>> 19)) ^ v0l;
+      v1h = ((v1h << 13) | (t >>> 19)) ^ v0h;
+      t = v0l;
+      v0l = v0h;
+      v0h = t;
+      sum = (v2l + v3l) | 0;
+      v2h = (v2h + v3h + (((v2l & v3l) | ((v2l | v3l) & ~sum)) >>> 31)) | 0;
+      v2l = sum;
+      t = v3l;
+      v3l = ((v3l << 16) | (v3h >>> 16)) ^ v2l;
+      v3h = ((v3h << 16) | (t >>> 16)) ^ v2h;
+      sum = (v0l + v3l) | 0;
+      v0h = (v0h + v3h + (((v0l & v3l) | ((v0l | v3l) & ~sum)) >>> 31)) | 0;
+      v0l = sum;
+      t = v3l;
+      v3l = ((v3l << 21) | (v3h >>> 11)) ^ v0l;
+      v3h = ((v3h << 21) | (t >>> 11)) ^ v0h;
+      sum = (v2l + v1l) | 0;
+      v2h = (v2h + v1h + (((v2l & v1l) | ((v2l | v1l) & ~sum)) >>> 31)) | 0;
+      v2l = sum;
+      t = v1l;
+      v1l = ((v1l << 17) | (v1h >>> 15)) ^ v2l;
+      v1h = ((v1h << 17) | (t >>> 15)) ^ v2h;
+      t = v2l;
+      v2l = v2h;
+      v2h = t;
+      if (--left > 0) continue;
+      if (finalizing) break;
+      v0l ^= lo;
+      v0h ^= hi;
+      at += 2;
+      left = this.compressions;
+      if (at < length) {
+        lo = words[at]!;
+        hi = words[at + 1]!;
+      } else if (at === length) {
+        lo = lastLo;
+        hi = lastHi;
+      } else {
+        v2l ^= 0xff;
+        left = this.finalizations;
+        finalizing = true;
+        continue;
+      }
+      v3l ^= lo;
+      v3h ^= hi;
+    }
+    this.lo = v0l ^ v1l ^ v2l ^ v3l;
+    this.hi = v0h ^ v1h ^ v2h ^ v3h;
   }
 }
