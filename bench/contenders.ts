@@ -23,7 +23,13 @@ export class Table implements Contender {
   private readonly flows: FlowTable;
 
   constructor(key: Uint8Array, now: number) {
-    this.records = new TimeWaitTable(now);
+    const stamps = new SipHash(key);
+    this.records = new TimeWaitTable(now, {
+      flowHash: (l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort) =>
+        this.flows.hashOf(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort),
+      stampOffset: (ofHosts, l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort) =>
+        ofHosts ? 1 : stamps.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0),
+    });
     this.cursor = this.records.cursor();
     this.flows = new FlowTable(key, this.records);
   }

@@ -26,8 +26,6 @@ import { groupOf, migrate } from './reuse-port.js';
 import { setListenOption } from './socket-options.js';
 
 const DEFAULT_BACKLOG = 511;
-/** Records of one port that the search for a port looks through before it hashes. */
-const FEW_RECORDS = 4;
 
 /** 3.10.1 OPEN, passive. */
 export function listen(core: Core, options: ListenOptions): Listener | Errno {
@@ -83,7 +81,7 @@ function freeListenPort(core: Core): number {
   const start = core.random.below(span);
   for (let i = 0; i < span; i++) {
     const port = low + ((start + i) % span);
-    if (!core.listeners.has(port) && !core.portUsers.has(port) && core.records.firstOnPort(port) < 0)
+    if (!core.listeners.has(port) && !core.portUsers.has(port) && core.records.onPort(port) === 0)
       return port;
   }
   return -1;
@@ -108,7 +106,9 @@ function mayBind(
   }
   if (core.portUsers.has(port) && liveConflict(core, words, port, request)) return false;
   const context = core.hooks.about(null);
-  for (let i = core.records.firstOnPort(port); i >= 0; i = core.records.nextOnPort(i)) {
+  let left = core.records.onPort(port);
+  for (let i = core.records.firstOnPort(port); left > 0; i = core.records.nextOnPort(i)) {
+    left--;
     const record = core.record.at(i);
     request.addressOverlaps =
       words === null || core.records.localEquals(i, words[0]!, words[1]!, words[2]!, words[3]!);
@@ -263,35 +263,23 @@ function findTuple(core: Core, t: Tcb): number {
   );
 }
 
-/**
- * The same where no live connection has the local port: the port's records, `first` on, are
- * looked through while they are few, which costs less than the hash (bench/ports.ts).
- */
-function findAmongRecords(core: Core, t: Tcb, first: number): number {
-  const { records } = core;
-  const { local0, local1, local2, local3, remote0, remote1, remote2, remote3, localPort, remotePort } = t;
-  let i = first;
-  for (let looked = 0; looked < FEW_RECORDS; looked++) {
-    if (i < 0) return -1;
-    if (
-      records.sameTuple(
-        i,
-        local0,
-        local1,
-        local2,
-        local3,
-        remote0,
-        remote1,
-        remote2,
-        remote3,
-        localPort,
-        remotePort,
-      )
-    )
-      return RECORD | i;
-    i = records.nextOnPort(i);
-  }
-  return findTuple(core, t);
+/** The same where the local port has one record and no live connection: it costs less than the hash (bench/ports.ts). */
+function findSole(core: Core, t: Tcb): number {
+  const i = core.records.firstOnPort(t.localPort);
+  const same = core.records.sameTuple(
+    i,
+    t.local0,
+    t.local1,
+    t.local2,
+    t.local3,
+    t.remote0,
+    t.remote1,
+    t.remote2,
+    t.remote3,
+    t.localPort,
+    t.remotePort,
+  );
+  return same ? RECORD | i : -1;
 }
 
 /** An explicit local port: bind's rules, then the tuple's. */
@@ -322,11 +310,11 @@ function choosePort(core: Core, tcb: Tcb, timestamps: boolean): Errno | null {
     // R6056-3, R6056-4
     if (core.listeners.has(port) || core.reservedPorts.has(port)) return false;
     const live = core.portUsers.has(port);
-    const first = core.records.firstOnPort(port);
-    if (!live && first < 0) return true;
+    const records = core.records.onPort(port);
+    if (!live && records === 0) return true;
     if (wholePort) return false;
     tcb.localPort = port;
-    const handle = live ? findTuple(core, tcb) : findAmongRecords(core, tcb, first);
+    const handle = live || records > 1 ? findTuple(core, tcb) : findSole(core, tcb);
     if (handle < 0) return true;
     return (handle & RECORD) !== 0 && mayReopen(core, handle & ~RECORD, request) === null;
   };

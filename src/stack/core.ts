@@ -24,7 +24,7 @@ import { Segment } from '../wire/segment.js';
 import type { StackOptions } from './api.js';
 import { FastOpen } from './cookies.js';
 import { DecisionLog } from './decisions.js';
-import { FlowTable } from './flow-table.js';
+import { FlowTable, RECORD } from './flow-table.js';
 import { Knobs } from './knobs.js';
 import type { Listener } from './listener.js';
 import { listenerFor } from './listeners.js';
@@ -34,8 +34,7 @@ import { KeyedRandom, deriveKey } from './random.js';
 import { SipHash } from './siphash.js';
 import { SynCookies } from './syn-cookies.js';
 
-/** Handles of the flow table: this bit set means a TIME-WAIT record. */
-export const RECORD = 1 << 30;
+export { RECORD };
 
 /** Path MTUs remembered at most. */
 export const PATH_LIMIT = 256;
@@ -121,7 +120,7 @@ export class Core {
     this.ctx.builder.offload = offload;
     this.ctx.now = now;
     this.ctx.config.linkMtu = options.mtu;
-    this.records = new TimeWaitTable(now);
+    this.records = new TimeWaitTable(now, this);
     this.record = this.records.cursor();
     const hostHash = new SipHash(deriveKey(seed, 5), 1, 3);
     this.hosts = new HostCache((w0, w1, w2, w3) => hostHash.hashTuple(w0, w1, w2, w3, 0, 0, 0, 0, 0, 0, 0));
@@ -143,7 +142,44 @@ export class Core {
     return this.hook.call(this.rules, record, segment, this.hooks.about(segment));
   }
 
-  /** FlowTable's question: does this handle belong to the tuple? */
+  /** TimeWaitTable's questions. */
+  flowHash(
+    l0: number,
+    l1: number,
+    l2: number,
+    l3: number,
+    r0: number,
+    r1: number,
+    r2: number,
+    r3: number,
+    localPort: number,
+    remotePort: number,
+  ): number {
+    return this.flows.hashOf(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort);
+  }
+
+  stampOffset(
+    ofHosts: boolean,
+    l0: number,
+    l1: number,
+    l2: number,
+    l3: number,
+    r0: number,
+    r1: number,
+    r2: number,
+    r3: number,
+    localPort: number,
+    remotePort: number,
+  ): number {
+    const ports = ofHosts ? 0 : 1;
+    return this.stampHash.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, ports * localPort, ports * remotePort, 0);
+  }
+
+  /** FlowTable's questions: does this handle belong to the tuple, and what is its tuple's hash? */
+  hashOf(handle: number): number {
+    return (handle & RECORD) !== 0 ? this.records.hashOf(handle & ~RECORD) : this.tcbs[handle]!.hash;
+  }
+
   sameTuple(
     handle: number,
     l0: number,

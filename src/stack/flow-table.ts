@@ -2,23 +2,47 @@
  * One index for live connections and TIME-WAIT records: four-tuple to handle, one
  * look-up per segment.
  *
- * Open addressing with linear probing over one Int32Array, two words a slot:
+ * Open addressing with linear probing, one int32 a slot, 0 when empty:
  *
- *     [ hash | handle + 1 ]   handle + 1 = 0: empty
+ *     31      28 27       25    24     23                    0
+ *     [ place  |  hash 0..2 | record |  connection or record ]
  *
- * The hash is SipHash under a secret key, so nobody can aim collisions. Deletion
- * shifts the rest of the cluster back; there are no tombstones. Growing and shrinking
- * are spread over later operations: while a move is on, entries live in `slots` (new)
- * or `old`, and each operation moves some whole clusters (a cluster never refers to
- * slots outside itself, so the rest of the old table stays searchable).
+ * `place` is 1 in the slot that the hash asks for, 2 in the one behind it, and so on;
+ * 15 stands for all from the 15th on. With three bits of the hash it tells apart what a
+ * look-up meets: one in twenty asks the owner in vain. It says too where an entry
+ * belongs, so that a deletion shifts the rest of the cluster back without asking (there
+ * are no tombstones). The whole hash stands nowhere: the owner makes it again when an
+ * entry moves to other slots.
  *
- * Memory: 8 bytes a slot at a load between 1/8 and 5/8.
+ * The hash is SipHash under a secret key, so nobody can aim collisions. Growing, by a half
+ * or a third, and shrinking are spread over later operations: while a move is on, entries
+ * live in the present slots or the old ones, and each operation moves some whole clusters
+ * (a cluster never refers to slots outside itself, so the rest of the old slots stays
+ * searchable). Slots lie in chunks, each made when the first entry comes into it and let
+ * go when the last one has moved on, so that no operation makes or clears more than one.
+ *
+ * Memory: 4 bytes a slot at a load between 1/6 and 4/5; 5 to 7.5 bytes an entry of a table
+ * that has grown.
  */
 import { SipHash } from './siphash.js';
 
+/** Handles: this bit set means a TIME-WAIT record. Below, 24 bits count. */
+export const RECORD = 1 << 30;
+
 const SMALLEST = 64;
-/** Slots of the old table that one operation clears at least. */
-const STEP = 32;
+/** Slots of the old table that one operation clears at least: a third as many operations as slots pass until the next growth. */
+const STEP = 16;
+/** 2^16 slots a chunk, 256 KiB. */
+const CHUNK_SHIFT = 16;
+const CHUNK = 1 << CHUNK_SHIFT;
+const CHUNK_MASK = CHUNK - 1;
+/** Bits of the hash that choose the slot. */
+const HOME_BITS = 26;
+const INDEX_MASK = (1 << 24) - 1;
+/** Record bit and index: what a slot holds of a handle. */
+const HANDLE_MASK = (1 << 25) - 1;
+const KIND_SHIFT = 6;
+const FAR = 15;
 
 /** Who knows what a handle stands for. */
 export interface TupleOwner {
@@ -35,14 +59,91 @@ export interface TupleOwner {
     localPort: number,
     remotePort: number,
   ): boolean;
+  /** The flow hash of the handle's tuple, as `hashOf` gave it. */
+  hashOf(handle: number): number;
+}
+
+/** Stands for a chunk in which nothing lies; never written to. */
+const NOTHING = new Int32Array(CHUNK);
+
+/** The slots of one size. */
+class Slots {
+  readonly chunks: Int32Array[] = [];
+  private readonly scale: number;
+  bytes = 0;
+
+  /** 64, 96, 128, 192 ...: a power of two, or one and a half times that. */
+  constructor(readonly size: number) {
+    this.scale = size / (1 << HOME_BITS);
+    for (let first = 0; first < size; first += CHUNK) this.chunks.push(NOTHING);
+    if (size <= CHUNK) this.make(0);
+  }
+
+  /** The slot that a hash asks for: ascending with the hash, so that a move fills chunk after chunk. */
+  home(hash: number): number {
+    return ((hash >>> (32 - HOME_BITS)) * this.scale) | 0;
+  }
+
+  get(at: number): number {
+    return this.chunks[at >>> CHUNK_SHIFT]![at & CHUNK_MASK]!;
+  }
+
+  set(at: number, word: number): void {
+    const number = at >>> CHUNK_SHIFT;
+    if (this.chunks[number] === NOTHING) this.make(number);
+    this.chunks[number]![at & CHUNK_MASK] = word;
+  }
+
+  private make(number: number): void {
+    const chunk = new Int32Array(Math.min(CHUNK, this.size - number * CHUNK));
+    this.bytes += chunk.byteLength;
+    this.chunks[number] = chunk;
+  }
+
+  /** Nothing lies in this chunk any more. */
+  release(number: number): void {
+    this.bytes -= this.chunks[number] === NOTHING ? 0 : this.chunks[number]!.byteLength;
+    this.chunks[number] = NOTHING;
+  }
+
+  /** A new entry; that it is not there yet, the caller knows. */
+  place(hash: number, stored: number): void {
+    let at = this.home(hash);
+    let place = 1;
+    while (this.get(at) !== 0) {
+      if (++at === this.size) at = 0;
+      place++;
+    }
+    this.set(at, tagged(place, hash) | stored);
+  }
+
+  /** Slot of an entry, -1 when it is not here. */
+  position(hash: number, stored: number): number {
+    for (let at = this.home(hash); ;) {
+      const word = this.get(at);
+      if (word === 0) return -1;
+      if ((word & HANDLE_MASK) === stored) return at;
+      if (++at === this.size) at = 0;
+    }
+  }
+}
+
+function tagged(place: number, hash: number): number {
+  return ((place < FAR ? place : FAR) << 28) | ((hash & 7) << 25);
+}
+
+function storedOf(handle: number): number {
+  return (handle & INDEX_MASK) | ((handle & RECORD) >>> KIND_SHIFT);
+}
+
+function handleOf(word: number): number {
+  return (word & INDEX_MASK) | ((word << KIND_SHIFT) & RECORD);
 }
 
 export class FlowTable {
   private readonly sip: SipHash;
-  private slots = new Int32Array(2 * SMALLEST);
-  private mask = SMALLEST - 1;
-  private old: Int32Array | null = null;
-  private oldMask = 0;
+  private slots = new Slots(SMALLEST);
+  private old: Slots | null = null;
   /** Next old slot to move, and how many are left. */
   private cursor = 0;
   private left = 0;
@@ -56,7 +157,7 @@ export class FlowTable {
   }
 
   get memoryBytes(): number {
-    return this.slots.byteLength + (this.old === null ? 0 : this.old.byteLength);
+    return this.slots.bytes + (this.old === null ? 0 : this.old.bytes);
   }
 
   hashOf(
@@ -88,107 +189,119 @@ export class FlowTable {
     remotePort: number,
   ): number {
     const hash = this.sip.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0);
-    let slots: Int32Array | null = this.slots;
-    let mask = this.mask;
+    let slots: Slots | null = this.slots;
     while (slots !== null) {
-      for (let i = hash & mask; slots[2 * i + 1] !== 0; i = (i + 1) & mask) {
-        if (slots[2 * i] !== hash) continue;
-        const handle = slots[2 * i + 1]! - 1;
-        if (this.owner.sameTuple(handle, l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort))
-          return handle;
+      const { chunks, size } = slots;
+      let tag = 8 | (hash & 7);
+      for (let at = slots.home(hash); ;) {
+        const word: number = chunks[at >>> CHUNK_SHIFT]![at & CHUNK_MASK]!;
+        if (word === 0) break;
+        if (word >>> 25 === tag) {
+          const handle = handleOf(word);
+          if (this.owner.sameTuple(handle, l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort))
+            return handle;
+        }
+        if (tag < FAR << 3) tag += 8;
+        if (++at === size) at = 0;
       }
       slots = slots === this.slots ? this.old : null;
-      mask = this.oldMask;
     }
     return -1;
   }
 
   insert(hash: number, handle: number): void {
     if (this.old !== null) this.move(STEP);
-    else if ((this.size + 1) * 8 > (this.mask + 1) * 5) this.resize((this.mask + 1) * 2);
-    place(this.slots, this.mask, hash, handle + 1);
+    else if ((this.size + 1) * 5 > this.slots.size * 4) this.resize(larger(this.slots.size));
+    this.slots.place(hash, storedOf(handle));
     this.size++;
   }
 
   /** Removing what is not there is a programmer's mistake. */
   remove(hash: number, handle: number): void {
     if (this.old !== null) this.move(STEP);
-    if (!this.removeFrom(this.slots, this.mask, hash, handle)) {
-      if (this.old === null || !this.removeFrom(this.old, this.oldMask, hash, handle)) {
+    if (!this.removeFrom(this.slots, hash, handle)) {
+      if (this.old === null || !this.removeFrom(this.old, hash, handle)) {
         throw new RangeError(`handle ${handle} is not in the flow table`);
       }
     }
     this.size--;
-    if (this.old === null && this.mask + 1 > SMALLEST && this.size * 8 < this.mask + 1)
-      this.resize((this.mask + 1) / 2);
+    if (this.size === 0 && (this.old !== null || this.slots.size > SMALLEST)) this.clear();
+    else if (this.old === null && this.slots.size > SMALLEST && this.size * 6 < this.slots.size)
+      this.resize(Math.max(SMALLEST, this.slots.size / 2));
   }
 
   /** The entry now stands for another handle. */
   replace(hash: number, before: number, after: number): void {
-    const at = this.position(this.slots, this.mask, hash, before);
-    if (at >= 0) this.slots[2 * at + 1] = after + 1;
-    else {
-      const oldAt = this.old === null ? -1 : this.position(this.old, this.oldMask, hash, before);
-      if (oldAt < 0) throw new RangeError(`handle ${before} is not in the flow table`);
-      this.old![2 * oldAt + 1] = after + 1;
+    let slots: Slots | null = this.slots;
+    let at = slots.position(hash, storedOf(before));
+    if (at < 0 && this.old !== null) {
+      slots = this.old;
+      at = slots.position(hash, storedOf(before));
     }
+    if (at < 0) throw new RangeError(`handle ${before} is not in the flow table`);
+    slots.set(at, (slots.get(at) & ~HANDLE_MASK) | storedOf(after));
   }
 
-  private position(slots: Int32Array, mask: number, hash: number, handle: number): number {
-    for (let i = hash & mask; slots[2 * i + 1] !== 0; i = (i + 1) & mask) {
-      if (slots[2 * i + 1] === handle + 1 && slots[2 * i] === hash) return i;
-    }
-    return -1;
-  }
-
-  private removeFrom(slots: Int32Array, mask: number, hash: number, handle: number): boolean {
-    let hole = this.position(slots, mask, hash, handle);
+  private removeFrom(slots: Slots, hash: number, handle: number): boolean {
+    const { size } = slots;
+    let hole = slots.position(hash, storedOf(handle));
     if (hole < 0) return false;
-    for (let i = (hole + 1) & mask; slots[2 * i + 1] !== 0; i = (i + 1) & mask) {
+    for (let at = hole; ;) {
+      if (++at === size) at = 0;
+      const word = slots.get(at);
+      if (word === 0) break;
+      let place = word >>> 28;
+      if (place === FAR) {
+        const home = slots.home(this.owner.hashOf(handleOf(word)));
+        place = 1 + at - home + (at < home ? size : 0);
+      }
       // An entry may fill the hole when its home does not lie behind the hole.
-      const home = slots[2 * i]! & mask;
-      if (((i - home) & mask) < ((i - hole) & mask)) continue;
-      slots[2 * hole] = slots[2 * i]!;
-      slots[2 * hole + 1] = slots[2 * i + 1]!;
-      hole = i;
+      const back = at - hole + (at < hole ? size : 0);
+      if (place <= back) continue;
+      slots.set(hole, tagged(place - back, 0) | (word & ((1 << 28) - 1)));
+      hole = at;
     }
-    slots[2 * hole + 1] = 0;
+    slots.set(hole, 0);
     return true;
   }
 
-  private resize(capacity: number): void {
-    this.old = this.slots;
-    this.oldMask = this.mask;
-    this.slots = new Int32Array(2 * capacity);
-    this.mask = capacity - 1;
+  private clear(): void {
+    this.slots = new Slots(SMALLEST);
+    this.old = null;
+  }
+
+  private resize(size: number): void {
+    const old = this.slots;
+    this.old = old;
+    this.slots = new Slots(size);
     // Start behind an empty slot, where a cluster begins.
     let start = 0;
-    while (this.old[2 * start + 1] !== 0) start++;
+    while (old.get(start) !== 0) start++;
     this.cursor = start;
-    this.left = this.oldMask + 1;
+    this.left = old.size;
   }
 
   /** Moves at least `count` old slots, on to the end of a cluster. */
   private move(count: number): void {
     const old = this.old!;
     let n = 0;
-    while (this.left > 0 && (n < count || old[2 * this.cursor + 1] !== 0)) {
-      const at = 2 * this.cursor;
-      if (old[at + 1] !== 0) {
-        place(this.slots, this.mask, old[at]!, old[at + 1]!);
-        old[at + 1] = 0;
-      }
-      this.cursor = (this.cursor + 1) & this.oldMask;
-      this.left--;
+    while (this.left > 0) {
+      const at = this.cursor;
+      const word = old.get(at);
+      if (word !== 0) {
+        this.slots.place(this.owner.hashOf(handleOf(word)), word & HANDLE_MASK);
+        old.set(at, 0);
+      } else if (n >= count) return;
       n++;
+      this.left--;
+      if ((at & CHUNK_MASK) === CHUNK_MASK && this.left < old.size - CHUNK) old.release(at >>> CHUNK_SHIFT);
+      this.cursor = at + 1 === old.size ? 0 : at + 1;
     }
-    if (this.left === 0) this.old = null;
+    this.old = null;
   }
 }
 
-function place(slots: Int32Array, mask: number, hash: number, stored: number): void {
-  let i = hash & mask;
-  while (slots[2 * i + 1] !== 0) i = (i + 1) & mask;
-  slots[2 * i] = hash;
-  slots[2 * i + 1] = stored;
+/** The next size: by a half, or by a third. */
+function larger(size: number): number {
+  return (size & (size - 1)) === 0 ? size + size / 2 : (size / 3) * 4;
 }

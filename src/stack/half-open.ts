@@ -84,8 +84,8 @@ export function stampOffset(core: Core, t: Tcb): number {
   const mode = core.knobs.get('net.ipv4.tcp_timestamp_offset');
   if (mode === OFFSET_NONE) return 0;
   if (mode === OFFSET_RANDOM) return core.random.next();
-  const ports = mode === OFFSET_HOSTS ? 0 : 1;
-  return core.stampHash.hashTuple(
+  return core.stampOffset(
+    mode === OFFSET_HOSTS,
     t.local0,
     t.local1,
     t.local2,
@@ -94,8 +94,7 @@ export function stampOffset(core: Core, t: Tcb): number {
     t.remote1,
     t.remote2,
     t.remote3,
-    ports * t.localPort,
-    ports * t.remotePort,
-    0,
+    t.localPort,
+    t.remotePort,
   );
 }

@@ -200,7 +200,7 @@ export function expireRecords(core: Core): void {
 
 /** All records go at once, without a word to anybody. */
 export function dropRecords(core: Core): void {
-  for (let i = core.records.first(); i >= 0; i = core.records.first())
+  for (let i = core.records.first(); i >= 0; i = core.records.next(i))
     dropRecord(core, i, Reason['tw-dropped']);
 }
 
@@ -218,10 +218,10 @@ export function recordArrives(core: Core, index: number, segment: Segment): numb
     record.restart((core.ctx.now + core.policy.lifetime(record, context, true)) | 0);
     core.count(Mib.TimewaitRestarted);
   }
+  if (fateOf(verdict) === BECOME_TIME_WAIT) record.becomeTimeWait(segment.end, core.ctx.now);
   if ((verdict & REFRESH) !== 0 && segment.hasTimestamp) record.refresh(segment.tsVal, core.ctx.now);
   if (core.policy.keepsWord) record.setWord(core.policy.wordAfter(record, segment, verdict, context));
   if (fateOf(verdict) === BECOME_TIME_WAIT) {
-    record.becomeTimeWait(segment.end, core.ctx.now);
     if (core.policy.remembersHost(record, context)) {
       core.hosts.remember(
         segment.src0,

@@ -1,244 +1,275 @@
 /**
- * TIME-WAIT records: a few words each in typed-array columns, no object per record.
+ * TIME-WAIT records: ten words each, no object per record.
  *
- * A record is an index. Free indexes form a chain, records of one local port a
- * doubly linked one (bind asks for them), all records another in the order of entry
- * (eviction takes its head; a restart counts as entry). Expiry is one intrusive entry
- * of a timer wheel.
+ * A record is a number, its facts one row of a pool (rows.ts, record.ts), so that whoever
+ * looks at it meets one or two lines of memory. What does not fit into its ten words lies
+ * in a second row of eight.
  *
- * Memory: 67 bytes a record of capacity and 16 in the wheel, 12 more once an IPv6
- * record exists, 4 once a policy keeps words; capacity doubles up to `limit`, beyond which `add` refuses. Emptied
- * above its first size, the table gives everything back.
+ * Expiry is a calendar of lists (calendar.ts), which a row cannot leave before its time: a
+ * record that goes earlier leaves its row waiting there, and the next record takes it over,
+ * a later expiry and all. One that shall expire earlier than its row's turn gets a proxy: a
+ * row that waits in its stead.
+ *
+ * The flow hash is made again from the tuple when it is asked for. Of each local port the
+ * number of records is kept, and the exclusive or of their numbers: the record itself, where
+ * it is the only one.
+ *
+ * Memory: 40 bytes a record and 32 more for a second row, in chunks of 4096 rows; rows that
+ * wait for their turn are at most as many as there were records at once. Beyond `limit`,
+ * `add` refuses. A chunk without records goes back, and everything when the table is empty.
  */
-import { TimerWheel } from '../time/wheel.js';
+import { beforeEq, diff } from '../seqnum.js';
 import { formatWords } from '../wire/address.js';
-import type { RecordFacts } from './policy.js';
+import { Calendar } from './calendar.js';
+import { PortCounts } from './port-counts.js';
+import {
+  AGE_SHIFT,
+  BEFORE,
+  BEHIND,
+  ENTERED_AT,
+  EXPIRES,
+  F_FIN_WAIT_2,
+  F_LIVE,
+  F_WAITING,
+  F_WIDE,
+  HOLDER_SHIFT,
+  LAST_ACK_AT,
+  LINK,
+  LOCAL_HIGH_SHIFT,
+  LOCAL_LIMIT,
+  LOCAL_SHIFT,
+  OFFSET_HOSTS,
+  OFFSET_NONE,
+  OFFSET_OTHER,
+  OFFSET_TUPLE,
+  PORTS,
+  RCV_NXT,
+  REMOTE,
+  RTO_SHIFT,
+  RTO_STEP,
+  SCALE_SHIFT,
+  SINCE_LIMIT,
+  SINCE_SHIFT,
+  SND_NXT,
+  STATE,
+  TARGET,
+  TIMES,
+  TS_OFFSET,
+  TS_RECENT,
+  TS_RECENT_AT,
+  T_PROXIED,
+  T_V6,
+  UPPER,
+  WIDE_WIDTH,
+  WIDTH,
+  WINDOW,
+  WINDOW_MASK,
+  WORD,
+  RecordCursor,
+  ageOf,
+  flagsOf,
+  type RecordEntry,
+  type Records,
+  type TupleKeys,
+} from './record.js';
+import { ROW_LIMIT, ROW_MASK, RowPool } from './rows.js';
 
-const FIRST = 64;
+export type { RecordCursor, RecordEntry, TupleKeys } from './record.js';
+
 const NONE = -1;
-
-const F_TIMESTAMP = 1;
-const F_FIN_WAIT_2 = 2;
-const F_USER_CLOSED = 4;
-const F_REUSE_ADDRESS = 8;
-const F_REUSE_PORT = 16;
-const F_BOUND_PORT = 32;
-const F_LOCAL_PEER = 64;
-const F_ACKED = 128;
-const F_V6 = 256;
-const F_NEAR_PEER = 512;
-const F_ACTIVE = 1024;
-/** HOLDER_ value in two bits. */
-const HOLDER_SHIFT = 11;
-const HOLDER_MASK = 3 << HOLDER_SHIFT;
-
-/** RTO is kept in these steps, ms, rounded up, at most 262 s: the jiffies of a kernel with HZ=250. */
-const RTO_STEP = 4;
-
-/** What a connection leaves behind; also a record that was saved to come back. */
-export interface RecordEntry {
-  readonly local0: number;
-  readonly local1: number;
-  readonly local2: number;
-  readonly local3: number;
-  readonly remote0: number;
-  readonly remote1: number;
-  readonly remote2: number;
-  readonly remote3: number;
-  readonly localPort: number;
-  readonly remotePort: number;
-  /** Flow hash. */
-  readonly hash: number;
-  readonly sndNxt: number;
-  readonly rcvNxt: number;
-  /** Bytes. */
-  readonly rcvWnd: number;
-  readonly rcvWscale: number;
-  readonly hasTimestamp: boolean;
-  readonly tsRecent: number;
-  readonly tsRecentAt: number;
-  readonly tsOffset: number;
-  readonly enteredAt: number;
-  readonly rto: number;
-  readonly finWait2: boolean;
-  readonly userClosed: boolean;
-  readonly reuseAddress: boolean;
-  readonly reusePort: boolean;
-  readonly boundPort: boolean;
-  readonly localPeer: boolean;
-  readonly nearPeer: boolean;
-  readonly active: boolean;
-  readonly holder: number;
-  readonly word: number;
-}
+/** In place of BEFORE: a row that waits, but comes later than its EXPIRES says, so nobody may take it over. */
+const UNLISTED = -2;
 
 interface Ends {
   readonly local: { address: string; port: number; family: 4 | 6 };
   readonly remote: { address: string; port: number; family: 4 | 6 };
 }
 
-/** Int32 columns, in the order of `ints`. */
-const REMOTE = 0;
-const PORTS = 1;
-const HASH = 2;
-const SND_NXT = 3;
-const RCV_NXT = 4;
-const RCV_WND = 5;
-const TS_RECENT = 6;
-const TS_RECENT_AT = 7;
-const TS_OFFSET = 8;
-const ENTERED_AT = 9;
-const LAST_ACK_AT = 10;
-/** Order of entry or restart; the chain of free indexes uses NEXT. */
-const PREV = 11;
-const NEXT = 12;
-const PORT_PREV = 13;
-const PORT_NEXT = 14;
-const COLUMNS = 15;
-
-export class TimeWaitTable {
-  private capacity = 0;
-  private ints: Int32Array[] = [];
-  private flags = new Uint16Array(0);
-  private scales = new Uint8Array(0);
-  private rtos = new Uint16Array(0);
-  /** Index of the local address in `locals`. */
-  private localIds = new Uint16Array(0);
-  /** Upper three words of IPv6 remote addresses, once there are any. */
-  private upper: Int32Array | null = null;
-  /** The policy's own words, once one is not 0. */
-  private words: Int32Array | null = null;
+export class TimeWaitTable implements Records {
+  private readonly rows = new RowPool(WIDTH);
+  private readonly wide = new RowPool(WIDE_WIDTH, 0);
+  private readonly calendar: Calendar;
+  /** Rows left waiting by records that are gone: the first one is taken next. */
+  private waiting = NONE;
+  /** The record that `oldest` named last. */
+  private leading = NONE;
   private readonly locals: Int32Array[] = [];
-  private readonly ports = new Map<number, number>();
-  private free = NONE;
-  private head = NONE;
-  private tail = NONE;
-  private wheel: TimerWheel;
-  /** The last time seen, for a fresh wheel. */
+  private readonly ports = new PortCounts();
+  /** The kind of offset that the last record had. */
+  private usualOffset = OFFSET_TUPLE;
+  /** The last time seen, for an empty calendar. */
   private clock: number;
   count = 0;
   finWait2Count = 0;
 
   constructor(
     now: number,
-    private readonly limit = 1 << 24,
+    private readonly keys: TupleKeys,
+    private readonly limit = ROW_LIMIT,
   ) {
     this.clock = now;
-    this.wheel = new TimerWheel(now, FIRST);
-    this.allocate(FIRST);
+    this.calendar = new Calendar(this.rows, LINK, now);
   }
 
-  /** Bytes of the columns, those of the wheel included. */
+  /** Bytes of rows and calendar, those of the ports' counts included. */
   get memoryBytes(): number {
-    return (
-      this.capacity * (4 * COLUMNS + 7 + 16) +
-      (this.upper === null ? 0 : this.upper.byteLength) +
-      (this.words === null ? 0 : this.words.byteLength)
-    );
+    const { rows, wide, calendar, ports } = this;
+    return rows.memoryBytes + wide.memoryBytes + calendar.memoryBytes + ports.memoryBytes;
   }
 
   cursor(): RecordCursor {
     return new RecordCursor(this);
   }
 
-  /** Takes a record in; its index, or -1 at the limit. It has no timer yet: `arm` it. */
+  /** Takes a record in; its number, or -1 at the limit. It has no timer yet: `arm` it. */
   add(entry: RecordEntry): number {
-    if (this.free === NONE) {
-      if (this.capacity >= this.limit) return NONE;
-      this.allocate(this.capacity * 2);
-    }
-    const i = this.free;
-    const c = this.ints;
-    this.free = c[NEXT]![i]!;
-    c[REMOTE]![i] = entry.remote3;
-    c[PORTS]![i] = (entry.localPort << 16) | entry.remotePort;
-    c[HASH]![i] = entry.hash;
-    c[SND_NXT]![i] = entry.sndNxt;
-    c[RCV_NXT]![i] = entry.rcvNxt;
-    c[RCV_WND]![i] = entry.rcvWnd;
-    c[TS_RECENT]![i] = entry.tsRecent;
-    c[TS_RECENT_AT]![i] = entry.tsRecentAt;
-    c[TS_OFFSET]![i] = entry.tsOffset;
-    c[ENTERED_AT]![i] = entry.enteredAt;
-    c[LAST_ACK_AT]![i] = 0;
-    this.flags[i] =
-      (entry.hasTimestamp ? F_TIMESTAMP : 0) |
-      (entry.finWait2 ? F_FIN_WAIT_2 : 0) |
-      (entry.userClosed ? F_USER_CLOSED : 0) |
-      (entry.reuseAddress ? F_REUSE_ADDRESS : 0) |
-      (entry.reusePort ? F_REUSE_PORT : 0) |
-      (entry.boundPort ? F_BOUND_PORT : 0) |
-      (entry.localPeer ? F_LOCAL_PEER : 0) |
-      (entry.nearPeer ? F_NEAR_PEER : 0) |
-      (entry.active ? F_ACTIVE : 0) |
-      (entry.holder << HOLDER_SHIFT);
-    if (entry.word !== 0 || this.words !== null) this.setWord(i, entry.word);
-    this.scales[i] = entry.rcvWscale;
-    this.rtos[i] = Math.min(65535, Math.ceil(entry.rto / RTO_STEP));
-    this.localIds[i] = this.intern(entry.local0, entry.local1, entry.local2, entry.local3);
-    this.storeUpper(i, entry);
-    this.link(i, entry.localPort);
+    if (this.count >= this.limit) return NONE;
+    const local = this.intern(entry.local0, entry.local1, entry.local2, entry.local3);
+    const i = this.takeRow();
+    if (i === NONE) return NONE;
+    const c = this.rows.chunk(i);
+    const at = this.rows.offset(i);
+    const waiting = c[at + STATE]! & F_WAITING;
+    c[at + REMOTE] = entry.remote3;
+    c[at + PORTS] = (entry.localPort << 16) | entry.remotePort;
+    c[at + SND_NXT] = entry.sndNxt;
+    c[at + RCV_NXT] = entry.rcvNxt;
+    c[at + TS_RECENT] = entry.tsRecent;
+    // A row that waits keeps the time until which it does
+    if (waiting === 0) c[at + EXPIRES] = entry.enteredAt;
+    c[at + WINDOW] = (entry.rcvWnd & WINDOW_MASK) | (entry.holder << HOLDER_SHIFT);
+    c[at + LINK] = (c[at + LINK]! & ROW_MASK) | (local << LOCAL_SHIFT);
+    c[at + STATE] =
+      (Math.min(65535, Math.ceil(entry.rto / RTO_STEP)) << RTO_SHIFT) |
+      (entry.rcvWscale << SCALE_SHIFT) |
+      waiting |
+      F_LIVE |
+      flagsOf(entry);
+    this.storeTimes(c, at, entry, local);
+    this.ports.add(entry.localPort, i, 1);
     this.count++;
     if (entry.finWait2) this.finWait2Count++;
     return i;
   }
 
-  private storeUpper(i: number, entry: RecordEntry): void {
-    if (entry.remote0 === 0 && entry.remote1 === 0 && entry.remote2 === 0xffff) return;
-    this.flags[i]! |= F_V6;
-    const upper = (this.upper ??= new Int32Array(3 * this.capacity));
-    upper[3 * i] = entry.remote0;
-    upper[3 * i + 1] = entry.remote1;
-    upper[3 * i + 2] = entry.remote2;
+  /** A row that somebody left waiting, or one from the pool. */
+  private takeRow(): number {
+    const i = this.waiting;
+    if (i !== NONE) {
+      this.unlist(i);
+      return i;
+    }
+    const row = this.rows.take();
+    if (row !== NONE) this.rows.chunk(row)[this.rows.offset(row) + STATE] = 0;
+    return row;
   }
 
-  private link(i: number, port: number): void {
-    const c = this.ints;
-    this.append(i);
-    const first = this.ports.get(port) ?? NONE;
-    c[PORT_PREV]![i] = NONE;
-    c[PORT_NEXT]![i] = first;
-    if (first !== NONE) c[PORT_PREV]![first] = i;
-    this.ports.set(port, i);
+  private storeTimes(c: Int32Array, at: number, e: RecordEntry, local: number): void {
+    const since = diff(c[at + EXPIRES]!, e.enteredAt);
+    const age = ageOf(e.enteredAt, e.tsRecentAt);
+    const offset = this.offsetKind(e);
+    const v4 = e.remote0 === 0 && e.remote1 === 0 && e.remote2 === 0xffff;
+    const fits = since >= 0 && since < SINCE_LIMIT && age >= 0 && offset !== OFFSET_OTHER;
+    if (v4 && fits && local < 256 && e.word === 0) {
+      c[at + TIMES] = (since << SINCE_SHIFT) | (age << AGE_SHIFT) | offset;
+      return;
+    }
+    const row = this.wide.take();
+    const w = this.wide.chunk(row);
+    const to = this.wide.offset(row);
+    w[to + UPPER] = e.remote0;
+    w[to + UPPER + 1] = e.remote1;
+    w[to + UPPER + 2] = e.remote2;
+    w[to + ENTERED_AT] = e.enteredAt;
+    w[to + TS_RECENT_AT] = e.tsRecentAt;
+    w[to + TS_OFFSET] = e.tsOffset;
+    w[to + LAST_ACK_AT] = 0;
+    w[to + WORD] = e.word;
+    c[at + TIMES] = row | (v4 ? 0 : T_V6) | ((local >> 8) << LOCAL_HIGH_SHIFT);
+    c[at + STATE]! |= F_WIDE;
   }
 
-  /** To the end of the order of entry. */
-  private append(i: number): void {
-    const c = this.ints;
-    c[PREV]![i] = this.tail;
-    c[NEXT]![i] = NONE;
-    if (this.tail !== NONE) c[NEXT]![this.tail] = i;
-    else this.head = i;
-    this.tail = i;
+  /** Which rule gives the entry's timestamp offset again. */
+  private offsetKind(e: RecordEntry): number {
+    if (e.tsOffset === 0) return OFFSET_NONE;
+    const usual = this.usualOffset;
+    const unusual = OFFSET_TUPLE + OFFSET_HOSTS - usual;
+    if (this.offsetOf(usual, e) === e.tsOffset) return usual;
+    if (this.offsetOf(unusual, e) !== e.tsOffset) return OFFSET_OTHER;
+    this.usualOffset = unusual;
+    return unusual;
   }
 
-  /** Out of the order of entry. */
-  private unlink(i: number): void {
-    const c = this.ints;
-    const prev = c[PREV]![i]!;
-    const next = c[NEXT]![i]!;
-    if (prev !== NONE) c[NEXT]![prev] = next;
-    else this.head = next;
-    if (next !== NONE) c[PREV]![next] = prev;
-    else this.tail = prev;
+  private offsetOf(kind: number, e: RecordEntry): number {
+    return this.keys.stampOffset(
+      kind === OFFSET_HOSTS,
+      e.local0,
+      e.local1,
+      e.local2,
+      e.local3,
+      e.remote0,
+      e.remote1,
+      e.remote2,
+      e.remote3,
+      e.localPort,
+      e.remotePort,
+    );
   }
 
   remove(i: number): void {
-    const c = this.ints;
-    this.wheel.cancel(i);
-    this.unlink(i);
-    const portPrev = c[PORT_PREV]![i]!;
-    const portNext = c[PORT_NEXT]![i]!;
-    if (portNext !== NONE) c[PORT_PREV]![portNext] = portPrev;
-    if (portPrev !== NONE) c[PORT_NEXT]![portPrev] = portNext;
-    else if (portNext !== NONE) this.ports.set(c[PORTS]![i]! >>> 16, portNext);
-    else this.ports.delete(c[PORTS]![i]! >>> 16);
-    if ((this.flags[i]! & F_FIN_WAIT_2) !== 0) this.finWait2Count--;
-    c[NEXT]![i] = this.free;
-    this.free = i;
-    this.count--;
-    if (this.count === 0 && this.capacity > FIRST) this.release();
+    const c = this.rows.chunk(i);
+    const at = this.rows.offset(i);
+    if (i === this.leading && this.flag(F_WAITING, i)) this.takeFirst(i);
+    const state = c[at + STATE]!;
+    const proxied = (state & F_WIDE) !== 0 && (c[at + TIMES]! & T_PROXIED) !== 0;
+    if ((state & F_WIDE) !== 0) this.wide.give(c[at + TIMES]! & ROW_MASK);
+    if ((state & F_FIN_WAIT_2) !== 0) this.finWait2Count--;
+    this.ports.add(c[at + PORTS]! >>> 16, i, -1);
+    c[at + STATE] = state & F_WAITING;
+    if (--this.count === 0) this.clear();
+    else if ((state & F_WAITING) === 0) this.rows.give(i);
+    else if (proxied) c[at + BEFORE] = UNLISTED;
+    else this.list(i);
   }
+
+  /** An evicted record need not leave its row waiting, when that stands at the very front. */
+  private takeFirst(i: number): void {
+    const ahead = this.calendar.ahead();
+    if (this.calendar.peek(ahead) !== i) return;
+    this.calendar.take(ahead);
+    this.rows.chunk(i)[this.rows.offset(i) + STATE]! &= ~F_WAITING;
+  }
+
+  /** Among the rows that wait with no record. */
+  private list(i: number): void {
+    const c = this.rows.chunk(i);
+    const at = this.rows.offset(i);
+    c[at + BEFORE] = NONE;
+    c[at + BEHIND] = this.waiting;
+    if (this.waiting !== NONE) this.rows.chunk(this.waiting)[this.rows.offset(this.waiting) + BEFORE] = i;
+    this.waiting = i;
+  }
+
+  private unlist(i: number): void {
+    const c = this.rows.chunk(i);
+    const at = this.rows.offset(i);
+    const before = c[at + BEFORE]!;
+    const behind = c[at + BEHIND]!;
+    if (before === NONE) this.waiting = behind;
+    else this.rows.chunk(before)[this.rows.offset(before) + BEHIND] = behind;
+    if (behind !== NONE) this.rows.chunk(behind)[this.rows.offset(behind) + BEFORE] = before;
+  }
+
+  /** The last record is gone: nothing is left waiting, the memory of a flood goes back. */
+  private clear(): void {
+    this.rows.clear();
+    this.wide.clear();
+    this.calendar.clear(this.clock);
+    this.ports.clear();
+    this.waiting = NONE;
+  }
+
+  // ---- tuples -----------------------------------------------------------------
 
   sameTuple(
     i: number,
@@ -253,348 +284,343 @@ export class TimeWaitTable {
     localPort: number,
     remotePort: number,
   ): boolean {
-    const c = this.ints;
-    if (c[REMOTE]![i] !== r3 || c[PORTS]![i] !== ((localPort << 16) | remotePort)) return false;
+    const c = this.rows.chunk(i);
+    const at = this.rows.offset(i);
+    if (c[at + REMOTE] !== r3 || c[at + PORTS] !== ((localPort << 16) | remotePort)) return false;
     if (!this.localEquals(i, l0, l1, l2, l3)) return false;
-    if ((this.flags[i]! & F_V6) === 0) return r0 === 0 && r1 === 0 && r2 === 0xffff;
-    const upper = this.upper!;
-    return upper[3 * i] === r0 && upper[3 * i + 1] === r1 && upper[3 * i + 2] === r2;
+    const times = c[at + TIMES]!;
+    if ((c[at + STATE]! & F_WIDE) === 0 || (times & T_V6) === 0) return r0 === 0 && r1 === 0 && r2 === 0xffff;
+    const w = this.wide.chunk(times & ROW_MASK);
+    const from = this.wide.offset(times & ROW_MASK);
+    return w[from + UPPER] === r0 && w[from + UPPER + 1] === r1 && w[from + UPPER + 2] === r2;
   }
 
   localEquals(i: number, l0: number, l1: number, l2: number, l3: number): boolean {
-    const w = this.locals[this.localIds[i]!]!;
+    const w = this.localOf(i);
     return w[3] === l3 && w[2] === l2 && w[1] === l1 && w[0] === l0;
   }
 
+  private localOf(i: number): Int32Array {
+    const c = this.rows.chunk(i);
+    const at = this.rows.offset(i);
+    const high = (c[at + STATE]! & F_WIDE) === 0 ? 0 : c[at + TIMES]! >>> LOCAL_HIGH_SHIFT;
+    return this.locals[(high << 8) | (c[at + LINK]! >>> LOCAL_SHIFT)]!;
+  }
+
+  /** Word of the remote address. */
+  private remoteWord(i: number, word: number): number {
+    const c = this.rows.chunk(i);
+    const at = this.rows.offset(i);
+    if (word === 3) return c[at + REMOTE]!;
+    const times = c[at + TIMES]!;
+    if ((c[at + STATE]! & F_WIDE) === 0 || (times & T_V6) === 0) return word === 2 ? 0xffff : 0;
+    return this.wideWord(i, UPPER + word);
+  }
+
+  /** The record's flow hash, made from its tuple. */
   hashOf(i: number): number {
-    return this.ints[HASH]![i]!;
+    const l = this.localOf(i);
+    const ports = this.word(i, PORTS);
+    return this.keys.flowHash(
+      l[0]!,
+      l[1]!,
+      l[2]!,
+      l[3]!,
+      this.remoteWord(i, 0),
+      this.remoteWord(i, 1),
+      this.remoteWord(i, 2),
+      this.remoteWord(i, 3),
+      ports >>> 16,
+      ports & 0xffff,
+    );
+  }
+
+  private isV6(i: number): boolean {
+    return this.flag(F_WIDE, i) && (this.word(i, TIMES) & T_V6) !== 0;
   }
 
   /** Both ends as text, for lists and traces. */
   endpoints(i: number): Ends {
-    const [a, b, c, d] = this.localWords(i);
-    const v6 = (this.flags[i]! & F_V6) !== 0;
-    const [r0, r1, r2, r3] = this.remoteWords(i);
-    const ports = this.ints[PORTS]![i]!;
-    const family = v6 ? 6 : 4;
+    const family = this.isV6(i) ? 6 : 4;
+    const ports = this.word(i, PORTS);
+    const [l0, l1, l2, l3] = this.localOf(i) as unknown as [number, number, number, number];
+    const remote = [0, 1, 2, 3].map((word) => this.remoteWord(i, word)) as [number, number, number, number];
     return {
-      local: { address: formatWords(a, b, c, d), port: ports >>> 16, family },
-      remote: { address: formatWords(r0, r1, r2, r3), port: ports & 0xffff, family },
+      local: { address: formatWords(l0, l1, l2, l3), port: ports >>> 16, family },
+      remote: { address: formatWords(...remote), port: ports & 0xffff, family },
     };
-  }
-
-  private localWords(i: number): [number, number, number, number] {
-    const w = this.locals[this.localIds[i]!]!;
-    return [w[0]!, w[1]!, w[2]!, w[3]!];
-  }
-
-  private remoteWords(i: number): [number, number, number, number] {
-    const last = this.ints[REMOTE]![i]!;
-    if ((this.flags[i]! & F_V6) === 0) return [0, 0, 0xffff, last];
-    const upper = this.upper!;
-    return [upper[3 * i]!, upper[3 * i + 1]!, upper[3 * i + 2]!, last];
   }
 
   /** A copy of the record that `add` can take back. */
   save(i: number): RecordEntry {
-    const c = this.ints;
-    const f = this.flags[i]!;
-    const [local0, local1, local2, local3] = this.localWords(i);
-    const [remote0, remote1, remote2, remote3] = this.remoteWords(i);
+    const record = this.cursor().at(i);
+    const ports = this.word(i, PORTS);
+    const [local0, local1, local2, local3] = this.localOf(i) as unknown as [number, number, number, number];
+    const { sndNxt, rcvNxt, rcvWnd, rcvWscale, hasTimestamp, tsRecent, tsRecentAt, tsOffset } = record;
+    const { enteredAt, rto, finWait2, userClosed, reuseAddress, reusePort, boundPort, localPeer } = record;
     return {
-      local0,
-      local1,
-      local2,
-      local3,
-      remote0,
-      remote1,
-      remote2,
-      remote3,
-      localPort: c[PORTS]![i]! >>> 16,
-      remotePort: c[PORTS]![i]! & 0xffff,
-      hash: c[HASH]![i]!,
-      sndNxt: c[SND_NXT]![i]!,
-      rcvNxt: c[RCV_NXT]![i]!,
-      rcvWnd: c[RCV_WND]![i]!,
-      rcvWscale: this.scales[i]!,
-      hasTimestamp: (f & F_TIMESTAMP) !== 0,
-      tsRecent: c[TS_RECENT]![i]!,
-      tsRecentAt: c[TS_RECENT_AT]![i]!,
-      tsOffset: c[TS_OFFSET]![i]!,
-      enteredAt: c[ENTERED_AT]![i]!,
-      rto: this.rtos[i]! * RTO_STEP,
-      finWait2: (f & F_FIN_WAIT_2) !== 0,
-      userClosed: (f & F_USER_CLOSED) !== 0,
-      reuseAddress: (f & F_REUSE_ADDRESS) !== 0,
-      reusePort: (f & F_REUSE_PORT) !== 0,
-      boundPort: (f & F_BOUND_PORT) !== 0,
-      localPeer: (f & F_LOCAL_PEER) !== 0,
-      nearPeer: (f & F_NEAR_PEER) !== 0,
-      active: (f & F_ACTIVE) !== 0,
-      holder: (f & HOLDER_MASK) >> HOLDER_SHIFT,
-      word: this.word(i),
+      ...{ local0, local1, local2, local3 },
+      remote0: this.remoteWord(i, 0),
+      remote1: this.remoteWord(i, 1),
+      remote2: this.remoteWord(i, 2),
+      remote3: this.remoteWord(i, 3),
+      localPort: ports >>> 16,
+      remotePort: ports & 0xffff,
+      hash: this.hashOf(i),
+      ...{ sndNxt, rcvNxt, rcvWnd, rcvWscale, hasTimestamp, tsRecent, tsRecentAt, tsOffset },
+      ...{ enteredAt, rto, finWait2, userClosed, reuseAddress, reusePort, boundPort, localPeer },
+      nearPeer: record.nearPeer,
+      active: record.active,
+      holder: record.holder,
+      word: record.word,
     };
   }
 
   // ---- walking ----------------------------------------------------------------
 
-  /** The record entered or restarted first; -1 when there is none. */
+  /**
+   * The record that goes when one has to: whose time is over first, of those of one time
+   * the one armed first. With one lifetime for all this is the one entered or restarted first.
+   */
   oldest(): number {
-    return this.head;
+    if (this.count === 0) return NONE;
+    for (;;) {
+      const ahead = this.calendar.ahead();
+      if (ahead < 0) return this.first();
+      const time = this.calendar.timeAt(ahead);
+      const due = this.settle(this.calendar.peek(ahead), time);
+      if (due !== NONE) {
+        this.leading = due;
+        return due;
+      }
+      // One beyond the calendar's range comes back to where it was: nothing is due earlier
+      const row = this.calendar.take(ahead);
+      if (this.putBack(row, time) === time) return this.recordOf(row);
+    }
   }
 
-  /** Walks all records in the order of entry. */
+  /** Walks all records by number. */
   first(): number {
-    return this.head;
+    return this.next(NONE);
   }
 
   next(i: number): number {
-    return this.ints[NEXT]![i]!;
+    const { rows } = this;
+    for (let row = i + 1; row < rows.end;) {
+      if (!rows.isTouched(row)) row = rows.behind(row);
+      else if (this.flag(F_LIVE, row)) return row;
+      else row++;
+    }
+    return NONE;
   }
 
-  /** Walks the records of one local port; -1 ends it. */
+  /** Records of a local port. */
+  onPort(port: number): number {
+    return this.ports.count(port);
+  }
+
+  /**
+   * Walks the records of one local port; -1 ends it. One record alone is found at once;
+   * where there are more, all records are looked through (about 10 ns each).
+   */
   firstOnPort(port: number): number {
-    return this.ports.get(port) ?? NONE;
+    const count = this.onPort(port);
+    if (count === 0) return NONE;
+    if (count === 1) return this.ports.sole(port);
+    return this.nextOf(port, NONE);
   }
 
   nextOnPort(i: number): number {
-    return this.ints[PORT_NEXT]![i]!;
+    const port = this.word(i, PORTS) >>> 16;
+    return this.onPort(port) === 1 ? NONE : this.nextOf(port, i);
+  }
+
+  private nextOf(port: number, i: number): number {
+    for (let row = this.next(i); row !== NONE; row = this.next(row))
+      if (this.word(row, PORTS) >>> 16 === port) return row;
+    return NONE;
   }
 
   // ---- time -------------------------------------------------------------------
 
-  /** The present time, for an empty wheel. */
+  /** The present time, for an empty calendar. */
   sync(now: number): void {
     this.clock = now;
-    this.wheel.sync(now);
+    if (this.count === 0) this.calendar.moveTo(now);
   }
 
   arm(i: number, expiresAt: number): void {
-    this.wheel.arm(i, expiresAt);
+    const c = this.rows.chunk(i);
+    const at = this.rows.offset(i);
+    const before = c[at + EXPIRES]!;
+    this.setExpires(i, expiresAt);
+    if ((c[at + STATE]! & F_WAITING) === 0) {
+      c[at + STATE]! |= F_WAITING;
+      this.calendar.put(i, expiresAt);
+    } else if (!beforeEq(before, expiresAt)) this.makeProxy(i, expiresAt);
   }
 
-  /** A new expiry; the record is the youngest again (FreeBSD moves it to the tail of its list, too). */
+  private setExpires(i: number, expiresAt: number): void {
+    const c = this.rows.chunk(i);
+    const at = this.rows.offset(i);
+    if ((c[at + STATE]! & F_WIDE) === 0) {
+      const times = c[at + TIMES]!;
+      const since = diff(expiresAt, c[at + EXPIRES]!) + (times >>> SINCE_SHIFT);
+      if (since >= 0 && since < SINCE_LIMIT)
+        c[at + TIMES] = (since << SINCE_SHIFT) | (times & ((1 << SINCE_SHIFT) - 1));
+      else this.widen(i);
+    }
+    c[at + EXPIRES] = expiresAt;
+  }
+
+  /** A row that comes earlier than the record's own. Without room for it the record goes when its row comes. */
+  private makeProxy(i: number, time: number): void {
+    const row = this.rows.take();
+    if (row === NONE) return;
+    const c = this.rows.chunk(row);
+    const at = this.rows.offset(row);
+    c[at + TARGET] = i;
+    c[at + STATE] = F_WIDE | F_WAITING;
+    this.calendar.put(row, time);
+    if (!this.flag(F_WIDE, i)) this.widen(i);
+    this.rows.chunk(i)[this.rows.offset(i) + TIMES]! |= T_PROXIED;
+  }
+
   restart(i: number, expiresAt: number): void {
-    this.wheel.arm(i, expiresAt);
-    this.unlink(i);
-    this.append(i);
+    this.arm(i, expiresAt);
   }
 
   /** A record whose time is over at `now`, -1 when there is none. The caller removes it. */
   expireNext(now: number): number {
     this.clock = now;
-    return this.wheel.expire(now);
-  }
-
-  /** ms until the next expiry, -1 when nothing waits. */
-  nextDeadline(now: number): number {
-    return this.wheel.nextDeadline(now);
-  }
-
-  // ---- columns, for the cursor -------------------------------------------------
-
-  int(column: number, i: number): number {
-    return this.ints[column]![i]!;
-  }
-
-  setInt(column: number, i: number, value: number): void {
-    this.ints[column]![i] = value;
-  }
-
-  flag(bit: number, i: number): boolean {
-    return (this.flags[i]! & bit) !== 0;
-  }
-
-  setFlag(bit: number, i: number, on: boolean): void {
-    if (on) this.flags[i]! |= bit;
-    else this.flags[i]! &= ~bit;
-  }
-
-  holder(i: number): number {
-    return (this.flags[i]! & HOLDER_MASK) >> HOLDER_SHIFT;
-  }
-
-  word(i: number): number {
-    return this.words === null ? 0 : this.words[i]!;
-  }
-
-  setWord(i: number, value: number): void {
-    if (value === this.word(i)) return;
-    this.words ??= new Int32Array(this.capacity);
-    this.words[i] = value;
-  }
-
-  scale(i: number): number {
-    return this.scales[i]!;
-  }
-
-  rto(i: number): number {
-    return this.rtos[i]! * RTO_STEP;
-  }
-
-  expiry(i: number): number {
-    return this.wheel.deadlineOf(i);
-  }
-
-  // ---- memory -----------------------------------------------------------------
-
-  private allocate(capacity: number): void {
-    const grown = Math.min(capacity, this.limit);
-    this.ints = Array.from({ length: COLUMNS }, (_, n) => widen(new Int32Array(grown), this.ints[n]));
-    this.flags = widen(new Uint16Array(grown), this.flags);
-    this.scales = widen(new Uint8Array(grown), this.scales);
-    this.rtos = widen(new Uint16Array(grown), this.rtos);
-    this.localIds = widen(new Uint16Array(grown), this.localIds);
-    if (this.upper !== null) this.upper = widen(new Int32Array(3 * grown), this.upper);
-    if (this.words !== null) this.words = widen(new Int32Array(grown), this.words);
-    const next = this.ints[NEXT]!;
-    for (let i = grown - 1; i >= this.capacity; i--) {
-      next[i] = this.free;
-      this.free = i;
+    for (;;) {
+      const ahead = this.calendar.ahead();
+      const time = this.calendar.timeAt(ahead);
+      if (ahead < 0 || diff(time, now) > 0) {
+        this.calendar.moveTo(now);
+        return NONE;
+      }
+      this.calendar.moveTo(time);
+      const row = this.calendar.take(0);
+      const due = this.settle(row, now);
+      if (due === NONE) this.putBack(row, now);
+      else {
+        if (due === row) this.rows.chunk(row)[this.rows.offset(row) + STATE]! &= ~F_WAITING;
+        else this.rows.give(row);
+        return due;
+      }
     }
-    this.capacity = grown;
-    this.wheel.ensure(grown - 1);
   }
 
-  /** Empty again: the memory of the flood goes back. */
-  private release(): void {
-    this.wheel = new TimerWheel(this.clock, FIRST);
-    this.capacity = 0;
-    this.free = NONE;
-    this.ints = [];
-    this.flags = new Uint16Array(0);
-    this.scales = new Uint8Array(0);
-    this.rtos = new Uint16Array(0);
-    this.localIds = new Uint16Array(0);
-    this.upper = null;
-    this.words = null;
-    this.allocate(FIRST);
+  /** The record that is due at `now` because this row's turn has come, -1 when none is. */
+  private settle(row: number, now: number): number {
+    const i = this.recordOf(row);
+    return this.flag(F_LIVE, i) && beforeEq(this.word(i, EXPIRES), now) ? i : NONE;
   }
 
-  /** A stack has few local addresses; 65,536 is a programmer's mistake. */
+  /** The record that a row stands for: itself, or a proxy's. */
+  private recordOf(row: number): number {
+    return (this.word(row, STATE) & (F_LIVE | F_WIDE)) === F_WIDE ? this.word(row, TARGET) : row;
+  }
+
+  /** A row that has been taken, and nothing is due: to the time of its record, or to the free rows. Returns the time. */
+  private putBack(row: number, now: number): number {
+    const i = this.recordOf(row);
+    if (this.flag(F_LIVE, i)) return this.calendar.put(row, this.word(i, EXPIRES));
+    if (i === row && this.word(row, BEFORE) !== UNLISTED) this.unlist(row);
+    this.rows.give(row);
+    return (now - 1) | 0;
+  }
+
+  /** ms until the next expiry or sooner, -1 when nothing waits. */
+  nextDeadline(now: number): number {
+    if (this.count === 0) return NONE;
+    const ahead = this.calendar.ahead();
+    if (ahead < 0) return NONE;
+    const left = diff(this.calendar.timeAt(ahead), now);
+    return left > 0 ? left : 0;
+  }
+
+  // ---- words, for the cursor ---------------------------------------------------
+
+  chunk(i: number): Int32Array {
+    return this.rows.chunk(i);
+  }
+
+  offset(i: number): number {
+    return this.rows.offset(i);
+  }
+
+  private word(i: number, word: number): number {
+    return this.rows.chunk(i)[this.rows.offset(i) + word]!;
+  }
+
+  private flag(bit: number, i: number): boolean {
+    return (this.word(i, STATE) & bit) !== 0;
+  }
+
+  /** A word of the record's second row; it has one. */
+  wideWord(i: number, word: number): number {
+    const row = this.word(i, TIMES) & ROW_MASK;
+    return this.wide.chunk(row)[this.wide.offset(row) + word]!;
+  }
+
+  /** Sets a word of the record's second row, which is made when there is none. */
+  setWide(i: number, word: number, value: number): void {
+    if (!this.flag(F_WIDE, i)) this.widen(i);
+    const row = this.word(i, TIMES) & ROW_MASK;
+    this.wide.chunk(row)[this.wide.offset(row) + word] = value;
+  }
+
+  /** The offset that a rule gives; `kind` is what TIMES says. */
+  offsetBy(kind: number, i: number): number {
+    if (kind === OFFSET_NONE) return 0;
+    const l = this.localOf(i);
+    const ports = this.word(i, PORTS);
+    return this.keys.stampOffset(
+      kind === OFFSET_HOSTS,
+      l[0]!,
+      l[1]!,
+      l[2]!,
+      l[3]!,
+      this.remoteWord(i, 0),
+      this.remoteWord(i, 1),
+      this.remoteWord(i, 2),
+      this.remoteWord(i, 3),
+      ports >>> 16,
+      ports & 0xffff,
+    );
+  }
+
+  /** Gives the record a second row. */
+  private widen(i: number): void {
+    const record = this.cursor().at(i);
+    const { enteredAt, tsRecentAt, tsOffset } = record;
+    const row = this.wide.take();
+    const w = this.wide.chunk(row);
+    const to = this.wide.offset(row);
+    w[to + UPPER] = 0;
+    w[to + UPPER + 1] = 0;
+    w[to + UPPER + 2] = 0xffff;
+    w[to + ENTERED_AT] = enteredAt;
+    w[to + TS_RECENT_AT] = tsRecentAt;
+    w[to + TS_OFFSET] = tsOffset;
+    w[to + LAST_ACK_AT] = 0;
+    w[to + WORD] = 0;
+    const c = this.rows.chunk(i);
+    const at = this.rows.offset(i);
+    c[at + TIMES] = row;
+    c[at + STATE]! |= F_WIDE;
+  }
+
+  /** A stack has few local addresses; more than 8192 is a programmer's mistake. */
   private intern(l0: number, l1: number, l2: number, l3: number): number {
     for (let id = 0; id < this.locals.length; id++) {
       const w = this.locals[id]!;
       if (w[3] === l3 && w[2] === l2 && w[1] === l1 && w[0] === l0) return id;
     }
-    if (this.locals.length >= 65536) throw new RangeError('more than 65536 local addresses');
+    if (this.locals.length >= LOCAL_LIMIT) throw new RangeError(`more than ${LOCAL_LIMIT} local addresses`);
     this.locals.push(Int32Array.of(l0, l1, l2, l3));
     return this.locals.length - 1;
-  }
-}
-
-function widen<T extends Int32Array | Uint16Array | Uint8Array>(larger: T, present: T | undefined): T {
-  if (present !== undefined) larger.set(present);
-  return larger;
-}
-
-/** The record a hook looks at: reads the columns at one index. */
-export class RecordCursor implements RecordFacts {
-  private i = NONE;
-
-  constructor(private readonly table: TimeWaitTable) {}
-
-  at(index: number): this {
-    this.i = index;
-    return this;
-  }
-
-  get sndNxt(): number {
-    return this.table.int(SND_NXT, this.i);
-  }
-  get rcvNxt(): number {
-    return this.table.int(RCV_NXT, this.i);
-  }
-  get rcvWnd(): number {
-    return this.table.int(RCV_WND, this.i);
-  }
-  get rcvWscale(): number {
-    return this.table.scale(this.i);
-  }
-  get hasTimestamp(): boolean {
-    return this.table.flag(F_TIMESTAMP, this.i);
-  }
-  get tsRecent(): number {
-    return this.table.int(TS_RECENT, this.i);
-  }
-  get tsRecentAt(): number {
-    return this.table.int(TS_RECENT_AT, this.i);
-  }
-  get tsOffset(): number {
-    return this.table.int(TS_OFFSET, this.i);
-  }
-  get enteredAt(): number {
-    return this.table.int(ENTERED_AT, this.i);
-  }
-  get expiresAt(): number {
-    return this.table.expiry(this.i);
-  }
-  get rto(): number {
-    return this.table.rto(this.i);
-  }
-  get finWait2(): boolean {
-    return this.table.flag(F_FIN_WAIT_2, this.i);
-  }
-  get userClosed(): boolean {
-    return this.table.flag(F_USER_CLOSED, this.i);
-  }
-  get reuseAddress(): boolean {
-    return this.table.flag(F_REUSE_ADDRESS, this.i);
-  }
-  get reusePort(): boolean {
-    return this.table.flag(F_REUSE_PORT, this.i);
-  }
-  get boundPort(): boolean {
-    return this.table.flag(F_BOUND_PORT, this.i);
-  }
-  get localPeer(): boolean {
-    return this.table.flag(F_LOCAL_PEER, this.i);
-  }
-  get nearPeer(): boolean {
-    return this.table.flag(F_NEAR_PEER, this.i);
-  }
-  get active(): boolean {
-    return this.table.flag(F_ACTIVE, this.i);
-  }
-  get holder(): number {
-    return this.table.holder(this.i);
-  }
-  get word(): number {
-    return this.table.word(this.i);
-  }
-  /** An ACK was sent from this record, and when the last one that counts for the rate limit. */
-  get ackedAtAll(): boolean {
-    return this.table.flag(F_ACKED, this.i);
-  }
-  get lastAckAt(): number {
-    return this.table.int(LAST_ACK_AT, this.i);
-  }
-
-  // The stack's writes; hooks see a RecordFacts and have none of them.
-
-  restart(expiresAt: number): void {
-    this.table.restart(this.i, expiresAt);
-  }
-
-  refresh(tsRecent: number, now: number): void {
-    this.table.setInt(TS_RECENT, this.i, tsRecent);
-    this.table.setInt(TS_RECENT_AT, this.i, now);
-  }
-
-  /** The peer's FIN reached the orphan: RCV.NXT moves over it. */
-  becomeTimeWait(rcvNxt: number, now: number): void {
-    this.table.setInt(RCV_NXT, this.i, rcvNxt);
-    this.table.setInt(ENTERED_AT, this.i, now);
-    this.table.setFlag(F_FIN_WAIT_2, this.i, false);
-    this.table.finWait2Count--;
-  }
-
-  setWord(value: number): void {
-    this.table.setWord(this.i, value);
-  }
-
-  acked(now: number): void {
-    this.table.setInt(LAST_ACK_AT, this.i, now);
-    this.table.setFlag(F_ACKED, this.i, true);
   }
 }

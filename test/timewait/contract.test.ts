@@ -317,6 +317,7 @@ void t.test('eviction spares what was restarted (FreeBSD, lwIP)', (t) => {
   });
   another(c);
   another(c);
+  c.advance(1);
   c.peerPort = 5000;
   c.inject('F. 1:1(0) ack 2 win 100');
   c.peerPort = 5002;

@@ -69,6 +69,7 @@ void t.test('lwIP: five PCBs for connections and TIME-WAIT, the oldest gives way
   t.same(held(), [5000, 5001, 5002, 5003, 5004], 'five fit');
   connection(c, 5005);
   t.same(held(), [5001, 5002, 5003, 5004, 5005], 'the sixth took the place of the oldest');
+  c.advance(1000);
   c.peerPort = 5001;
   c.inject('F. 1:1(0) ack 2 win 100');
   c.rest();
@@ -189,7 +190,7 @@ void t.test('smoltcp: one challenge ACK a second, 10 s from the last segment out
   t.equal(answers, 3, 'at 0, 1.2 and 2.4 s');
   c.advance(9699);
   t.equal(c.state, 'TIME-WAIT');
-  c.advance(1);
+  c.advance(1000);
   t.equal(c.state, 'CLOSED', '10 s after the last one');
   t.end();
 });

@@ -1,5 +1,12 @@
 import t from 'tap';
-import { TimeWaitTable, type RecordCursor, type RecordEntry } from '../../src/timewait/table.js';
+import { Calendar } from '../../src/timewait/calendar.js';
+import { RowPool } from '../../src/timewait/rows.js';
+import {
+  TimeWaitTable,
+  type RecordCursor,
+  type RecordEntry,
+  type TupleKeys,
+} from '../../src/timewait/table.js';
 import { formatWords } from '../../src/wire/address.js';
 
 /** xorshift32: the same in every run. */
@@ -17,7 +24,7 @@ function random(seed: number): (below: number) => number {
 function entry(n: number, over: Partial<RecordEntry> = {}): RecordEntry {
   const v6 = (n & 1) === 1;
   const words = Math.imul(n, 0x9e3779b1);
-  return {
+  const made = {
     local0: v6 ? 0xfd770000 | 0 : 0,
     local1: 0,
     local2: v6 ? n % 3 : 0xffff,
@@ -28,7 +35,7 @@ function entry(n: number, over: Partial<RecordEntry> = {}): RecordEntry {
     remote3: words ^ 0x55555555,
     localPort: 80 + (n % 5),
     remotePort: (n * 7919) & 0xffff,
-    hash: words | 0,
+    hash: 0,
     sndNxt: (words + 1) | 0,
     rcvNxt: (words - 1) | 0,
     rcvWnd: (n * 1000) % (1 << 30),
@@ -50,6 +57,26 @@ function entry(n: number, over: Partial<RecordEntry> = {}): RecordEntry {
     holder: n % 3,
     word: n % 7 === 0 ? words : 0,
     ...over,
+  };
+  return { ...made, hash: keys.flowHash(...tuple(made)) };
+}
+
+/** Any functions of the tuple will do. */
+const keys: TupleKeys = {
+  flowHash: (...words) => words.reduce((hash, word) => Math.imul(hash ^ word, 0x9e3779b1) | 0, 1),
+  stampOffset: (ofHosts, ...words) =>
+    words.slice(0, ofHosts ? 8 : 10).reduce((hash, word) => Math.imul(hash ^ word, 0x85ebca6b) | 0, 2),
+};
+
+/** Times and an offset as a stack's record has them: it takes one row, unless it is IPv6 or has a word. */
+function lately(n: number, now: number): Partial<RecordEntry> {
+  const made = entry(n);
+  const stamped = (n & 2) !== 0;
+  return {
+    enteredAt: now,
+    tsRecentAt: stamped ? (now - (n % 3000)) | 0 : 0,
+    tsOffset: n % 5 === 0 ? 0 : keys.stampOffset(n % 1000 < 500, ...tuple(made)),
+    word: n % 11 === 0 ? 5 : 0,
   };
 }
 
@@ -75,12 +102,12 @@ function walk(first: number, next: (i: number) => number): number[] {
   return seen;
 }
 
-const inOrder = (table: TimeWaitTable): number[] => walk(table.first(), (i) => table.next(i));
+const all = (table: TimeWaitTable): number[] => walk(table.first(), (i) => table.next(i));
 const onPort = (table: TimeWaitTable, port: number): number[] =>
   walk(table.firstOnPort(port), (i) => table.nextOnPort(i));
 
 void t.test('a record gives back every fact it was given', (t) => {
-  const table = new TimeWaitTable(0);
+  const table = new TimeWaitTable(0, keys);
   const record = table.cursor();
   const indexes = Array.from({ length: 300 }, (_, n) => table.add(entry(n)));
   t.equal(new Set(indexes).size, 300);
@@ -103,7 +130,7 @@ void t.test('a record gives back every fact it was given', (t) => {
 });
 
 void t.test('each field of the tuple tells two records apart', (t) => {
-  const table = new TimeWaitTable(0);
+  const table = new TimeWaitTable(0, keys);
   for (const n of [0, 1]) {
     const own = entry(n);
     const index = table.add(own);
@@ -117,7 +144,7 @@ void t.test('each field of the tuple tells two records apart', (t) => {
 });
 
 void t.test('the cursor writes: restart, refresh, becomeTimeWait, acked', (t) => {
-  const table = new TimeWaitTable(1000);
+  const table = new TimeWaitTable(1000, keys);
   const record = table.cursor();
   const a = table.add(entry(4));
   const b = table.add(entry(2));
@@ -148,7 +175,7 @@ void t.test('the cursor writes: restart, refresh, becomeTimeWait, acked', (t) =>
 
 void t.test('expiry at the exact moment, across the wrap of the clock', (t) => {
   for (const start of [0, 0x7fffff00, -100]) {
-    const table = new TimeWaitTable(start);
+    const table = new TimeWaitTable(start, keys);
     const at = (ms: number): number => (start + ms) | 0;
     const [long, short] = [table.add(entry(0)), table.add(entry(1))];
     t.equal(table.nextDeadline(at(0)), -1, 'nothing is armed yet');
@@ -172,17 +199,15 @@ void t.test('expiry at the exact moment, across the wrap of the clock', (t) => {
 });
 
 void t.test('eviction takes the record that was entered or restarted first', (t) => {
-  const table = new TimeWaitTable(0);
+  const table = new TimeWaitTable(0, keys);
   const record = table.cursor();
   const [a, b, c, d] = [0, 1, 2, 3].map((n) => table.add(entry(n))) as [number, number, number, number];
   for (const index of [a, b, c, d]) table.arm(index, 60_000);
   t.equal(table.oldest(), a);
   record.at(a).restart(61_000);
-  t.same(inOrder(table), [b, c, d, a]);
+  t.equal(table.oldest(), b);
   table.remove(c);
-  t.same(inOrder(table), [b, d, a]);
   record.at(d).restart(62_000);
-  t.same(inOrder(table), [b, a, d]);
   for (const next of [b, a, d]) {
     t.equal(table.oldest(), next);
     table.remove(next);
@@ -192,19 +217,19 @@ void t.test('eviction takes the record that was entered or restarted first', (t)
 });
 
 void t.test('the limit refuses, freed places are taken again', (t) => {
-  const table = new TimeWaitTable(0, 100);
+  const table = new TimeWaitTable(0, keys, 100);
   const indexes = Array.from({ length: 100 }, (_, n) => table.add(entry(n)));
   t.ok(indexes.every((index) => index >= 0 && index < 100));
   t.equal(table.add(entry(100)), -1);
   t.equal(table.count, 100);
   table.remove(indexes[50]!);
   t.equal(table.add(entry(100)), indexes[50]);
-  t.equal(new TimeWaitTable(0, 0).add(entry(0)), -1);
+  t.equal(new TimeWaitTable(0, keys, 0).add(entry(0)), -1);
   t.end();
 });
 
 void t.test('RTO is rounded up to 4 ms and bounded, never shortened below that', (t) => {
-  const table = new TimeWaitTable(0);
+  const table = new TimeWaitTable(0, keys);
   const record = table.cursor();
   const kept = (rto: number): number => record.at(table.add(entry(0, { rto }))).rto;
   t.equal(kept(200), 200);
@@ -223,7 +248,7 @@ void t.test('agrees with a plain list through adds, removals, restarts, eviction
   }
   const below = random(0xc0ffee);
   const start = 0x7fff_8000;
-  const table = new TimeWaitTable(start);
+  const table = new TimeWaitTable(start, keys);
   const record = table.cursor();
   let list: Line[] = [];
   let now = start;
@@ -239,10 +264,12 @@ void t.test('agrees with a plain list through adds, removals, restarts, eviction
   const compare = (): void => {
     check(table.count === list.length);
     check(table.finWait2Count === list.filter((line) => line.entry.finWait2).length);
-    check(String(inOrder(table)) === String(list.map((line) => line.index)));
+    const numbers = list.map((line) => line.index).sort((a, b) => a - b);
+    check(String(all(table)) === String(numbers));
     for (let port = 80; port < 85; port++) {
       const wanted = list.filter((line) => line.entry.localPort === port).map((line) => line.index);
-      check(String(onPort(table, port).sort()) === String(wanted.sort()));
+      check(String(onPort(table, port)) === String(wanted.sort((a, b) => a - b)));
+      check(table.onPort(port) === wanted.length);
     }
     for (const line of list) {
       check(table.sameTuple(line.index, ...tuple(line.entry)));
@@ -256,7 +283,8 @@ void t.test('agrees with a plain list through adds, removals, restarts, eviction
     const what = below(10);
     const any = list[below(Math.max(1, list.length))];
     if (what < (filling ? 6 : 2)) {
-      const added = entry(n++);
+      const added = entry(n, n % 3 === 0 ? {} : lately(n, now | 0));
+      n++;
       const index = table.add(added);
       const expiresAt = now + 1 + below(filling ? 1_000_000 : 5000);
       table.arm(index, expiresAt | 0);
@@ -269,8 +297,10 @@ void t.test('agrees with a plain list through adds, removals, restarts, eviction
       record.at(any.index).restart(any.expiresAt | 0);
       list = [...list.filter((line) => line !== any), any];
     } else if (what === 8 && !filling) {
-      check(table.oldest() === (list[0]?.index ?? -1));
-      if (list[0] !== undefined) forget(list[0]);
+      const first = list.find((line) => line.index === table.oldest());
+      check((first === undefined) === (list.length === 0));
+      check(list.every((line) => line.expiresAt >= first!.expiresAt));
+      if (first !== undefined) forget(first);
     } else {
       now += below(filling ? 100 : 30_000);
       for (let index = table.expireNext(now | 0); index >= 0; index = table.expireNext(now | 0)) {
@@ -288,28 +318,168 @@ void t.test('agrees with a plain list through adds, removals, restarts, eviction
   t.end();
 });
 
-void t.test('memory: below a kernel entry of 256 bytes, and given back', (t) => {
-  const table = new TimeWaitTable(0);
+void t.test('memory: 40 bytes a record and 32 more where it does not fit, given back chunk by chunk', (t) => {
+  const table = new TimeWaitTable(0, keys);
   const empty = table.memoryBytes;
   const many = 65_536;
-  for (let n = 0; n < many; n++) table.arm(table.add(entry(2 * n)), 60_000);
-  t.ok(table.memoryBytes / many < 100, `${table.memoryBytes / many} bytes an IPv4 record`);
-  table.add(entry(1));
-  table.add(entry(3));
-  const v6 = table.memoryBytes / (2 * many);
-  t.ok(v6 < 100, `${v6} bytes a record of capacity with IPv6 among them`);
+  for (let n = 0; n < many; n++) {
+    const index = table.add(entry(2 * n, { ...lately(2 * n, 0), tsRecentAt: 0, word: 0 }));
+    table.arm(index, 1000 + (n >> 3));
+  }
+  t.ok(table.memoryBytes / many < 42, `${table.memoryBytes / many} bytes an IPv4 record`);
+  const full = table.memoryBytes;
+  for (let n = 0; n < many; n++) table.arm(table.add(entry(2 * n + 1)), 100_000);
+  const v6 = (table.memoryBytes - full) / many;
+  t.ok(v6 < 74, `${v6} bytes an IPv6 record`);
+  const most = table.memoryBytes;
   let gone = 0;
   for (let index = table.expireNext(60_000); index >= 0; index = table.expireNext(60_000)) {
     table.remove(index);
     gone++;
+    if (gone === many / 2) t.ok(table.memoryBytes < most - 38 * gone, 'half the records, half the memory');
   }
   t.equal(gone, many);
-  t.equal(table.count, 2);
-  for (const index of inOrder(table)) table.remove(index);
+  t.equal(table.count, many);
+  for (const index of all(table)) table.remove(index);
   t.equal(table.memoryBytes, empty);
   const again = table.add(entry(7));
-  table.arm(again, 61_000);
-  t.equal(table.expireNext(60_999), -1);
-  t.equal(table.expireNext(61_000), again, 'and it works on');
+  table.arm(again, 161_000);
+  t.equal(table.expireNext(160_999), -1);
+  t.equal(table.expireNext(161_000), again, 'and it works on');
+  t.end();
+});
+
+void t.test('a record that goes early leaves no room unused', (t) => {
+  const table = new TimeWaitTable(0, keys);
+  // The same few tuples close and are reopened for a minute
+  let most = 0;
+  for (let now = 0; now < 60_000; now++) {
+    const index = table.add(entry(now, lately(now, now)));
+    table.arm(index, now + 60_000);
+    if (now >= 100) {
+      const gone = table.first();
+      table.remove(gone);
+    }
+    most = Math.max(most, table.memoryBytes);
+  }
+  t.equal(table.count, 100);
+  t.ok(most < 400_000, `${most} bytes`);
+  t.end();
+});
+
+void t.test('an earlier expiry than before, of a record or of one before it in the row', (t) => {
+  const table = new TimeWaitTable(0, keys);
+  const record = table.cursor();
+  const a = table.add(entry(0, lately(0, 0)));
+  table.arm(a, 60_000);
+  const b = table.add(entry(2, lately(2, 0)));
+  table.arm(b, 60_000);
+  record.at(a).restart(5000);
+  t.equal(table.oldest(), a);
+  table.remove(b);
+  const c = table.add(entry(4, lately(4, 0)));
+  t.equal(c, b, 'it takes the row that waits');
+  table.arm(c, 2000);
+  t.equal(table.oldest(), c);
+  t.equal(table.expireNext(1999), -1);
+  t.equal(table.expireNext(2000), c);
+  table.remove(c);
+  record.at(a).restart(7000);
+  t.equal(table.expireNext(6999), -1, 'longer again');
+  t.equal(table.expireNext(7000), a);
+  table.remove(a);
+  t.equal(table.expireNext(100_000), -1);
+  t.equal(table.nextDeadline(100_000), -1);
+  t.end();
+});
+
+void t.test('expiry in 20 days, beyond the range of the calendar', (t) => {
+  const table = new TimeWaitTable(0x7fff0000, keys);
+  const day = 86_400_000;
+  const at = (ms: number): number => (0x7fff0000 + ms) | 0;
+  const i = table.add(entry(0, lately(0, at(0))));
+  table.arm(i, at(20 * day));
+  t.equal(table.oldest(), i);
+  let turns = 0;
+  for (let now = 0; now < 20 * day - 1; turns++) {
+    t.equal(table.expireNext(at(now)), -1);
+    now = Math.min(20 * day - 1, now + table.nextDeadline(at(now)));
+  }
+  t.equal(table.expireNext(at(20 * day - 1)), -1);
+  t.equal(table.expireNext(at(20 * day)), i);
+  t.ok(turns < 10_000, `${turns} turns`);
+  t.end();
+});
+
+void t.test('rows: the same numbers never twice, chunks come and go, the limit of 2^24', (t) => {
+  const pool = new RowPool(1, 4);
+  const below = random(77);
+  const held: number[] = [];
+  const taken = new Set<number>();
+  let wrong = 0;
+  for (let step = 0; step < 200_000; step++) {
+    const filling = Math.floor(step / 25_000) % 2 === 0;
+    if (below(8) < (filling ? 7 : 1)) {
+      const row = pool.take();
+      if (taken.has(row) || !pool.isTouched(row) || row >= pool.end) wrong++;
+      taken.add(row);
+      held.push(row);
+      pool.chunk(row)[pool.offset(row)] = row;
+    } else if (held.length > 0) {
+      const at = below(held.length);
+      const row = held[at]!;
+      if (pool.chunk(row)[pool.offset(row)] !== row) wrong++;
+      held[at] = held[held.length - 1]!;
+      held.pop();
+      taken.delete(row);
+      pool.give(row);
+    }
+  }
+  t.equal(wrong, 0);
+  const full = new RowPool(1, 4);
+  for (let n = 0; n < 1 << 24; n++) if (full.take() !== n) wrong++;
+  t.equal(wrong, 0, '16,777,216 rows');
+  t.equal(full.take(), -1);
+  full.give(4711);
+  t.equal(full.take(), 4711);
+  t.equal(full.take(), -1);
+  t.end();
+});
+
+void t.test('calendar: agrees with a sorted list, within a millisecond in the order of putting', (t) => {
+  const below = random(4242);
+  for (const start of [0, 0x7fffff00, -1]) {
+    const pool = new RowPool(1, 4);
+    const calendar = new Calendar(pool, 0, start);
+    let list: { row: number; time: number }[] = [];
+    let now = 0;
+    let wrong = 0;
+    for (let step = 0; step < 20_000; step++) {
+      if (below(3) > 0) {
+        const row = pool.take();
+        const time = now + below(step % 2 === 0 ? 50 : 262_144);
+        if (calendar.put(row, (start + time) | 0) !== ((start + time) | 0)) wrong++;
+        list.push({ row, time });
+      } else {
+        const first = list.reduce<{ row: number; time: number } | null>(
+          (best, one) => (best === null || one.time < best.time ? one : best),
+          null,
+        );
+        const ahead = calendar.ahead();
+        if (first === null) {
+          if (ahead !== -1) wrong++;
+          continue;
+        }
+        if (calendar.timeAt(ahead) !== ((start + first.time) | 0) || calendar.peek(ahead) !== first.row)
+          wrong++;
+        now = first.time;
+        calendar.moveTo((start + now) | 0);
+        if (calendar.take(0) !== first.row) wrong++;
+        pool.give(first.row);
+        list = list.filter((one) => one !== first);
+      }
+    }
+    t.equal(wrong, 0, `from ${start}`);
+  }
   t.end();
 });
