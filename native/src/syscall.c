@@ -39,7 +39,7 @@ static const struct known_call known[] = {
     {"getpeername", SYS_getpeername}, {"ppoll", SYS_ppoll},
     {"epoll_create1", SYS_epoll_create1}, {"epoll_ctl", SYS_epoll_ctl},
     {"epoll_pwait", SYS_epoll_pwait}, {"splice", SYS_splice},
-    {"pipe2", SYS_pipe2},
+    {"pipe2", SYS_pipe2},           {"setns", SYS_setns},
 };
 
 struct call {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endOnSignals, environmentLack, insideNamespace, reenter, type Lack } from '../lab/namespace.js';
+import { linkWorlds, type WireKind } from '../lab/link-worlds.js';
 import { playAll, type SceneResult } from '../lab/scenes.js';
 import { kernelWorld, virtualWorld } from '../lab/world.js';
 import { FileSink } from '../link/sink.js';
@@ -16,12 +17,13 @@ export interface DemoFlags {
   json?: boolean;
   pcap?: string;
   virtual?: boolean;
+  link: 'tun' | WireKind;
 }
 
 export async function demo(flags: DemoFlags, args: readonly string[]): Promise<number> {
   let lack: Lack | null = null;
   if (!insideNamespace() && flags.virtual !== true) {
-    lack = environmentLack();
+    lack = environmentLack(flags.link === 'tun');
     if (lack === null) return reenter(args);
   }
   if (insideNamespace()) endOnSignals();
@@ -34,20 +36,23 @@ export async function demo(flags: DemoFlags, args: readonly string[]): Promise<n
   say(
     virtual
       ? 'Two of our stacks on a virtual network, virtual time; TIME-WAIT is on the server, which closes first.'
-      : 'The real kernel (10.77.0.1) connects to our stack (10.77.0.2) over TUN; TIME-WAIT is on our side, which closes first.',
+      : `The real kernel (10.77.0.1) connects to our stack (10.77.0.2) over ${flags.link === 'tun' ? 'TUN' : flags.link}; TIME-WAIT is on our side, which closes first.`,
   );
   const path = flags.pcap ?? join(tmpdir(), `timewait-demo-${process.pid}-${Date.now()}.pcapng`);
   const file = new FileSink(path);
   const started = process.hrtime.bigint();
-  const rows = await playAll(virtual ? virtualWorld : kernelWorld, file, (more) => {
+  const worlds = virtual || flags.link === 'tun' ? null : await linkWorlds(flags.link);
+  const make = virtual ? virtualWorld : (worlds?.make ?? kernelWorld);
+  const rows = await playAll(make, file, (more) => {
     if (process.stderr.isTTY && flags.json !== true)
       for (const row of more) process.stderr.write(`  ${row.policy}: ${row.situation}\n`);
   });
+  worlds?.close();
   file.close();
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   if (flags.json === true) {
     process.stdout.write(
-      `${JSON.stringify({ backend: virtual ? 'virtual' : 'kernel', lack, seconds, pcap: path, rows })}\n`,
+      `${JSON.stringify({ backend: virtual ? 'virtual' : 'kernel', link: virtual ? 'memory' : flags.link, lack, seconds, pcap: path, rows })}\n`,
     );
     return 0;
   }

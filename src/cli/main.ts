@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { UsageError, lineOf } from './fail.js';
 import type { ConnectFlags } from './connect.js';
+import type { DemoFlags } from './demo.js';
 import type { DiffFlags } from './diff.js';
 import type { ExplainFlags } from './explain.js';
 import type { NstatFlags, SsFlags } from './inspect.js';
@@ -68,9 +69,14 @@ function program(): Command {
     .command('demo')
     .description('the four policies against the real kernel: what each accepts, refuses and why (about 20 s)')
     .option('--virtual', 'on the virtual network, without the kernel')
+    .addOption(
+      new Option('--link <kind>', 'way onto the wire (docs/links.md)')
+        .choices(['tun', 'packet', 'pcap', 'raw'])
+        .default('tun'),
+    )
     .option('--pcap <file>', 'where the packets go, default a file in the temporary directory')
     .option('--json', 'print JSON')
-    .action(async (flags: { json?: boolean; pcap?: string; virtual?: boolean }) => {
+    .action(async (flags: DemoFlags) => {
       const { demo } = await import('./demo.js');
       await finish(demo(flags, args));
     });

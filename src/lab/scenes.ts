@@ -5,11 +5,12 @@
 import type { PacketSink } from '../link/sink.js';
 import { findReason, reasonText, type ReasonId } from '../reasons.js';
 import { parseAddress, type Address } from '../wire/address.js';
+import type { SegmentText } from '../wire/notation.js';
 import { buildPacket } from '../wire/notation-packet.js';
-import { SYN } from '../wire/segment.js';
+import { ACK, PSH, SYN } from '../wire/segment.js';
 import { NAT_CLIENTS, PEER, SERVER, type Attempt, type World, type WorldOptions } from './world.js';
 
-export type WorldMaker = (options: WorldOptions) => World;
+export type WorldMaker = (options: WorldOptions) => World | Promise<World>;
 
 /** One line of the demo's table. */
 export interface SceneResult {
@@ -31,8 +32,8 @@ export interface SceneResult {
 }
 
 /** The port the peer always uses, that of our server, and that of the peer's. */
-const FIXED = 40_000;
-const SERVICE = 8080;
+export const FIXED = 40_000;
+export const SERVICE = 8080;
 const PEER_SERVICE = 9000;
 /** Time for the last segments of a close. */
 const SETTLE = 60;
@@ -126,7 +127,7 @@ async function inWorld<T>(
   options: WorldOptions,
   play: (world: World) => Promise<T>,
 ): Promise<T> {
-  const world = make(options);
+  const world = await make(options);
   try {
     return await play(world);
   } finally {
@@ -195,10 +196,48 @@ export function lowerSyn(
 }
 
 function handMadeSyn(seq: number): Uint8Array {
-  return buildPacket(
-    { flags: SYN, seq, length: 0, win: 65_535, options: [{ kind: 'mss', value: 1460 }] },
-    { src: mustAddress(PEER), dst: mustAddress(SERVER), srcPort: FIXED, dstPort: SERVICE },
-  );
+  return fromPeer({ flags: SYN, seq, length: 0, win: 65_535, options: [{ kind: 'mss', value: 1460 }] });
+}
+
+function fromPeer(segment: SegmentText): Uint8Array {
+  const ends = { src: mustAddress(PEER), dst: mustAddress(SERVER), srcPort: FIXED, dstPort: SERVICE };
+  return buildPacket(segment, ends);
+}
+
+/**
+ * RFC 1337: old text of the peer comes to our record, our ACK goes out, and the peer, which has no connection,
+ * answers with a RST. Without timestamps, which would tell the old text from new.
+ */
+export function oldData(
+  make: WorldMaker,
+  policy: string,
+  label: string,
+  options: Omit<WorldOptions, 'policy'>,
+): Promise<SceneResult> {
+  const knobs = { ...options.knobs, 'net.ipv4.tcp_timestamps': 0 };
+  return inWorld(make, { policy, ...options, knobs }, async (world) => {
+    const seen = watch(world);
+    await world.serve(SERVICE);
+    let [rcvNxt, sndNxt] = [0, 0];
+    world.network.on('state', (change) => {
+      if (change.to === 'TIME-WAIT') ({ rcvNxt, sndNxt } = change.connection as unknown as Numbers);
+    });
+    const first = await world.attempt({ port: SERVICE, localPort: FIXED, limit: 2000 });
+    await world.sleep(SETTLE);
+    seen.take();
+    const old = { flags: ACK | PSH, seq: (rcvNxt - 5) >>> 0, ack: sndNxt >>> 0, length: 4, win: 65_535 };
+    world.injector.inject(fromPeer(old));
+    await world.sleep(SETTLE);
+    const left = recordLeft(world, FIXED);
+    const end = left === null ? 'kills TIME-WAIT' : 'changes nothing';
+    const parts = { attempts: [first], reason: seen.take(), left, refused: seen.refused() };
+    return result(label, `old data, our ACK, the peer's RST ${end}`, parts);
+  });
+}
+
+interface Numbers {
+  readonly rcvNxt: number;
+  readonly sndNxt: number;
 }
 
 function mustAddress(text: string): Address {
@@ -318,6 +357,9 @@ export async function playAll(
   add(...(await ownClient(make, 'reuse', 1100, { sink })));
   add(await fixedPort(make, 'recycle', 'recycle', { sink }));
   add(...(await ownClient(make, 'recycle', 800, { sink })));
+  for (const policy of ['rfc9293', 'bsd', 'reuse', 'recycle'])
+    add(await oldData(make, policy, policy, { sink }));
+  add(await oldData(make, 'reuse', 'reuse, rfc1337=1', { sink, knobs: { 'net.ipv4.tcp_rfc1337': 1 } }));
   for (const policy of ['rfc9293', 'bsd', 'reuse', 'recycle']) {
     const knobs = policy === 'rfc9293' ? short : {};
     add(await twoBehindNat(make, policy, { sink, knobs }));

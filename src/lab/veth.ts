@@ -26,7 +26,9 @@ export interface WireOptions {
 export class Wire {
   private constructor(
     private readonly holder: ChildProcess,
-    /** What to put before a command so that it runs at the kernel's end. */
+    /** Path of the namespace at the other end. */
+    readonly namespace: string,
+    /** What to put before a command so that it runs there. */
     readonly prefix: readonly string[],
   ) {}
 
@@ -43,8 +45,9 @@ export class Wire {
     const holder = spawn(command[0]!, command.slice(1), { stdio: ['pipe', 'pipe', 'inherit'] });
     const [said] = (await once(holder.stdout, 'data')) as [Buffer];
     holder.unref();
-    const prefix = [which('nsenter') ?? 'nsenter', `--net=/proc/${Number(said)}/ns/net`, '--'];
-    const wire = new Wire(holder, prefix);
+    const namespace = `/proc/${Number(said)}/ns/net`;
+    const prefix = [which('nsenter') ?? 'nsenter', `--net=${namespace}`, '--'];
+    const wire = new Wire(holder, namespace, prefix);
     try {
       must('ip', 'link', 'set', theirs, 'netns', String(holder.pid));
       wire.addressTheirs(theirs, options.theirs);

@@ -23,6 +23,9 @@ export const PEER = '10.77.0.1';
 /** Two machines behind one NAT, and the address that we see. */
 export const NAT_CLIENTS = ['10.77.0.11', '10.77.0.12'] as const;
 export const NAT_PUBLIC = '10.77.0.100';
+/** Addresses of the two ends, with prefix length. */
+export const STACK_SIDE = [`${SERVER}/24`, 'fd77::2/64'];
+export const KERNEL_SIDE = [`${PEER}/24`, 'fd77::1/64', ...NAT_CLIENTS.map((text) => `${text}/24`)];
 /** The second machine was switched on a minute later: its timestamp clock is behind. */
 export const CLOCK_SHIFT = -60_000;
 
@@ -214,16 +217,20 @@ function keepOpen(sink: PacketSink): PacketSink {
   return { write: (block) => sink.write(block), close: () => undefined };
 }
 
-/** The real kernel as peer. Only inside private namespaces. */
+/** The real kernel as peer, over TUN. Only inside private namespaces. */
 export function kernelWorld(options: WorldOptions): World {
-  const clock = new RealClock();
   const device = TunLink.open({ name: 'tw0' });
-  bringUp(device.name, [`${PEER}/24`, 'fd77::1/64', ...NAT_CLIENTS.map((text) => `${text}/24`)]);
+  bringUp(device.name, KERNEL_SIDE);
+  return kernelWorldOn(device, new RealClock(), options);
+}
+
+/** The same on any device at whose other end the kernel of this namespace has its addresses. */
+export function kernelWorldOn(device: Link, clock: RealClock, options: WorldOptions): World {
   // Timestamps without an offset of their own: what differs behind the NAT is the machines' clocks.
   if (options.nat === true) sysctl('net.ipv4.tcp_timestamps', 2);
   const { link, injector } = wrap(device, clock, options);
   const network = createNetwork({
-    stack: { addresses: [`${SERVER}/24`, 'fd77::2/64'] },
+    stack: { addresses: STACK_SIDE },
     link,
     clock,
     policy: options.policy,
@@ -245,7 +252,7 @@ export function virtualWorld(options: WorldOptions): World {
   const { link, injector } = wrap(ours, clock, options);
   const seed = (n: number): Uint8Array => new Uint8Array(32).fill(n);
   const network = createNetwork({
-    stack: { addresses: [`${SERVER}/24`, 'fd77::2/64'], seed: seed(1), mtu: 1500, now: clock.now() },
+    stack: { addresses: STACK_SIDE, seed: seed(1), mtu: 1500, now: clock.now() },
     link,
     clock,
     manual: true,
@@ -254,7 +261,7 @@ export function virtualWorld(options: WorldOptions): World {
   });
   const peer = createNetwork({
     stack: {
-      addresses: [`${PEER}/24`, 'fd77::1/64', ...NAT_CLIENTS.map((text) => `${text}/24`)],
+      addresses: KERNEL_SIDE,
       seed: seed(2),
       mtu: 1500,
       now: clock.now(),

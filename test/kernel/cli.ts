@@ -1,7 +1,8 @@
 /** Runs the command line as a user would and reads what it printed. */
 import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { environmentLack } from '../../src/lab/namespace.js';
+import { environmentLack, which } from '../../src/lab/namespace.js';
 
 export const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 export const helper = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
@@ -10,6 +11,21 @@ export const helper = (name: string): string => fileURLToPath(new URL(`./${name}
 export function lack(): string | false {
   const found = environmentLack();
   return found === null ? false : `${found.reason}: ${found.cure}`;
+}
+
+/** Why a link cannot be tested here, or false. */
+export function lacking(link: string): string | false {
+  const found = lack();
+  if (found !== false) return found;
+  const wanted = link === 'pcap' ? 'cap' : link === 'raw' ? 'raw-socket' : null;
+  if (link === 'raw' && which('nft') === null) return 'nft is not installed: apt-get install nftables';
+  if (wanted === null) return false;
+  try {
+    createRequire(import.meta.url)(wanted);
+    return false;
+  } catch {
+    return `the package ${wanted} is not installed: it needs a C++ compiler${wanted === 'cap' ? ' and libpcap-dev' : ''}`;
+  }
 }
 
 export interface Ran {

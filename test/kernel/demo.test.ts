@@ -4,15 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { SceneResult } from '../../src/lab/scenes.js';
-import { lack, timewait } from './cli.js';
+import { lacking, timewait } from './cli.js';
 
 interface DemoOutput {
   backend: string;
+  link: string;
   pcap: string;
   rows: SceneResult[];
 }
 
-async function demo(t: Test, virtual: boolean): Promise<DemoOutput> {
+async function demo(t: Test, where: string): Promise<DemoOutput> {
   const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const ran = await timewait([
@@ -20,17 +21,18 @@ async function demo(t: Test, virtual: boolean): Promise<DemoOutput> {
     '--json',
     '--pcap',
     join(folder, 'demo.pcapng'),
-    ...(virtual ? ['--virtual'] : []),
+    ...(where === 'virtual' ? ['--virtual'] : ['--link', where]),
   ]);
   t.equal(ran.status, 0, ran.stderr);
   return JSON.parse(ran.stdout) as DemoOutput;
 }
 
-for (const virtual of [true, false]) {
-  const name = virtual ? 'on the virtual network' : 'on the real kernel';
-  t.test(`the demo ${name}`, { skip: virtual ? false : lack() }, async (t) => {
-    const { backend, rows } = await demo(t, virtual);
-    t.equal(backend, virtual ? 'virtual' : 'kernel');
+for (const where of ['virtual', 'tun', 'packet', 'pcap', 'raw']) {
+  const virtual = where === 'virtual';
+  const name = virtual ? 'on the virtual network' : `on the real kernel over ${where}`;
+  t.test(`the demo ${name}`, { skip: virtual ? false : lacking(where) }, async (t) => {
+    const { backend, link, rows } = await demo(t, where);
+    t.same([backend, link], virtual ? ['virtual', 'memory'] : ['kernel', where]);
     const row = (policy: string, situation: RegExp): SceneResult => {
       const found = rows.find((each) => each.policy === policy && situation.test(each.situation));
       if (found === undefined) throw new Error(`no row ${policy} ${situation}`);
@@ -76,6 +78,20 @@ for (const virtual of [true, false]) {
     const later = row('reuse', /own client.*later/);
     t.equal(later.accepted, 1);
     t.equal(later.reason, 'reopen-reused', 'reuse lets our own client reopen after 1 s');
+
+    // RFC 1337: old text, our ACK, the RST of a kernel that has no connection
+    const killed = [
+      ['rfc9293', 'tw-rst-kill'],
+      ['reuse', 'tw-rst-kill'],
+      ['recycle', 'tw-rst-kill'],
+      ['bsd', 'tw-segment-ack'],
+      ['reuse, rfc1337=1', 'tw-segment-restart'],
+    ] as const;
+    for (const [policy, reason] of killed) {
+      const { timeWaitLeft, reason: given } = row(policy, /^old data/);
+      t.equal(given, reason, policy);
+      t.equal(timeWaitLeft === null, reason === 'tw-rst-kill', `${policy}: the record`);
+    }
 
     const gone = row('recycle', /own client.*later/);
     t.equal(gone.accepted, 1);

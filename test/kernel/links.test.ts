@@ -3,12 +3,11 @@ import { createHash, randomUUID } from 'node:crypto';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { helper, lack, main, summaryOf, timewait } from './cli.js';
+import { helper, lacking, main, summaryOf, timewait } from './cli.js';
 import { which } from '../../src/lab/namespace.js';
 
 const NOBODY = ['--reuid=65534', '--regid=65534', '--clear-groups'];
@@ -16,21 +15,6 @@ const NOBODY = ['--reuid=65534', '--regid=65534', '--clear-groups'];
 const SIZE = 8_000_000;
 const COUNT = 200;
 const HOSTS = ['10.77.0.2', 'fd77::2'];
-
-/** Why a link cannot be tested here, or false. */
-function lacking(link: string): string | false {
-  const found = lack();
-  if (found !== false) return found;
-  const wanted = link === 'pcap' ? 'cap' : link === 'raw' ? 'raw-socket' : null;
-  if (link === 'raw' && which('nft') === null) return 'nft is not installed: apt-get install nftables';
-  if (wanted === null) return false;
-  try {
-    createRequire(import.meta.url)(wanted);
-    return false;
-  } catch {
-    return `the package ${wanted} is not installed: it needs a C++ compiler${wanted === 'cap' ? ' and libpcap-dev' : ''}`;
-  }
-}
 
 const links = ['packet', 'pcap', 'raw'];
 const cases = [...links.map((link) => [link]), ['packet', '--trust-checksums']];
@@ -137,6 +121,53 @@ t.test('killed at any moment: no process, and so no namespace, device or rule st
       }
       t.same(left, [], `${link}, after ${after} ms`);
       t.same(outside(), [], `${link}, after ${after} ms: nothing out here`);
+    }
+  }
+});
+
+/** What a killed `serve` leaves in the namespace that it ran in, which is not ours. */
+const AFTERMATH = `
+ip link set lo up
+case $LINK in
+tun) ;;
+*) ip link add tw0 type veth peer name tw1 && ip link set tw0 up && ip link set tw1 up && ip addr add 10.77.0.2/24 dev tw0 ;;
+esac
+devices() { ip -o link | cut -d: -f2 | sort | tr -d '\\n'; }
+before=$(devices)
+"$NODE" "$MAIN" serve --http 80 $OPTIONS --no-detect 2>/tmp/said.$$ &
+pid=$!
+if [ "$WHEN" = ready ]; then
+  for i in $(seq 200); do grep -q policy /tmp/said.$$ && break; sleep 0.05; done
+  grep -q policy /tmp/said.$$ || cat /tmp/said.$$
+  echo "while: $(nft list tables 2>/dev/null | sed 's/[0-9]*$//' | tr '\\n' ' ')"
+else sleep "$WHEN"; fi
+kill -9 $pid; wait $pid 2>/dev/null
+for i in $(seq 100); do [ -z "$(nft list tables 2>/dev/null)" ] && [ "$(devices)" = "$before" ] && break; sleep 0.05; done
+rm -f /tmp/said.$$
+echo "tables: $(nft list tables 2>/dev/null)"
+[ "$(devices)" = "$before" ] && echo 'devices: the same' || echo "devices: $(devices), before $before"
+`;
+
+t.test('serve, killed in a namespace that lives on: no table, no device stays', async (t) => {
+  for (const link of ['tun', ...links]) {
+    const skip = lacking(link) || (process.getuid?.() === 0 ? false : 'serve needs root');
+    if (skip !== false) {
+      t.comment(skip);
+      continue;
+    }
+    const options = link === 'tun' ? '' : `--link ${link}:tw0 --local 10.77.0.2/24`;
+    for (const when of ['ready', '0.15', '0.4']) {
+      const env = {
+        ...process.env,
+        NODE: process.execPath,
+        MAIN: main,
+        LINK: link,
+        OPTIONS: options,
+        WHEN: when,
+      };
+      const ran = spawnSync('unshare', ['--net', 'sh', '-c', AFTERMATH], { encoding: 'utf8', env });
+      const during = when !== 'ready' ? '' : `while: ${link === 'raw' ? 'table inet timewait_ ' : ''}\n`;
+      t.equal(ran.stdout, `${during}tables: \ndevices: the same\n`, `${link}, ${when}: ${ran.stderr}`);
     }
   }
 });
