@@ -1,13 +1,15 @@
 /**
- * npm run bench [-- PART... --policy NAME --records N --runs N --json]
+ * npm run bench [-- PART... --policy NAME --records N --runs N --loss P --rtt MS --seconds N --json]
  *
  * Each figure comes from processes of its own, `runs` of them; printed are medians.
  */
-import { cpus } from 'node:os';
+import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { policies } from '../src/timewait/policies/registry.js';
 import { UsageError, lineOf } from '../src/cli/fail.js';
 import { formatTable, type Column } from '../src/view/table.js';
+import { environmentLack, insideNamespace, reenter } from '../src/lab/namespace.js';
+import { BULK_CONTENDERS, measureBulk, type BulkOptions, type BulkRun } from './bulk.js';
 import { inChild } from './child.js';
 import { contenders } from './contenders.js';
 import { BATCH, median } from './measure.js';
@@ -15,7 +17,7 @@ import type { PortsRun } from './ports.js';
 import type { TableRun } from './table.js';
 import type { VerdictRun } from './verdict.js';
 
-const PARTS = ['table', 'verdict', 'ports'] as const;
+const PARTS = ['table', 'verdict', 'ports', 'bulk'] as const;
 const MOST_RECORDS = 8_000_000;
 
 interface Settings {
@@ -24,6 +26,7 @@ interface Settings {
   readonly names: readonly string[];
   readonly records: number;
   readonly runs: number;
+  readonly bulk: BulkOptions;
   readonly json: boolean;
 }
 
@@ -37,6 +40,9 @@ function settings(args: string[]): Settings {
         records: { type: 'string', default: '1000000' },
         runs: { type: 'string', default: '5' },
         policy: { type: 'string', multiple: true, default: [] },
+        loss: { type: 'string', default: '0.01' },
+        rtt: { type: 'string', default: '100' },
+        seconds: { type: 'string', default: '60' },
         json: { type: 'boolean', default: false },
       },
     });
@@ -55,17 +61,30 @@ function settings(args: string[]): Settings {
   const runs = Number(values.runs);
   if (!Number.isInteger(runs) || runs < 1 || runs > 100)
     throw new UsageError(`--runs takes an integer from 1 to 100, got '${values.runs}'`);
+  const bulk = {
+    loss: numberOf('loss', values.loss, 0, 0.5),
+    rtt: numberOf('rtt', values.rtt, 0, 10_000),
+    seconds: numberOf('seconds', values.seconds, 1, 3600),
+  };
   const known = policies.map((policy) => policy.name);
   const stranger = values.policy.find((name) => !known.includes(name));
   if (stranger !== undefined)
     throw new UsageError(`unknown policy '${stranger}'; there are ${known.join(', ')}`);
   return {
-    parts: positionals.length > 0 ? positionals : PARTS,
+    parts: positionals.length > 0 ? positionals : PARTS.filter((part) => part !== 'bulk'),
     names: values.policy.length > 0 ? values.policy : known,
     records,
     runs,
+    bulk,
     json: values.json,
   };
+}
+
+function numberOf(name: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (text === '' || !(value >= least && value <= most))
+    throw new UsageError(`--${name} takes a number from ${least} to ${most}, got '${text}'`);
+  return value;
 }
 
 /** Runs that belong together, one process after another; contenders take turns, so that a slow minute hits all. */
@@ -195,8 +214,48 @@ function showPorts(runs: readonly PortsRun[][]): string {
   );
 }
 
+async function bulkRounds(options: BulkOptions, runs: number): Promise<Record<string, BulkRun>[]> {
+  const rounds: Record<string, BulkRun>[] = [];
+  for (let round = 0; round < runs; round++) {
+    process.stderr.write(`bench: run ${round + 1} of ${runs}: bulk\n`);
+    rounds.push(await measureBulk(options, round));
+  }
+  return rounds;
+}
+
+function showBulk({ loss, rtt, seconds }: BulkOptions, rounds: readonly Record<string, BulkRun>[]): string {
+  const [reference] = BULK_CONTENDERS;
+  const rows = BULK_CONTENDERS.map((name) => {
+    const of = (key: keyof BulkRun, digits = 0): string =>
+      spread(
+        rounds.map((round) => round[name]![key]),
+        digits,
+      );
+    const speed = (whose: string): number => median(rounds.map((round) => round[whose]!.goodput));
+    const ratio = (speed(name) / speed(reference!)).toFixed(2);
+    return [
+      name,
+      of('goodput', 3),
+      ratio,
+      of('retransmitted'),
+      of('timeouts'),
+      of('probes'),
+      of('lost'),
+      of('overflowed'),
+    ];
+  });
+  const titles = right('Mbit/s', 'ratio', 'resent', 'RTOs', 'tail probes', 'lost', 'overflowed');
+  return `${rtt} ms there and back, ${100 * loss} % lost each way, ${seconds} s, Linux ${release()}\n${formatTable([{ title: 'CUBIC' }, ...titles], rows)}`;
+}
+
 async function main(): Promise<void> {
-  const { parts, names, records, runs, json } = settings(process.argv.slice(2));
+  const { parts, names, records, runs, bulk, json } = settings(process.argv.slice(2));
+  if (parts.includes('bulk') && !insideNamespace()) {
+    const lack = environmentLack();
+    if (lack !== null) throw new Error(`bulk: ${lack.reason}; ${lack.cure}`);
+    process.exitCode = await reenter(process.argv.slice(2));
+    return;
+  }
   const machine = { node: process.version, cpu: cpus()[0]?.model ?? '', date: new Date().toISOString() };
   const results: Record<string, unknown> = { machine, records, runs };
   const texts: string[] = [
@@ -218,6 +277,11 @@ async function main(): Promise<void> {
     const { ports } = await inTurns(['ports'], runs, () => inChild({ part: 'ports' }));
     results['ports'] = ports;
     texts.push(showPorts(ports!));
+  }
+  if (parts.includes('bulk')) {
+    const rounds = await bulkRounds(bulk, runs);
+    results['bulk'] = rounds;
+    texts.push(showBulk(bulk, rounds));
   }
   console.log(json ? JSON.stringify(results, null, 2) : texts.join('\n\n'));
 }

@@ -2,10 +2,16 @@
  * What runs inside a machine of machine.ts, a network namespace of its own: takes orders,
  * one line of JSON each, and answers each with one line. Ends when its input ends.
  */
-import { connect } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
-import type { Answer, ConnectOrder, Order, UpOrder } from './machine.js';
-import { bringUp, must } from './namespace.js';
+import type { Answer, ConnectOrder, Order, ReceiveOrder, SendOrder, Tally, UpOrder } from './machine.js';
+import { bringUp, must, sysctl } from './namespace.js';
+
+/** Bytes of one write of `send`. */
+const CHUNK = Buffer.alloc(65_536);
+
+let received = 0;
 
 function say(answer: object): void {
   process.stdout.write(`${JSON.stringify(answer)}\n`);
@@ -38,15 +44,63 @@ function attempt({ id, host, port, localAddress, localPort, limit }: ConnectOrde
   socket.resume();
 }
 
-function obey(order: Order): void {
-  try {
-    if (order.order === 'connect') attempt(order);
-    else {
-      up(order);
-      say({ id: order.id });
+function receive({ id, host, port }: ReceiveOrder): void {
+  const server = createServer((socket) => {
+    socket.on('data', (bytes) => (received += bytes.length));
+    socket.on('error', () => undefined);
+  });
+  server.once('error', (error) => say({ id, error: error.message }));
+  server.listen({ host, port }, () => say({ id }));
+}
+
+function send({ id, host, port }: SendOrder): void {
+  const socket = connect({ host, port });
+  const fill = (): void => {
+    while (socket.write(CHUNK));
+  };
+  socket.on('connect', () => {
+    say({ id });
+    fill();
+  });
+  socket.on('drain', fill);
+  socket.on('error', (error) => say({ id, error: error.message }));
+}
+
+/** Both files name in one line what the next one counts. */
+function tally(): Tally {
+  const counters: Record<string, number> = {};
+  for (const file of ['/proc/net/snmp', '/proc/net/netstat']) {
+    const lines = readFileSync(file, 'latin1').trim().split('\n');
+    for (let i = 0; i + 1 < lines.length; i += 2) {
+      const [prefix, ...names] = lines[i]!.split(' ');
+      const values = lines[i + 1]!.split(' ').slice(1);
+      names.forEach((name, at) => (counters[prefix!.slice(0, -1) + name] = Number(values[at])));
     }
+  }
+  return { received, counters };
+}
+
+function obey(order: Order): void {
+  const { id } = order;
+  try {
+    switch (order.order) {
+      case 'connect':
+        return attempt(order);
+      case 'receive':
+        return receive(order);
+      case 'send':
+        return send(order);
+      case 'tally':
+        return say({ id, tally: tally() });
+      case 'up':
+        up(order);
+        break;
+      case 'set':
+        if (!sysctl(order.name, order.value)) throw new Error(`${order.name} = ${order.value} was refused`);
+    }
+    say({ id });
   } catch (error) {
-    say({ id: order.id, error: (error as Error).message });
+    say({ id, error: (error as Error).message });
   }
 }
 

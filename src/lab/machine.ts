@@ -32,11 +32,49 @@ export interface ConnectOrder extends ConnectOptions {
   readonly order: 'connect';
 }
 
-export type Order = UpOrder | ConnectOrder;
+/** A setting of the machine's kernel, as sysctl(8) names it. */
+export interface SetOrder {
+  readonly id: number;
+  readonly order: 'set';
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Takes connections and reads whatever comes. */
+export interface ReceiveOrder {
+  readonly id: number;
+  readonly order: 'receive';
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Connects and writes as fast as it may, until it is told something else or ends. */
+export interface SendOrder {
+  readonly id: number;
+  readonly order: 'send';
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface TallyOrder {
+  readonly id: number;
+  readonly order: 'tally';
+}
+
+export type Order = UpOrder | ConnectOrder | SetOrder | ReceiveOrder | SendOrder | TallyOrder;
+
+/** What a machine has done so far. */
+export interface Tally {
+  /** Bytes that its programs read, all connections together. */
+  readonly received: number;
+  /** Counters of its kernel, as nstat(8) names them. */
+  readonly counters: Readonly<Record<string, number>>;
+}
 
 export interface Answer {
   readonly id: number;
   readonly attempt?: Attempt;
+  readonly tally?: Tally;
   readonly error?: string;
 }
 
@@ -93,6 +131,27 @@ export class Machine {
     const { attempt } = await this.ask({ id: this.next(), order: 'connect', ...options });
     if (attempt === undefined) throw new Error('no attempt in the answer');
     return attempt;
+  }
+
+  /** Changes a setting; throws Error with one line when the kernel refuses. */
+  async set(name: string, value: string): Promise<void> {
+    await this.ask({ id: this.next(), order: 'set', name, value });
+  }
+
+  /** From here on the machine takes connections there and reads what comes. */
+  async receive(host: string, port: number): Promise<void> {
+    await this.ask({ id: this.next(), order: 'receive', host, port });
+  }
+
+  /** Connects and writes without end; resolves once connected. */
+  async send(host: string, port: number): Promise<void> {
+    await this.ask({ id: this.next(), order: 'send', host, port });
+  }
+
+  async tally(): Promise<Tally> {
+    const { tally } = await this.ask({ id: this.next(), order: 'tally' });
+    if (tally === undefined) throw new Error('no tally in the answer');
+    return tally;
   }
 
   private next(): number {

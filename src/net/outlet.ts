@@ -32,11 +32,15 @@ export class Outlet {
     this.driver = driver;
   }
 
-  /** There is a connection now: what was written before goes out. */
+  /** There is a connection now. */
   open(connection: ConnectionHandle): void {
     this.connection = connection;
     this.full = false;
-    if (this.callback !== null) this.run();
+  }
+
+  /** What was written before there was one goes out. */
+  flush(): void {
+    if (this.callback !== null && !this.full) this.run();
   }
 
   reset(): void {

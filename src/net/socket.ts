@@ -187,8 +187,9 @@ export class Socket extends Duplex {
     this.connecting = false;
     this.candidates = [];
     const { connection } = this;
+    if (connection !== null) this.outlet.open(connection);
     this.emit('connect');
-    if (connection !== null && connection === this.connection) this.outlet.open(connection);
+    if (connection === this.connection) this.outlet.flush();
     this.emit('ready');
     if (connection !== this.connection) return;
     // A reader that came before the connection waits for its data.

@@ -9,6 +9,7 @@ import { isWriteable } from '../tcp/buffers.js';
 import { deferred } from '../tcp/defer-accept.js';
 import { segmentArrives } from '../tcp/input.js';
 import { emitReset, output } from '../tcp/output.js';
+import { mayTellOfLoss } from '../tcp/sender.js';
 import { COMPLETES, requestArrives } from '../tcp/request.js';
 import { SEND_ALL, send } from '../tcp/send.js';
 import * as S from '../tcp/state.js';
@@ -244,6 +245,8 @@ export class Stack implements StackApi {
       tcb.handshakeAcked = tcb.deferRounds > 0;
       return core.decide(Reason['listen-accept-queue-full'], before, segment);
     }
+    // What earlier segments of this turn let out leaves before a loss changes the window, as it would one by one.
+    if (tcb.inReady && mayTellOfLoss(tcb, segment)) output(core.ctx, tcb);
     return this.judged(tcb, before, history, segmentArrives(core.ctx, tcb, segment));
   }
 

@@ -42,11 +42,11 @@ export function rackUpdate(ctx: TcpContext, tcb: Tcb, sent: Sent, segment: Segme
     sampleMinRtt(ctx, tcb, (ctx.now - sent.originalLatest) | 0);
     tcb.tlpSampled = true;
     tcb.rackRtt = (ctx.now - (sent.lastRepeated ? sent.originalLatest : sent.lastTime)) | 0;
-    rackAdvance(tcb, sent.originalLatest, sent.originalEnd);
+    rackAdvance(tcb, sent.originalTurn, sent.originalEnd);
   }
   if (sent.repeated > 0 && !ambiguous(ctx, tcb, segment, sent.repeatedLatest)) {
     if (sent.lastRepeated) tcb.rackRtt = (ctx.now - sent.lastTime) | 0;
-    rackAdvance(tcb, sent.repeatedLatest, sent.repeatedEnd);
+    rackAdvance(tcb, sent.repeatedTurn, sent.repeatedEnd);
   }
 }
 
@@ -58,10 +58,10 @@ function ambiguous(ctx: TcpContext, tcb: Tcb, segment: Segment, time: number): b
 }
 
 /** R8985-6 */
-function rackAdvance(tcb: Tcb, time: number, end: number): void {
-  if (tcb.rackValid && !sentAfter(time, end, tcb.rackTime, tcb.rackEnd)) return;
+function rackAdvance(tcb: Tcb, turn: number, end: number): void {
+  if (tcb.rackValid && !sentAfter(turn, end, tcb.rackTurn, tcb.rackEnd)) return;
   tcb.rackValid = true;
-  tcb.rackTime = time;
+  tcb.rackTurn = turn;
   tcb.rackEnd = end;
 }
 
@@ -116,7 +116,7 @@ function byTime(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   for (let i = 0; i < sent.count; i++) {
     const fate = sent.fateOf(i);
     if (fate === SACKED || fate === LOST) continue;
-    if (!sentAfter(tcb.rackTime, tcb.rackEnd, sent.timeOf(i), sent.endOf(i))) continue;
+    if (!sentAfter(tcb.rackTurn, tcb.rackEnd, sent.turnOf(i), sent.endOf(i))) continue;
     const left = window - ((ctx.now - sent.timeOf(i)) | 0);
     if (left <= 0) lose(sent, i);
     else if (left > tcb.reoWait) tcb.reoWait = Math.ceil(left);

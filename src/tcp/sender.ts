@@ -105,6 +105,16 @@ export function takeSack(ctx: TcpContext, tcb: Tcb, segment: Segment): boolean {
   return fresh;
 }
 
+/** The ACK may be about a loss, or loss is what it finds the sender with. */
+export function mayTellOfLoss(tcb: Tcb, segment: Segment): boolean {
+  if (tcb.flight === 0) return false;
+  return (
+    tcb.recovery !== OPEN ||
+    segment.sackCount > 0 ||
+    (segment.ack === tcb.sndUna && segment.payloadLength === 0)
+  );
+}
+
 function noteDuplicate(ctx: TcpContext, tcb: Tcb, left: number, right: number, above: boolean): void {
   // R2883-9: it marks nothing. Only what can have been sent lately counts.
   if (after(right, tcb.sndNxt) || before(left, (tcb.sndUna - tcb.maxSndWnd) | 0)) return;

@@ -7,6 +7,9 @@
  *
  *     | end, time, mark | end, time, mark | ...      a record begins where the one before ends
  *
+ * The clock's millisecond does not say what was sent first, so a mark also has the number of
+ * its turn: one for each run of bytes in order.
+ *
  * Memory: 12 bytes a record, at most 4096 records. Beyond that, new data joins the last
  * record and a SACK block that would need a split counts only where records lie wholly
  * inside it: coarser, never wrong.
@@ -24,9 +27,13 @@ export const EVER = 4;
 /** Resent although not known to be lost: counted twice in the pipe (RFC 6675 4 SetPipe). */
 export const TWICE = 8;
 
-/** RACK_sent_after of RFC 8985 6.2: the later sending, at the same moment the higher sequence number. */
-export function sentAfter(time: number, end: number, otherTime: number, otherEnd: number): boolean {
-  return after(time, otherTime) || (time === otherTime && after(end, otherEnd));
+/** The rest of a mark is the number of its turn, a serial number in steps of TURN. */
+const TURN = 16;
+const BITS = TURN - 1;
+
+/** RACK_sent_after of RFC 8985 6.2: the later sending, in the same turn the higher sequence number. */
+export function sentAfter(turn: number, end: number, otherTurn: number, otherEnd: number): boolean {
+  return after(turn, otherTurn) || (turn === otherTurn && after(end, otherEnd));
 }
 
 const MOST = 4096;
@@ -46,17 +53,23 @@ export class Sent {
   twice = 0;
   /** Payload of a full-sized segment when it was sent last. */
   private mss = 1;
+  /** The turn in hand, and what goes on with it: a sending at `turnAt` that begins at `turnEnd`. */
+  private turn = 0;
+  private turnEnd = 0;
+  private turnAt = 0;
 
   // What the present ACK delivered; `beginAck` clears it.
   delivered = 0;
-  /** Delivered bytes that were sent once only; when the oldest of them and the youngest were sent, and where that ended. */
+  /** Delivered bytes that were sent once only; when the oldest of them and the youngest were sent, its turn, and where that ended. */
   original = 0;
   originalTime = 0;
   originalLatest = 0;
+  originalTurn = 0;
   originalEnd = 0;
   /** Delivered bytes that had been resent, and the same of the youngest. */
   repeated = 0;
   repeatedLatest = 0;
+  repeatedTurn = 0;
   repeatedEnd = 0;
   /** The piece delivered last was one of these. */
   lastRepeated = false;
@@ -92,7 +105,11 @@ export class Sent {
   }
 
   markOf(i: number): number {
-    return this.cells[this.head + 3 * i + 2]!;
+    return this.cells[this.head + 3 * i + 2]! & BITS;
+  }
+
+  turnOf(i: number): number {
+    return this.cells[this.head + 3 * i + 2]! & ~BITS;
   }
 
   fateOf(i: number): number {
@@ -111,9 +128,17 @@ export class Sent {
     this.fackBefore = this.fack;
   }
 
+  /** [seq, end) is sent now: in the same turn as what was sent before, or in the next one. */
+  private takeTurn(seq: number, end: number, now: number): void {
+    if (seq !== this.turnEnd || now !== this.turnAt) this.turn = (this.turn + TURN) | 0;
+    this.turnEnd = end;
+    this.turnAt = now;
+  }
+
   /** [seq, end) was sent for the first time. */
   push(seq: number, end: number, now: number, mss: number): void {
     this.mss = mss;
+    this.takeTurn(seq, end, now);
     if (this.head === this.tail) {
       this.start = seq;
       this.head = 0;
@@ -122,7 +147,7 @@ export class Sent {
     } else {
       const last = this.tail - 3;
       const mark = this.cells[last + 2]!;
-      const same = mark === SENT && this.cells[last + 1] === now;
+      const same = mark === (this.turn | SENT) && this.cells[last + 1] === now;
       if ((same && this.wholeAt(last)) || (this.count >= MOST && (mark & FATE) !== SACKED)) {
         this.tally(mark, (end - this.cells[last]!) | 0);
         this.cells[last] = end;
@@ -133,7 +158,7 @@ export class Sent {
     this.room();
     this.cells[this.tail] = end;
     this.cells[this.tail + 1] = now;
-    this.cells[this.tail + 2] = SENT;
+    this.cells[this.tail + 2] = this.turn | SENT;
     this.tail += 3;
   }
 
@@ -173,19 +198,22 @@ export class Sent {
   private deliver(at: number, start: number, end: number): void {
     const bytes = (end - start) | 0;
     const time = this.cells[at + 1]!;
+    const turn = this.cells[at + 2]! & ~BITS;
     // R8985-6: the later sending, then the higher sequence number
     this.lastRepeated = (this.cells[at + 2]! & EVER) !== 0;
     this.lastTime = time;
     if (this.lastRepeated) {
-      if (this.repeated === 0 || sentAfter(time, end, this.repeatedLatest, this.repeatedEnd)) {
+      if (this.repeated === 0 || sentAfter(turn, end, this.repeatedTurn, this.repeatedEnd)) {
         this.repeatedLatest = time;
+        this.repeatedTurn = turn;
         this.repeatedEnd = end;
       }
       this.repeated += bytes;
     } else {
       if (this.original === 0 || before(time, this.originalTime)) this.originalTime = time;
-      if (this.original === 0 || sentAfter(time, end, this.originalLatest, this.originalEnd)) {
+      if (this.original === 0 || sentAfter(turn, end, this.originalTurn, this.originalEnd)) {
         this.originalLatest = time;
+        this.originalTurn = turn;
         this.originalEnd = end;
       }
       this.original += bytes;
@@ -252,14 +280,21 @@ export class Sent {
 
   /** [left, right) was resent now; `doubles`: what was not lost is now twice in the network. */
   resent(left: number, right: number, now: number, doubles: boolean): void {
+    this.takeTurn(left, right, now);
     let i = this.split(left, true);
     this.split(right, false);
     for (; i < this.count && !after(this.endOf(i), right); i++) {
       const fate = this.fateOf(i);
       const second = doubles && (fate === SENT || fate === RESENT) ? TWICE : 0;
       this.setMark(i, RESENT | EVER | second);
-      this.cells[this.head + 3 * i + 1] = now;
-      while (i > 0 && this.markOf(i - 1) === this.markOf(i) && this.timeOf(i - 1) === now) {
+      const at = this.head + 3 * i;
+      this.cells[at + 1] = now;
+      this.cells[at + 2] = this.turn | (this.cells[at + 2]! & BITS);
+      while (
+        i > 0 &&
+        this.cells[this.head + 3 * i - 1] === this.cells[this.head + 3 * i + 2] &&
+        this.timeOf(i - 1) === now
+      ) {
         if (!this.wholeAt(this.head + 3 * (i - 1))) break;
         this.cells[this.head + 3 * (i - 1)] = this.endOf(i);
         this.remove(i);
@@ -343,8 +378,9 @@ export class Sent {
   private setMark(i: number, mark: number): void {
     const at = this.head + 3 * i;
     const bytes = (this.cells[at]! - this.startOf(i)) | 0;
-    this.tally(this.cells[at + 2]!, -bytes);
-    this.cells[at + 2] = mark;
+    const old = this.cells[at + 2]!;
+    this.tally(old, -bytes);
+    this.cells[at + 2] = (old & ~BITS) | mark;
     this.tally(mark, bytes);
   }
 

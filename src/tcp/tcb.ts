@@ -265,7 +265,7 @@ export class Tcb {
   rescued = false;
   // RACK (RFC 8985 5.2)
   rackValid = false;
-  rackTime = 0;
+  rackTurn = 0;
   rackEnd = 0;
   rackRtt = 0;
   /** Smallest RTT of this window and of the one before, ms; -1 unknown. */

@@ -24,6 +24,25 @@ compare([
     },
   },
   {
+    title: "writes in a listener of 'connect'",
+    async run(world) {
+      const listener = world.server.createServer((socket) => world.watch('server', socket).pipe(socket));
+      const port = await world.listen(listener);
+      const near = world.client.connect({ host: world.host, port });
+      world.watch('client', near);
+      near.write('before, ');
+      near.once('connect', () => world.log('client', `${near.write('at once, ')}`));
+      near.once('ready', () => near.end('ready'));
+      await closing(near);
+      const second = world.client.connect({ host: world.host, port });
+      world.watch('second', second);
+      second.once('connect', () => second.end('alone'));
+      await closing(second);
+      await arrived();
+      listener.close();
+    },
+  },
+  {
     title: 'half-open: the server goes on after the end of the client',
     async run(world) {
       const { near, far } = await join(world, { server: { allowHalfOpen: true } });

@@ -103,6 +103,23 @@ void t.test('R8985-8: three SACKed segments and no reordering ever seen: at once
   t.end();
 });
 
+void t.test('R8985-6: what is resent behind newer data in the same millisecond was sent after it', (t) => {
+  const { c, at } = measured(100);
+  c.send(20_000);
+  c.rest();
+  c.advance(100);
+  // Limited transmit sends two, then the first one is resent: all at once.
+  for (const n of [2, 3, 4]) c.inject(`. 1:1(0) ack ${at} win 65535 <sack ${at + 1000}:${at + 1000 * n}>`);
+  t.equal(starts(c, at), '10000,11000,0');
+  c.advance(100);
+  for (const n of [10, 11, 12]) c.inject(`. 1:1(0) ack ${at} win 65535 <sack ${at + 1000}:${at + 1000 * n}>`);
+  t.notOk(starts(c, at).split(',').includes('0'), 'its own answer is on the way');
+  c.advance(1);
+  c.inject(`. 1:1(0) ack ${at + 12_000} win 65535`);
+  t.equal(c.stack.counters.get('TcpExtTCPLostRetransmit'), 0);
+  t.end();
+});
+
 void t.test('R8985-7, R8985-9: reordering seen widens the wait, D-SACKs widen it further', (t) => {
   const { c, at } = measured(100);
   c.send(5000);

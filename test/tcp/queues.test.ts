@@ -5,7 +5,7 @@ import { ReceiveQueue } from '../../src/tcp/receive-queue.js';
 import { FULL, Reassembly } from '../../src/tcp/reassembly.js';
 import { RttEstimator } from '../../src/tcp/rto.js';
 import { SendQueue } from '../../src/tcp/send-queue.js';
-import { LOST, RESENT, SACKED, SENT, Sent } from '../../src/tcp/sent.js';
+import { LOST, RESENT, SACKED, SENT, Sent, sentAfter } from '../../src/tcp/sent.js';
 
 /** Sequence numbers start just below the wrap. */
 const BASE = -5000;
@@ -122,10 +122,11 @@ function drains(holes: Reassembly, there: ReadonlySet<number>): boolean {
   return holes.length === 0 && holes.ranges === 0;
 }
 
-/** One byte of the oracle: what became of it, when it was sent last, whether it was ever resent. */
+/** One byte of the oracle: what became of it, when it was sent last, as which sending, whether it was ever resent. */
 interface SentByte {
   fate: number;
   time: number;
+  sending: number;
   ever: boolean;
 }
 
@@ -136,7 +137,7 @@ const event = fc.record({
   pause: fc.integer({ min: 0, max: 2 }),
 });
 
-t.test('R6675-1, R6675-4: what is in flight, against one entry a byte', (t) => {
+t.test('R6675-1, R6675-4, R8985-6: what is in flight, against one entry a byte', (t) => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 60 }), (events) => {
       const sent = new Sent();
@@ -144,7 +145,7 @@ t.test('R6675-1, R6675-4: what is in flight, against one entry a byte', (t) => {
       let una = 1;
       let nxt = 1;
       let now = 0;
-      for (const { what, at, length, pause } of events) {
+      for (const [sending, { what, at, length, pause }] of events.entries()) {
         now += pause;
         sent.beginAck();
         const from = una + Math.floor(at * (nxt - una));
@@ -152,7 +153,7 @@ t.test('R6675-1, R6675-4: what is in flight, against one entry a byte', (t) => {
         let delivered = 0;
         if (what <= 1) {
           sent.push((BASE + nxt) | 0, (BASE + nxt + length) | 0, now, 1000);
-          for (let i = 0; i < length; i++) bytes.set(nxt++, { fate: SENT, time: now, ever: false });
+          for (let i = 0; i < length; i++) bytes.set(nxt++, { fate: SENT, time: now, sending, ever: false });
         } else if (nxt === una) continue;
         else if (what === 2) {
           sent.acknowledge((BASE + to) | 0);
@@ -178,7 +179,7 @@ t.test('R6675-1, R6675-4: what is in flight, against one entry a byte', (t) => {
           const start = (sent.startOf(i) - BASE) | 0;
           const end = Math.min((sent.runEnd(i) - BASE) | 0, start + length);
           sent.resent((BASE + start) | 0, (BASE + end) | 0, now, true);
-          for (let n = start; n < end; n++) bytes.set(n, { fate: RESENT, time: now, ever: true });
+          for (let n = start; n < end; n++) bytes.set(n, { fate: RESENT, time: now, sending, ever: true });
         }
         if (what === 2 || what === 3) if (sent.delivered !== delivered) return false;
         if (!agrees(sent, bytes)) return false;
@@ -205,7 +206,19 @@ function agrees(sent: Sent, bytes: ReadonlyMap<number, SentByte>): boolean {
       total++;
     }
   }
-  return total === all.length;
+  return total === all.length && ordered(sent, bytes);
+}
+
+/** Of any two records the one whose end was sent later counts as sent after the other. */
+function ordered(sent: Sent, bytes: ReadonlyMap<number, SentByte>): boolean {
+  const records = Array.from({ length: sent.count }, (_, i) => i).filter((i) => sent.fateOf(i) !== SACKED);
+  const sendingOf = (i: number): number => bytes.get((sent.endOf(i) - 1 - BASE) | 0)!.sending;
+  return records.every((i) =>
+    records.every((j) => {
+      const later = i > j ? sendingOf(i) >= sendingOf(j) : sendingOf(i) > sendingOf(j);
+      return i === j || sentAfter(sent.turnOf(i), sent.endOf(i), sent.turnOf(j), sent.endOf(j)) === later;
+    }),
+  );
 }
 
 t.test('R6675-3: what counts as lost', (t) => {
