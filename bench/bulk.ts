@@ -28,10 +28,12 @@ export interface BulkOptions {
   /** ms there and back. */
   readonly rtt: number;
   readonly seconds: number;
+  /** Connections at the same time: one alone is a matter of luck. */
+  readonly flows: number;
 }
 
 export interface BulkRun {
-  /** Mbit/s that reached the receiving program, from the SYN on. */
+  /** Mbit/s a connection that reached the receiving program, from the SYN on. */
   readonly goodput: number;
   /** Of the sender. */
   readonly retransmitted: number;
@@ -107,14 +109,14 @@ async function play(start: Start, options: BulkOptions, round: number, place: nu
 }
 
 function summary(
-  { seconds }: BulkOptions,
+  { seconds, flows }: BulkOptions,
   bytes: number,
   counter: (name: CounterName) => number,
   lost: number,
   overflowed: number,
 ): BulkRun {
   return {
-    goodput: (8 * bytes) / seconds / 1e6,
+    goodput: (8 * bytes) / seconds / flows / 1e6,
     retransmitted: counter('TcpRetransSegs'),
     timeouts: counter('TcpExtTCPTimeouts'),
     probes: counter('TcpExtTCPLossProbes'),
@@ -160,7 +162,7 @@ async function kernelToKernel(options: BulkOptions, seed: number, name: string):
   const wire = emulate(receiver.link, options, seed);
   const bridge = new Bridge([sender.link, wire], clock);
   await receiver.receive(RECEIVER, PORT);
-  void sender.send(RECEIVER, PORT);
+  for (let i = 0; i < options.flows; i++) void sender.send(RECEIVER, PORT);
   return {
     wire,
     received: async () => (await receiver.tally()).received,
@@ -188,13 +190,15 @@ async function oursToKernel(options: BulkOptions, seed: number, name: string): P
   const wire = emulate(receiver.link, options, seed);
   const ours = network(wire, SENDER);
   await receiver.receive(RECEIVER, PORT);
-  const socket = ours.connect(PORT, RECEIVER);
-  const fill = (): void => {
-    while (socket.write(CHUNK));
-  };
-  socket.on('connect', fill).on('drain', fill);
   let failure: Error | null = null;
-  socket.on('error', (error) => (failure = error));
+  for (let i = 0; i < options.flows; i++) {
+    const socket = ours.connect(PORT, RECEIVER);
+    const fill = (): void => {
+      while (socket.write(CHUNK));
+    };
+    socket.on('connect', fill).on('drain', fill);
+    socket.on('error', (error) => (failure = error));
+  }
   return {
     wire,
     received: async () => {
@@ -219,7 +223,7 @@ async function kernelToOurs(options: BulkOptions, seed: number, name: string): P
     socket.on('error', () => undefined);
   });
   await new Promise<void>((resolve) => server.listen(PORT, RECEIVER, () => resolve()));
-  void sender.send(RECEIVER, PORT);
+  for (let i = 0; i < options.flows; i++) void sender.send(RECEIVER, PORT);
   return {
     wire,
     received: () => Promise.resolve(received),
@@ -241,13 +245,15 @@ export function virtually(options: BulkOptions, round: number): BulkRun {
   receiver.listen({ port: PORT }, (socket) => {
     socket.onData = (data) => (bytes += data.length);
   });
-  const socket = sender.connect({ address: RECEIVER, port: PORT });
-  if (typeof socket === 'string') throw new Error(socket);
-  const fill = (): void => {
-    while (socket.write(CHUNK) === true);
-  };
-  socket.onConnect = fill;
-  socket.onWritable = fill;
+  for (let i = 0; i < options.flows; i++) {
+    const socket = sender.connect({ address: RECEIVER, port: PORT });
+    if (typeof socket === 'string') throw new Error(socket);
+    const fill = (): void => {
+      while (socket.write(CHUNK) === true);
+    };
+    socket.onConnect = fill;
+    socket.onWritable = fill;
+  }
   internet.run(1000 * options.seconds);
   return summary(options, bytes, (name) => sender.counter(name), wire.counts.lost, wire.counts.overflowed);
 }

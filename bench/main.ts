@@ -1,5 +1,5 @@
 /**
- * npm run bench [-- PART... --policy NAME --records N --runs N --loss P --rtt MS --seconds N --json]
+ * npm run bench [-- PART... --policy NAME --records N --runs N --loss P --rtt MS --seconds N --flows N --json]
  *
  * Each figure comes from processes of its own, `runs` of them; printed are medians.
  */
@@ -43,6 +43,7 @@ function settings(args: string[]): Settings {
         loss: { type: 'string', default: '0.01' },
         rtt: { type: 'string', default: '100' },
         seconds: { type: 'string', default: '60' },
+        flows: { type: 'string', default: '4' },
         json: { type: 'boolean', default: false },
       },
     });
@@ -65,6 +66,7 @@ function settings(args: string[]): Settings {
     loss: numberOf('loss', values.loss, 0, 0.5),
     rtt: numberOf('rtt', values.rtt, 0, 10_000),
     seconds: numberOf('seconds', values.seconds, 1, 3600),
+    flows: Math.round(numberOf('flows', values.flows, 1, 64)),
   };
   const known = policies.map((policy) => policy.name);
   const stranger = values.policy.find((name) => !known.includes(name));
@@ -223,7 +225,10 @@ async function bulkRounds(options: BulkOptions, runs: number): Promise<Record<st
   return rounds;
 }
 
-function showBulk({ loss, rtt, seconds }: BulkOptions, rounds: readonly Record<string, BulkRun>[]): string {
+function showBulk(
+  { loss, rtt, seconds, flows }: BulkOptions,
+  rounds: readonly Record<string, BulkRun>[],
+): string {
   const [reference] = BULK_CONTENDERS;
   const rows = BULK_CONTENDERS.map((name) => {
     const of = (key: keyof BulkRun, digits = 0): string =>
@@ -244,8 +249,8 @@ function showBulk({ loss, rtt, seconds }: BulkOptions, rounds: readonly Record<s
       of('overflowed'),
     ];
   });
-  const titles = right('Mbit/s', 'ratio', 'resent', 'RTOs', 'tail probes', 'lost', 'overflowed');
-  return `${rtt} ms there and back, ${100 * loss} % lost each way, ${seconds} s, Linux ${release()}\n${formatTable([{ title: 'CUBIC' }, ...titles], rows)}`;
+  const titles = right('Mbit/s each', 'ratio', 'resent', 'RTOs', 'tail probes', 'lost', 'overflowed');
+  return `${rtt} ms there and back, ${100 * loss} % lost each way, ${flows} connections, ${seconds} s, Linux ${release()}\n${formatTable([{ title: 'CUBIC' }, ...titles], rows)}`;
 }
 
 async function main(): Promise<void> {

@@ -68,6 +68,8 @@ const INFO = (
 /** With two bytes of accurate ECN and two that are reserved behind the last field, rounded up to 8. */
 export const INFO_BYTES = 288;
 
+const ALL_BITS = 2n ** 64n - 1n;
+
 /** struct tcp_info; a field that is not known is 0. */
 export function encodeInfo(fields: ReadonlyMap<string, number>): Uint8Array {
   const bytes = new Uint8Array(INFO_BYTES);
@@ -80,7 +82,7 @@ export function encodeInfo(fields: ReadonlyMap<string, number>): Uint8Array {
   let at = 8;
   for (const { name, size } of INFO) {
     const value = Math.max(0, Math.round(fields.get(name) ?? 0));
-    if (size === 8) view.setBigUint64(at, BigInt(value), true);
+    if (size === 8) view.setBigUint64(at, value < 2 ** 64 ? BigInt(value) : ALL_BITS, true);
     else if (size === 4) view.setUint32(at, value, true);
     else view.setUint16(at, value, true);
     at += size;

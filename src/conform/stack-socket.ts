@@ -226,6 +226,13 @@ export class StackSocket {
     set('6:7', (value) => stack.setOption(connection, 'synRetries', value));
     set(TCP_DEFER_ACCEPT, (value) => stack.setOption(connection, 'deferAccept', value));
     set('1:7', (value) => stack.setOption(connection, 'sendBuffer', value));
+    set('1:47', (value) =>
+      stack.setOption(
+        connection,
+        'maxPacingRate',
+        value === -1 || value === 0xffffffff ? Infinity : value >>> 0,
+      ),
+    );
     set('6:25', (value) => stack.setOption(connection, 'notsentLowat', value >>> 0));
     set('6:18', (value) => stack.setOption(connection, 'userTimeout', value));
     set(this.family === 4 ? '0:1' : '41:67', (value) => stack.setOption(connection, 'tos', value));

@@ -23,9 +23,13 @@ const caStates: Readonly<Record<string, number>> = { open: 0, disorder: 1, cwr: 
 const NO_SSTHRESH = 2 ** 30 - 1;
 const INFINITE_SSTHRESH = 0x7fffffff;
 
+/** No limit of the rate: all bits of 64 set. */
+const NO_RATE = 2 ** 64;
+
 /** Windows in segments and times in microseconds, as there. A field our stack does not count is 0. */
 export function tcpInfoFields(info: TcpInfo): Map<string, number> {
   const segments = (bytes: number): number => Math.ceil(bytes / Math.max(1, info.sndMss));
+  const rate = (bytes: number): number => (bytes < Infinity ? Math.floor(bytes) : NO_RATE);
   const options =
     (info.timestamps ? 1 : 0) |
     (info.sack ? 2 : 0) |
@@ -63,6 +67,8 @@ export function tcpInfoFields(info: TcpInfo): Map<string, number> {
     min_rtt: info.minRtt === 0 ? 0xffffffff : 1000 * info.minRtt,
     rcv_space: info.rcvWnd,
     total_retrans: info.totalRetrans,
+    pacing_rate: rate(info.pacingRate),
+    max_pacing_rate: rate(info.maxPacingRate),
     bytes_acked: info.bytesAcked,
     bytes_received: info.bytesReceived,
     segs_in: info.segsIn,

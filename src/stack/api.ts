@@ -105,7 +105,9 @@ export interface ConnectOptions {
  * Switches are 0 or 1. `cork` holds what fills no segment, for 200 ms and more at most; `quickAck`: ack.ts
  * setQuickAck; `keepAlive` ms idle, 0 off; `lingerZero`: close() aborts; `userTimeout` ms, 0 the stack's, -1 none
  * and no limit of retransmissions; `errorReports` 0: no EV_SOFT_ERROR;
- * `deferAccept` s (a client's handshake ends with an ACK that waits for the first text); `notsentLowat`, `sendBuffer` bytes; `stamps` STAMP_ bits: what `takeStamp` is to tell of writes from here on.
+ * `deferAccept` s (a client's handshake ends with an ACK that waits for the first text); `notsentLowat`, `sendBuffer`
+ * bytes; `maxPacingRate` bytes a second, Infinity none: from the first one on segments are paced; `stamps` STAMP_ bits:
+ * what `takeStamp` is to tell of writes from here on.
  */
 export type ConnectionOption =
   | 'noDelay'
@@ -119,6 +121,7 @@ export type ConnectionOption =
   | 'errorReports'
   | 'tos'
   | 'notsentLowat'
+  | 'maxPacingRate'
   | 'sendBuffer'
   | 'stamps'
   | 'receiveBuffer';
@@ -228,6 +231,9 @@ export interface TcpInfo {
   readonly timeouts: number;
   /** Window probes and keep-alive probes without an answer. */
   readonly probes: number;
+  /** Bytes a second, Infinity before the first measurement or without a limit. */
+  readonly pacingRate: number;
+  readonly maxPacingRate: number;
   /** ms that ACKs are delayed now. */
   readonly ackDelay: number;
   /** ACKs wait for replies to carry them. */

@@ -334,6 +334,9 @@ export class Core {
     c.idleRestart = idle === 1 && c.dialect.decaysWhenIdle ? 2 : idle;
     c.rack = (k('net.ipv4.tcp_recovery') & 1) !== 0;
     c.probes = c.rack && k('net.ipv4.tcp_early_retrans') >= 3;
+    c.pacing = k('tcp_pacing') !== 0;
+    c.pacingSlowStart = k('net.ipv4.tcp_pacing_ss_ratio');
+    c.pacingAvoidance = k('net.ipv4.tcp_pacing_ca_ratio');
     c.reordering = k('net.ipv4.tcp_reordering');
     c.forgetSack = k('net.ipv4.tcp_keep_sack') === 0;
     c.negotiatesHolder = this.policy.negotiatesHolder;

@@ -98,6 +98,23 @@ const rows: readonly Row[] = [
     '1: losses are found by time, the tail is probed (RACK-TLP, RFC 8985), 0: by counting (RFC 6675)',
   ],
   [
+    'tcp_pacing',
+    '',
+    0,
+    1,
+    0,
+    '1: segments are spread over the round trip, as under the fq queueing discipline of Linux; 0: only where the user set a rate (SO_MAX_PACING_RATE)',
+  ],
+  [
+    'net.ipv4.tcp_pacing_ss_ratio',
+    '%',
+    0,
+    1000,
+    200,
+    'of the congestion window in a round trip, while it is below half of ssthresh: the pacing rate',
+  ],
+  ['net.ipv4.tcp_pacing_ca_ratio', '%', 0, 1000, 120, 'the same later on'],
+  [
     'net.ipv4.tcp_early_retrans',
     '',
     0,

@@ -51,6 +51,11 @@ export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, v
     case 'notsentLowat':
       tcb.notsentLowat = value;
       return;
+    case 'maxPacingRate':
+      // Whoever sets a rate is paced from then on (SO_MAX_PACING_RATE)
+      tcb.pacingWanted ||= value < Infinity;
+      tcb.maxPacingRate = value;
+      return;
     case 'stamps':
       if (value !== 0) tcb.stamps ??= new Stamps(tcb.sndUna);
       if (tcb.stamps !== null) tcb.stamps.wanted = value;

@@ -2,6 +2,7 @@
 import { queuedMemory, unsentBytes } from '../tcp/buffers.js';
 import { C_BUFFER, C_BUSY, C_WINDOW } from '../tcp/chrono.js';
 import type { TcpContext } from '../tcp/context.js';
+import { pacingRate } from '../tcp/pacing.js';
 import { minRtt } from '../tcp/rack.js';
 import * as S from '../tcp/state.js';
 import { LOSS, OPEN, T_KEEP, T_PERSIST, T_REXMT, type Tcb } from '../tcp/tcb.js';
@@ -71,6 +72,8 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     oooSegments: tcb.oooSegments,
     timeouts: tcb.timeouts,
     probes: tcb.probes + tcb.keepProbes,
+    pacingRate: pacingRate(ctx, tcb),
+    maxPacingRate: tcb.maxPacingRate,
     ackDelay: ctx.config.dialect.pacesAcks ? tcb.pace.delay : ctx.config.delack,
     interactive: tcb.pace.interactive,
   };

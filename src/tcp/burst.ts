@@ -7,6 +7,7 @@ import { after, before } from '../seqnum.js';
 import { LARGEST } from './buffers.js';
 import { bundle } from './bundle.js';
 import type { TcpContext } from './context.js';
+import { pacingRate } from './pacing.js';
 import { minRtt } from './rack.js';
 import type { Tcb } from './tcb.js';
 import { BURST, type Writes } from './writes.js';
@@ -92,15 +93,10 @@ export function holds(ctx: TcpContext, tcb: Tcb): boolean {
 
 /** Segments of one burst: a millisecond at the pacing rate, more to a near peer (tcp_tso_autosize). */
 function burstSegments(ctx: TcpContext, tcb: Tcb): number {
-  const { congestion, rtt, mss } = tcb;
+  const { mss } = tcb;
   let bytes = LARGEST;
-  if (rtt.srtt > 0) {
-    const { cwnd, ssthresh } = congestion;
-    // Percent of cwnd a round trip, in slow start and else (tcp_pacing_ss_ratio, tcp_pacing_ca_ratio)
-    const ratio = cwnd < ssthresh / 2 ? 2 : 1.2;
-    const rate = (ratio * Math.max(cwnd, tcb.outstanding) * 1000) / rtt.srtt;
-    bytes = rate / 2 ** PACING_SHIFT + nearBytes(tcb);
-  }
+  const rate = pacingRate(ctx, tcb);
+  if (rate < Infinity) bytes = rate / 2 ** PACING_SHIFT + nearBytes(tcb);
   return Math.max(ctx.config.minBurst, Math.floor(Math.min(bytes, LARGEST) / mss));
 }
 

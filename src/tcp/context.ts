@@ -77,6 +77,10 @@ export class TcpConfig {
   idleRestart = 1;
   /** Segments by which order may differ before it means loss (Linux tcp_reordering). */
   reordering = 3;
+  /** Every connection is paced; percent of cwnd in a round trip, in slow start and else. */
+  pacing = false;
+  pacingSlowStart = 200;
+  pacingAvoidance = 120;
   /** Tail loss probes (RFC 8985 7). */
   probes = true;
   /** RACK-TLP (RFC 8985) in place of RFC 6675's DupThresh. */

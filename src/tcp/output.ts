@@ -22,6 +22,7 @@ import {
   probeLength,
   probeSent as mtuProbeSent,
 } from './mtu-search.js';
+import { burstLeaves, isHeld } from './pacing.js';
 import { forgetOldPath } from './path-mtu.js';
 import { SENT, Sent } from './sent.js';
 import * as S from './state.js';
@@ -128,7 +129,7 @@ function chooseRetransmission(tcb: Tcb, sent: Sent): boolean {
   chooseAgain(tcb, sent.startOf(i), sent.runEnd(i));
   if (tcb.rexmtOwed) return true;
   const inNetwork = sent.pipe;
-  if (tcb.oneByOne && inNetwork > 0) return false;
+  if (isHeld(tcb) || (tcb.oneByOne && inNetwork > 0)) return false;
   return inNetwork === 0 || inNetwork + choice.length <= tcb.congestion.cwnd + tcb.inflation;
 }
 
@@ -200,6 +201,7 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   const limited = tcb.recovery === OPEN && !tcb.sackEnabled ? Math.min(tcb.dupAcks, 2) * tcb.mss : 0;
   const allowed = tcb.congestion.cwnd + tcb.inflation + limited - pipe(tcb);
   if (tcb.isArmed(T_HOLD) || tcb.oneByOne) return false;
+  if (isHeld(tcb) && !before(tcb.sndNxt, tcb.pacedTo)) return false;
   if (tcb.searching && unsent > tcb.mss) {
     const decision = probeDecision(ctx, tcb, unsent, usable);
     choice.probe = decision === PROBE_NOW;
@@ -349,6 +351,7 @@ function emitRetransmission(ctx: TcpContext, tcb: Tcb): void {
   // Karn (R6298-9): the sample that would cover a resent segment is void
   if (tcb.rttRunning && !tcb.tsEnabled && !after(seq, tcb.rttSeq)) tcb.rttRunning = false;
   write(ctx, tcb, seq, length, flags);
+  if (length > 0) burstLeaves(ctx, tcb, length, tcb.dataSegsOut);
   tcb.lastSentAt = ctx.now;
   // R6298-13: only when it is not running; R6675-18: or when recovery resends what the timer stands for
   armSendTimers(ctx, tcb, tcb.sackEnabled && tcb.recovery === RECOVERY && seq === tcb.sndUna);
@@ -381,9 +384,17 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   if (idle) tcb.progressAt = ctx.now;
   if (length > 0) ctx.counters.add(Mib.TcpExtTCPOrigDataSent, choice.probe ? 1 : segmentsIn(length, tcb.mss));
   write(ctx, tcb, seq, length, flags, length > 0);
+  if (length > 0 && !before(seq, tcb.pacedTo)) paceBurst(ctx, tcb, seq, end);
   tcb.lastSentAt = ctx.now;
   armSendTimers(ctx, tcb, idle);
   schedule(ctx, tcb);
+}
+
+/** The burst that begins with [seq, end) is paced as a whole. */
+function paceBurst(ctx: TcpContext, tcb: Tcb, seq: number, end: number): void {
+  tcb.pacedTo = max(end, tcb.burstEnd);
+  const rest = Math.ceil(((tcb.pacedTo - end) | 0) / tcb.mss);
+  burstLeaves(ctx, tcb, (tcb.pacedTo - seq) | 0, tcb.dataSegsOut + rest);
 }
 
 /** MUST-61, R9293-69: PSH when the queue is emptied, or where the writes say. */

@@ -54,6 +54,7 @@ export function pathFacts(ctx: TcpContext, tcb: Tcb): PathFacts {
   facts.srtt = tcb.rtt.srtt;
   facts.una = tcb.sndUna;
   facts.nxt = tcb.sndNxt;
+  facts.paced = ctx.config.pacing || tcb.pacingWanted;
   return facts;
 }
 

@@ -32,7 +32,9 @@ export const T_FIN_WAIT_2 = 4;
 export const T_USER = 5;
 /** New data waits for this one (R3168-13). */
 export const T_HOLD = 6;
-const TIMERS = 7;
+/** The next burst may leave (pacing.ts). */
+export const T_PACE = 7;
+const TIMERS = 8;
 
 /** What T_REXMT is armed for: they exclude each other (R8985-19). */
 export const K_RTO = 0;
@@ -309,6 +311,12 @@ export class Tcb {
   inflation = 0;
   /** Partial acknowledgments of this recovery, without SACK (R6582-6). */
   partialAcks = 0;
+  /** Pacing: wanted by the user, bytes a second at most; when the next burst is planned, ms and microseconds; where the burst in hand ends. */
+  pacingWanted = false;
+  maxPacingRate = Infinity;
+  paceAt = 0;
+  paceMicros = 0;
+  pacedTo = 0;
   /** One RTT sample runs: acknowledgment at or above `rttSeq` ends it. */
   rttSeq = 0;
   rttAt = 0;

@@ -24,6 +24,7 @@ import {
   T_FIN_WAIT_2,
   T_HOLD,
   T_KEEP,
+  T_PACE,
   T_PERSIST,
   T_REXMT,
   T_USER,
@@ -199,6 +200,7 @@ function fire(ctx: TcpContext, tcb: Tcb, timer: number): number {
       fail(ctx, tcb, null);
       return Reason['fin-wait-2-timeout'];
     case T_HOLD:
+    case T_PACE:
       ctx.markReady(tcb);
       return Reason.plain;
     case T_USER:

@@ -27,6 +27,7 @@ export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number
   tcb.recover = iss;
   tcb.burstEnd = iss;
   tcb.sndSmall = iss;
+  tcb.pacedTo = iss;
   tcb.pushedTo = (iss + 1) | 0;
   tcb.tsOffset = tsOffset;
   tcb.tsEnabled = config.timestamps;
