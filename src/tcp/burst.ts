@@ -10,7 +10,7 @@ import type { TcpContext } from './context.js';
 import { pacingRate } from './pacing.js';
 import { minRtt } from './rack.js';
 import type { Tcb } from './tcb.js';
-import { BURST, type Writes } from './writes.js';
+import { BURST, PUSH, type Writes } from './writes.js';
 
 /** Shift from the pacing rate, bytes a second, to a burst: about a millisecond of it. */
 const PACING_SHIFT = 10;
@@ -104,4 +104,19 @@ function nearBytes(tcb: Tcb): number {
   const smallest = tcb.minRttNow < 0 && tcb.minRttBefore < 0 ? tcb.rtt.srtt : minRtt(tcb);
   const shift = (1000 * smallest) >> NEAR_SHIFT;
   return shift < 32 ? LARGEST >>> shift : 0;
+}
+
+/** MUST-61, R9293-69: PSH when the queue is emptied, or where the writes say. */
+export function pushes({ writes, queueEnd }: Tcb, end: number): boolean {
+  return writes === null ? end === queueEnd : writes.markedAt(end, PUSH | BURST);
+}
+
+/** What is resent: at the end of a write, and of a burst when all of it goes out again. */
+export function pushesAgain(tcb: Tcb, seq: number, end: number): boolean {
+  const { writes } = tcb;
+  if (writes === null) return pushes(tcb, end);
+  const follows = tcb.resending && tcb.resentTo === seq && !writes.markedAt(seq, BURST);
+  tcb.resending = true;
+  tcb.resentTo = end;
+  return writes.markedAt(end, PUSH) || (follows && writes.markedAt(end, BURST));
 }

@@ -9,7 +9,7 @@ import { ACK, FIN, PSH, RST, SYN, URG } from '../wire/segment.js';
 import { ackLeaves } from './ack.js';
 import { checkSpace } from './buffers.js';
 import { bundle, segmentsIn } from './bundle.js';
-import { holds, nextOfBurst, oneOfBurst, unitedBurst } from './burst.js';
+import { holds, nextOfBurst, oneOfBurst, pushes, pushesAgain, unitedBurst } from './burst.js';
 import type { TcpContext } from './context.js';
 import { fillBlocks } from './dsack.js';
 import { handshakeFlags, markOutgoing } from './ecn.js';
@@ -22,7 +22,7 @@ import {
   probeLength,
   probeSent as mtuProbeSent,
 } from './mtu-search.js';
-import { burstLeaves, isHeld } from './pacing.js';
+import { burstBegins, burstLeaves, isHeld } from './pacing.js';
 import { forgetOldPath } from './path-mtu.js';
 import { SENT, Sent } from './sent.js';
 import * as S from './state.js';
@@ -30,7 +30,7 @@ import { OPEN, RECOVERY, T_DELACK, T_HOLD, T_PERSIST, type Tcb } from './tcb.js'
 import { armSendTimers, schedule } from './timers.js';
 import { noteLimits, pipe, restartAfterIdle, validate } from './validation.js';
 import { offerWindow } from './window.js';
-import { BURST, PUSH as PUSH_WRITE, type Writes } from './writes.js';
+import type { Writes } from './writes.js';
 
 const NOTHING = 0;
 const SEND_SYN = 1;
@@ -384,32 +384,10 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   if (idle) tcb.progressAt = ctx.now;
   if (length > 0) ctx.counters.add(Mib.TcpExtTCPOrigDataSent, choice.probe ? 1 : segmentsIn(length, tcb.mss));
   write(ctx, tcb, seq, length, flags, length > 0);
-  if (length > 0 && !before(seq, tcb.pacedTo)) paceBurst(ctx, tcb, seq, end);
+  if (length > 0) burstBegins(ctx, tcb, seq, end);
   tcb.lastSentAt = ctx.now;
   armSendTimers(ctx, tcb, idle);
   schedule(ctx, tcb);
-}
-
-/** The burst that begins with [seq, end) is paced as a whole. */
-function paceBurst(ctx: TcpContext, tcb: Tcb, seq: number, end: number): void {
-  tcb.pacedTo = max(end, tcb.burstEnd);
-  const rest = Math.ceil(((tcb.pacedTo - end) | 0) / tcb.mss);
-  burstLeaves(ctx, tcb, (tcb.pacedTo - seq) | 0, tcb.dataSegsOut + rest);
-}
-
-/** MUST-61, R9293-69: PSH when the queue is emptied, or where the writes say. */
-function pushes({ writes, queueEnd }: Tcb, end: number): boolean {
-  return writes === null ? end === queueEnd : writes.markedAt(end, PUSH_WRITE | BURST);
-}
-
-/** What is resent: at the end of a write, and of a burst when all of it goes out again. */
-function pushesAgain(tcb: Tcb, seq: number, end: number): boolean {
-  const { writes } = tcb;
-  if (writes === null) return pushes(tcb, end);
-  const follows = tcb.resending && tcb.resentTo === seq && !writes.markedAt(seq, BURST);
-  tcb.resending = true;
-  tcb.resentTo = end;
-  return writes.markedAt(end, PUSH_WRITE) || (follows && writes.markedAt(end, BURST));
 }
 
 /** [seq, SND.NXT) went out for the first time. */

@@ -7,6 +7,7 @@
  * The moment at which the next burst may leave is one more timer, T_PACE. Within the clock's
  * millisecond everything that is due in it leaves.
  */
+import { before, max } from '../seqnum.js';
 import type { TcpContext } from './context.js';
 import { T_PACE, type Tcb } from './tcb.js';
 import { schedule } from './timers.js';
@@ -32,6 +33,14 @@ export function pacingRate(ctx: TcpContext, tcb: Tcb): number {
 /** A burst may not leave yet. */
 export function isHeld(tcb: Tcb): boolean {
   return tcb.isArmed(T_PACE);
+}
+
+/** New data, [seq, end): a burst that begins with it is paced as a whole. */
+export function burstBegins(ctx: TcpContext, tcb: Tcb, seq: number, end: number): void {
+  if (before(seq, tcb.pacedTo)) return;
+  tcb.pacedTo = max(end, tcb.burstEnd);
+  const rest = Math.ceil(((tcb.pacedTo - end) | 0) / tcb.mss);
+  burstLeaves(ctx, tcb, (tcb.pacedTo - seq) | 0, tcb.dataSegsOut + rest);
 }
 
 /** A burst of `bytes` begins to leave now; it and all before it are `segments` with data. */
