@@ -7,7 +7,6 @@ import { C_BUFFER } from './chrono.js';
 import type { TcpContext } from './context.js';
 import { EV_WRITABLE } from './events.js';
 import type { Tcb } from './tcb.js';
-import { pipe } from './validation.js';
 
 /** What a buffer costs on x86-64: room for headers, struct skb_shared_info, struct sk_buff, each rounded to cache lines. */
 const HEADERS = 256;
@@ -73,7 +72,7 @@ export function checkSpace(ctx: TcpContext, tcb: Tcb): void {
 
 /** The limit follows cwnd unless the user set it (tcp_should_expand_sndbuf, tcp_sndbuf_expand). */
 function growLimit(ctx: TcpContext, tcb: Tcb): void {
-  if (tcb.sendLimitSet || pipe(tcb) >= tcb.congestion.cwnd) return;
+  if (tcb.sendLimitSet || tcb.pipe >= tcb.congestion.cwnd) return;
   fitLimit(ctx, tcb, Math.floor(tcb.congestion.cwnd / tcb.mss));
 }
 

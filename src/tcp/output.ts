@@ -28,7 +28,7 @@ import { SENT, Sent } from './sent.js';
 import * as S from './state.js';
 import { OPEN, RECOVERY, T_DELACK, T_HOLD, T_PERSIST, type Tcb } from './tcb.js';
 import { armSendTimers, schedule } from './timers.js';
-import { noteLimits, pipe, restartAfterIdle, validate } from './validation.js';
+import { noteLimits, restartAfterIdle, validate } from './validation.js';
 import { offerWindow } from './window.js';
 import type { Writes } from './writes.js';
 
@@ -199,7 +199,7 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   // R5681-22, R5681-23: limited transmit, one segment for each of the first two duplicates
   // (R6675-12: with SACK the bytes that left the network make room by themselves)
   const limited = tcb.recovery === OPEN && !tcb.sackEnabled ? Math.min(tcb.dupAcks, 2) * tcb.mss : 0;
-  const allowed = tcb.congestion.cwnd + tcb.inflation + limited - pipe(tcb);
+  const allowed = tcb.congestion.cwnd + tcb.inflation + limited - tcb.pipe;
   if (tcb.isArmed(T_HOLD) || tcb.oneByOne) return false;
   if (isHeld(tcb) && !before(tcb.sndNxt, tcb.pacedTo)) return false;
   if (tcb.searching && unsent > tcb.mss) {

@@ -475,7 +475,12 @@ export class Tcb {
     return (this.sndNxt - this.sndUna) | 0;
   }
 
-  /** The same without our SYN. */
+  /** Bytes believed to be in the network (RFC 6675 4 SetPipe). */
+  get pipe(): number {
+    return this.sent === null ? this.flight : this.sent.pipe;
+  }
+
+  /** The same as `flight` without our SYN. */
   get outstanding(): number {
     return (this.sndNxt - this.queueSeq) | 0;
   }

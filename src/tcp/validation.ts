@@ -9,11 +9,6 @@ import { initialWindow } from './congestion/control.js';
 import type { TcpContext } from './context.js';
 import { OPEN, type Tcb } from './tcb.js';
 
-/** Bytes believed to be in the network (RFC 6675 4 SetPipe). */
-export function pipe(tcb: Tcb): number {
-  return tcb.sent === null ? tcb.flight : tcb.sent.pipe;
-}
-
 /** R5681-7, R6928-1: the window a connection starts, or after an idle time starts again, with. */
 export function startWindow(ctx: TcpContext, tcb: Tcb): number {
   return initialWindow(tcb.mss, ctx.config.initialWindow);
@@ -28,7 +23,7 @@ export function usesWindow(tcb: Tcb): boolean {
 /** New data went out. */
 export function validate(ctx: TcpContext, tcb: Tcb): void {
   const { flight } = tcb;
-  const limited = pipe(tcb) + tcb.mss > tcb.congestion.cwnd;
+  const limited = tcb.pipe + tcb.mss > tcb.congestion.cwnd;
   // The strongest sign of a window of data counts.
   if (!before(tcb.sndUna, tcb.windowEnd) || limited || (!tcb.cwndLimited && flight > tcb.maxFlight)) {
     tcb.cwndLimited = limited;
@@ -87,7 +82,7 @@ export function restartAfterIdle(ctx: TcpContext, tcb: Tcb): void {
 export function noteLimits(ctx: TcpContext, tcb: Tcb): void {
   const { chrono, congestion } = tcb;
   const unsent = unsentBytes(tcb);
-  const inNetwork = pipe(tcb);
+  const inNetwork = tcb.pipe;
   const next = Math.min(unsent, tcb.mss);
   const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
   if (unsent > 0 && next > usable && inNetwork + next <= congestion.cwnd) chrono.start(C_WINDOW, ctx.now);
