@@ -1,5 +1,12 @@
 /** The system calls of scripts on sockets of our stack: results and errno as Linux gives them. */
-import { SEND_MORE, SEND_RECORD, SEND_URGENT, type SocketRow, type StackApi } from '../stack/api.js';
+import {
+  DIALECT_FREEBSD,
+  SEND_MORE,
+  SEND_RECORD,
+  SEND_URGENT,
+  type SocketRow,
+  type StackApi,
+} from '../stack/api.js';
 import { type Outcome, NOTHING, done, failed, int, field } from './call-outcome.js';
 import type { Value } from './script.js';
 import { TCP_MAXSEG, getOption, setOption } from './stack-options.js';
@@ -353,33 +360,12 @@ export class StackCalls {
       return done(0);
     }
     for (const other of this.files.values()) if (other instanceof Epoll) other.forget(fd);
-    const { linger, connection } = file;
-    if (
-      connection === null ||
-      linger === null ||
-      linger === 0 ||
-      file.nonblocking ||
-      file.phase !== 'connected'
-    ) {
-      file.close();
-      return done(0);
-    }
-    // SO_LINGER with a time: until everything sent and our FIN are acknowledged
-    if (file.readable > 0) {
-      file.close();
-      return done(0);
-    }
-    this.stack.shutdown(connection);
-    const ended = (): CallResult => {
-      file.close();
-      return done(0);
-    };
-    const waits = (): boolean => ['FIN-WAIT-1', 'CLOSING', 'LAST-ACK'].includes(connection.stateName);
-    return {
-      deadline: this.now() + 1e6 * linger,
-      retry: () => (waits() ? null : ended()),
-      expired: ended,
-    };
+    // BSD: who does not block does not linger, and who did in vain hears of it (soclose)
+    const bsd = this.stack.knob('timewait_dialect') === DIALECT_FREEBSD;
+    if (bsd && file.nonblocking && file.linger !== 0) file.linger = null;
+    if (file.close()) return done(0);
+    const over = (): CallResult => (bsd && file.connection!.lingerExpired ? failed('EAGAIN') : done(0));
+    return { deadline: Infinity, retry: () => (file.lingering ? null : over()), expired: over };
   }
 
   private poll(list: Value | undefined, timeout: number): Outcome {

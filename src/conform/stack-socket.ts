@@ -14,6 +14,7 @@ import type {
 import {
   EV_CLOSED,
   EV_CONNECTED,
+  EV_LINGERED,
   EV_PEER_CLOSED,
   EV_READABLE,
   EV_SOFT_ERROR,
@@ -63,6 +64,8 @@ export class StackSocket {
   writeShut = false;
   /** SO_LINGER: null off, else seconds. */
   linger: number | null = null;
+  /** close() waits for the stack's word. */
+  lingering = false;
   /** Options as set, by `level:name`. */
   readonly options = new Map<string, number>();
   /** TCP_FASTOPEN_KEY. */
@@ -89,6 +92,7 @@ export class StackSocket {
     if ((events & EV_WRITABLE) !== 0) this.wake(POLLOUT);
     if ((events & EV_STAMPED) !== 0) this.wake(POLLERR);
     if ((events & (EV_CONNECTED | EV_PEER_CLOSED | EV_CLOSED)) !== 0) this.wake(0);
+    if ((events & EV_LINGERED) !== 0) this.lingering = false;
     if ((events & EV_SOFT_ERROR) !== 0) this.softNews = true;
     if ((events & EV_URGENT) !== 0) this.urgent.announced(this.connection!);
     if ((events & EV_CONNECTED) !== 0 && this.phase === 'connecting') this.phase = 'connected';
@@ -257,12 +261,15 @@ export class StackSocket {
     this.linger = from.linger;
   }
 
-  /** The descriptor goes: FIN, or RST when SO_LINGER says 0. */
-  close(): void {
+  /** The descriptor goes. False: close() lingers. */
+  close(): boolean {
+    const { connection, linger } = this;
     if (this.listener !== null) this.stack.closeListener(this.listener);
-    if (this.connection === null) return;
-    if (this.linger === 0) this.stack.abort(this.connection);
-    else this.stack.close(this.connection);
-    this.connection.user = null;
+    if (connection === null) return true;
+    // l_linger is taken for an unsigned number (Linux sk_setsockopt)
+    this.stack.setOption(connection, 'linger', linger === null ? -1 : linger >>> 0);
+    this.lingering = !this.stack.close(connection);
+    if (!this.lingering) connection.user = null;
+    return !this.lingering;
   }
 }

@@ -21,8 +21,11 @@ export interface SocketOptions {
   keepAlive?: boolean;
   /** ms before the first probe. */
   keepAliveInitialDelay?: number;
-  /** 0: closing resets the connection, no TIME-WAIT is left (SO_LINGER with zero time). */
-  linger?: 0;
+  /**
+   * SO_LINGER, s. 0: destroy() resets the connection, no TIME-WAIT is left. More: after destroy() the event
+   * 'close' waits until all that was written is acknowledged, or so long. Default: off.
+   */
+  linger?: number;
 }
 
 /** How a Server makes the socket of an accepted connection. */
@@ -48,7 +51,7 @@ export function familyName(endpoint: Endpoint): 'IPv4' | 'IPv6' {
   return endpoint.family === 4 ? 'IPv4' : 'IPv6';
 }
 
-export type TcpOptionName = 'noDelay' | 'keepAlive' | 'lingerZero' | 'tos';
+export type TcpOptionName = 'noDelay' | 'keepAlive' | 'linger' | 'tos';
 
 /** Options wanted, kept until there is a connection to set them on; 0 is the engine's default. */
 export class TcpOptions {
@@ -65,7 +68,7 @@ export class TcpOptions {
   }
 
   apply(stack: StackApi, connection: ConnectionHandle): void {
-    for (const name of ['noDelay', 'keepAlive', 'lingerZero', 'tos'] as const) {
+    for (const name of ['noDelay', 'keepAlive', 'linger', 'tos'] as const) {
       if (this[name] !== 0) stack.setOption(connection, name, this[name]);
     }
   }

@@ -66,7 +66,7 @@ export class SimSocket {
     this.over(null);
   }
 
-  set(option: 'noDelay' | 'keepAlive' | 'lingerZero' | 'userTimeout', value: number): void {
+  set(option: 'noDelay' | 'keepAlive' | 'linger' | 'userTimeout', value: number): void {
     this.host.stack.setOption(this.connection, option, value);
   }
 

@@ -103,7 +103,8 @@ export interface ConnectOptions {
 
 /**
  * Switches are 0 or 1. `cork` holds what fills no segment, for 200 ms and more at most; `quickAck`: ack.ts
- * setQuickAck; `keepAlive` ms idle, 0 off; `lingerZero`: close() aborts; `userTimeout` ms, 0 the stack's, -1 none
+ * setQuickAck; `keepAlive` ms idle, 0 off; `linger`: close() -1 leaves what is
+ * still to be sent to the engine, 0 aborts, else waits for so many s; `userTimeout` ms, 0 the stack's, -1 none
  * and no limit of retransmissions; `errorReports` 0: no EV_SOFT_ERROR;
  * `deferAccept` s (a client's handshake ends with an ACK that waits for the first text); `notsentLowat`, `sendBuffer`
  * bytes; `maxPacingRate` bytes a second, Infinity none: from the first one on segments are paced; `stamps` STAMP_ bits:
@@ -114,7 +115,7 @@ export type ConnectionOption =
   | 'cork'
   | 'quickAck'
   | 'keepAlive'
-  | 'lingerZero'
+  | 'linger'
   | 'userTimeout'
   | 'synRetries'
   | 'deferAccept'
@@ -138,6 +139,8 @@ export interface ConnectionHandle {
   /** Errno that ended the connection, or null. */
   readonly error: Errno | null;
   readonly softError: Errno | null;
+  /** EV_LINGERED came because the time was over. */
+  readonly lingerExpired: boolean;
   /** Bytes that can be read now. */
   readonly readable: number;
   /** The peer's FIN is behind the data on hand, or has been read past. */
@@ -361,8 +364,12 @@ export interface StackApi {
   read(connection: ConnectionHandle, max?: number): Uint8Array | null;
   /** Half-close: FIN after what is queued. */
   shutdown(connection: ConnectionHandle): Errno | null;
-  /** The user lets go: FIN after what is queued; unread data or data still to come aborts (RFC 9293 SHLD-3). No more events. */
-  close(connection: ConnectionHandle): void;
+  /**
+   * The user lets go: FIN after what is queued; unread data or data still to come aborts (RFC 9293 SHLD-3).
+   * True: no more events. False, with option `linger`: the user is to wait, and EV_LINGERED is the one event
+   * that follows, once all is acknowledged, the time is over, or the connection ended; a second close() ends the wait.
+   */
+  close(connection: ConnectionHandle): boolean;
   /** RST, queues flushed. No more events. */
   abort(connection: ConnectionHandle): void;
   /** For SYNs from now on. */

@@ -13,6 +13,9 @@ import type { Listener } from './listener.js';
 /** SOCK_MIN_RCVBUF of Linux without its bookkeeping, which it takes to be as much again. */
 const RECEIVE_BUFFER_MIN = 1152;
 
+/** What the clock can tell apart, s: 12 days. */
+const LINGER_MOST = 2 ** 30 / 1000;
+
 export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, value: number): void {
   switch (option) {
     case 'noDelay':
@@ -28,8 +31,8 @@ export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, v
       return setQuickAck(ctx, tcb, value);
     case 'keepAlive':
       return setKeepAlive(ctx, tcb, value);
-    case 'lingerZero':
-      tcb.lingerZero = value !== 0;
+    case 'linger':
+      tcb.linger = Math.min(value, LINGER_MOST);
       return;
     case 'userTimeout':
       tcb.userTimeout = value;

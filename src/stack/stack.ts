@@ -6,14 +6,16 @@
 import { Mib, type Counters } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { isWriteable } from '../tcp/buffers.js';
+import { isClosing } from '../tcp/closing.js';
 import { deferred } from '../tcp/defer-accept.js';
+import { EV_LINGERED } from '../tcp/events.js';
 import { segmentArrives } from '../tcp/input.js';
 import { emitReset, output } from '../tcp/output.js';
 import { mayTellOfLoss } from '../tcp/sender.js';
 import { COMPLETES, requestArrives } from '../tcp/request.js';
 import { SEND_ALL, send } from '../tcp/send.js';
 import * as S from '../tcp/state.js';
-import type { Tcb } from '../tcp/tcb.js';
+import { LINGER_NOT, LINGER_WAITS, T_LINGER, type Tcb } from '../tcp/tcb.js';
 import type { Stamp } from '../tcp/stamps.js';
 import { timersDue } from '../tcp/timers.js';
 import * as user from '../tcp/user.js';
@@ -285,6 +287,10 @@ export class Stack implements StackApi {
   private afterwards(tcb: Tcb): void {
     const { core } = this;
     if (tcb.id < 0) return;
+    if (tcb.lingering !== LINGER_NOT && !tcb.released && (tcb.lingerExpired || !isClosing(tcb))) {
+      this.lingerOver(tcb);
+      if (tcb.id < 0) return;
+    }
     if (tcb.state === S.TIME_WAIT) becomeRecord(core, tcb, false);
     else if (tcb.state === S.CLOSED) {
       if (!(tcb.finished && passiveCloserDone(core, tcb))) core.detach(tcb, -1);
@@ -299,8 +305,7 @@ export class Stack implements StackApi {
 
   /** ICMP may have ended a connection. */
   private sweepFailed(): void {
-    for (const tcb of this.core.ctx.raised)
-      if (tcb.state === S.CLOSED && tcb.id >= 0) this.core.detach(tcb, -1);
+    for (const tcb of this.core.ctx.raised) if (tcb.state === S.CLOSED && tcb.id >= 0) this.afterwards(tcb);
   }
 
   // ---- time -------------------------------------------------------------------
@@ -368,7 +373,9 @@ export class Stack implements StackApi {
       if (tcb === undefined) return null;
       tcb.inEvents = false;
       // Nobody holds it: half-open, waiting to be accepted, or already let go.
-      if (tcb.owner === null && !tcb.released) return tcb as ConnectionHandle & Tcb;
+      const letGo = tcb.released || tcb.lingering === LINGER_WAITS;
+      const held = !letGo || (tcb.events & EV_LINGERED) !== 0;
+      if (tcb.owner === null && held) return tcb as ConnectionHandle & Tcb;
     }
   }
 
@@ -448,18 +455,36 @@ export class Stack implements StackApi {
     return done ? null : 'ENOTCONN';
   }
 
-  close(connection: ConnectionHandle): void {
+  close(connection: ConnectionHandle): boolean {
     const { core } = this;
     const tcb = connection as Tcb;
-    if (tcb.released) return;
+    if (tcb.released) return true;
     const history = tcb.history;
-    this.ended(tcb, user.close(core.ctx, tcb), history);
+    if (tcb.lingering === LINGER_WAITS) tcb.lingering = LINGER_NOT;
+    else this.ended(tcb, user.close(core.ctx, tcb), history);
+    if (tcb.lingering === LINGER_WAITS) return false;
+    this.release(tcb);
+    return true;
+  }
+
+  /** The user holds it no more. */
+  private release(tcb: Tcb): void {
+    const { core } = this;
     tcb.released = true;
     if (tcb.id >= 0 && tcb.userClosed && !tcb.orphan) this.becomeOrphan(tcb);
     if (tcb.id < 0) {
       // Only a record, or nothing, is left of it: unread bytes go with the handle.
       core.discard(tcb);
     }
+  }
+
+  /** Who waited in close() is told; what is left becomes an orphan (Linux tcp_close after sk_stream_wait_close). */
+  private lingerOver(tcb: Tcb): void {
+    if (tcb.lingering === LINGER_WAITS) tcb.lingering = LINGER_NOT;
+    tcb.disarm(T_LINGER);
+    this.release(tcb);
+    tcb.events = 0;
+    this.core.ctx.raise(tcb, EV_LINGERED);
   }
 
   /** Linux tcp_check_oom: too many connections without a user are ended by RST. */

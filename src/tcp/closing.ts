@@ -23,6 +23,12 @@ export function ourFinAcked(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   }
 }
 
+/** Our FIN, or what is queued before it, is not acknowledged yet (Linux sk_stream_closing). */
+export function isClosing({ state, finQueued }: Tcb): boolean {
+  if (state === S.SYN_RECEIVED) return finQueued;
+  return state === S.FIN_WAIT_1 || state === S.CLOSING || state === S.LAST_ACK;
+}
+
 /** An orphan does not wait for ever (knob net.ipv4.tcp_fin_timeout). */
 export function armFinWait2(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.state === S.FIN_WAIT_2 && tcb.userClosed) {

@@ -16,6 +16,8 @@ export const EV_SOFT_ERROR = 1 << 6;
 export const EV_URGENT = 1 << 7;
 /** A report waits for `takeStamp`. */
 export const EV_STAMPED = 1 << 8;
+/** close() that lingered is over: everything was acknowledged, or the time has passed (`lingerExpired`). */
+export const EV_LINGERED = 1 << 9;
 
 /** Why a connection failed, as errno names. */
 export type ConnectionError =

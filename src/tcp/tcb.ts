@@ -34,7 +34,14 @@ export const T_USER = 5;
 export const T_HOLD = 6;
 /** The next burst may leave (pacing.ts). */
 export const T_PACE = 7;
-const TIMERS = 8;
+/** close() waits no longer than this. */
+export const T_LINGER = 8;
+const TIMERS = 9;
+
+/** `lingering`: nobody waits in close(), somebody does, the time is over. */
+export const LINGER_NOT = 0;
+export const LINGER_WAITS = 1;
+export const LINGER_EXPIRED = 2;
 
 /** What T_REXMT is armed for: they exclude each other (R8985-19). */
 export const K_RTO = 0;
@@ -376,7 +383,9 @@ export class Tcb {
   /** TCP_NOTSENT_LOWAT, bytes, 0: the stack's; the user chose the send buffer. */
   notsentLowat = 0;
   sendLimitSet = false;
-  lingerZero = false;
+  /** SO_LINGER, s: -1 close() leaves the rest to the engine, 0 it aborts, else it waits so long. */
+  linger = -1;
+  lingering = LINGER_NOT;
   boundPort = false;
   reuseAddress = false;
   reusePort = false;
@@ -456,6 +465,10 @@ export class Tcb {
 
   get writable(): boolean {
     return this.sendQueue.length < this.sndLimit;
+  }
+
+  get lingerExpired(): boolean {
+    return this.lingering === LINGER_EXPIRED;
   }
 
   takeEvents(): number {

@@ -18,12 +18,15 @@ import {
   K_PROBE,
   K_REORDER,
   K_RTO,
+  LINGER_EXPIRED,
+  LINGER_WAITS,
   LOSS,
   OPEN,
   T_DELACK,
   T_FIN_WAIT_2,
   T_HOLD,
   T_KEEP,
+  T_LINGER,
   T_PACE,
   T_PERSIST,
   T_REXMT,
@@ -203,6 +206,10 @@ function fire(ctx: TcpContext, tcb: Tcb, timer: number): number {
     case T_PACE:
       ctx.markReady(tcb);
       return Reason.plain;
+    case T_LINGER:
+      // The stack tells who waits
+      tcb.lingering = LINGER_EXPIRED;
+      return Reason.plain;
     case T_USER:
       return userTimeout(ctx, tcb);
   }
@@ -301,11 +308,16 @@ function noteBlackHole(ctx: TcpContext, tcb: Tcb, limit: number): void {
 
 function retryLimit(ctx: TcpContext, tcb: Tcb): number {
   // MUST-21: R2 of this connection is a time, or there is none
-  if (tcb.userTimeout !== 0 && !tcb.userClosed) return Infinity;
+  if (tcb.userTimeout !== 0 && !isOrphan(tcb)) return Infinity;
   if (tcb.state === S.SYN_SENT) return tcb.synRetries > 0 ? tcb.synRetries : ctx.config.synRetries;
   if (tcb.state === S.SYN_RECEIVED)
     return deferredLimit(tcb, tcb.synRetries > 0 ? tcb.synRetries : ctx.config.synAckRetries);
-  return tcb.userClosed ? Math.min(ctx.config.retries, ctx.config.orphanRetries) : ctx.config.retries;
+  return isOrphan(tcb) ? Math.min(ctx.config.retries, ctx.config.orphanRetries) : ctx.config.retries;
+}
+
+/** Nobody waits for this connection any more. */
+function isOrphan(tcb: Tcb): boolean {
+  return tcb.userClosed && tcb.lingering !== LINGER_WAITS;
 }
 
 /** Zero-window probe, or the override of silly-window avoidance. MUST-36, MUST-37. */
@@ -316,7 +328,7 @@ function persist(ctx: TcpContext, tcb: Tcb): number {
     return Reason.plain;
   }
   tcb.probes++;
-  const limit = tcb.userClosed ? ctx.config.orphanRetries : ctx.config.retries;
+  const limit = isOrphan(tcb) ? ctx.config.orphanRetries : ctx.config.retries;
   // Only silence counts: every answered probe sets `probes` back to 0 (MUST-37).
   if (tcb.probes > limit) {
     ctx.counters.bump(Mib.TcpExtTCPAbortOnTimeout);

@@ -4,7 +4,7 @@
  */
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
-import { armFinWait2 } from './closing.js';
+import { armFinWait2, isClosing } from './closing.js';
 import { readingBringsAck } from './ack.js';
 import { adjustSpace, openWindow } from './autotune.js';
 import type { TcpContext } from './context.js';
@@ -14,7 +14,7 @@ import { fixedHeaders, updateMss } from './options.js';
 import { emitReset } from './output.js';
 import { fail } from './sender.js';
 import * as S from './state.js';
-import { T_KEEP, type Tcb } from './tcb.js';
+import { LINGER_WAITS, T_KEEP, T_LINGER, type Tcb } from './tcb.js';
 import { schedule } from './timers.js';
 import { wscaleFor } from './window.js';
 
@@ -113,7 +113,7 @@ export function close(ctx: TcpContext, tcb: Tcb): number {
   if (state === S.CLOSED || state === S.TIME_WAIT) return Reason.plain;
   const { unreadClose } = ctx.config.dialect;
   const unread = tcb.readable > 0 && unreadClose !== UNREAD_FIN;
-  if (tcb.lingerZero && !(unread && unreadClose === UNREAD_RST_ALWAYS)) {
+  if (tcb.linger === 0 && !(unread && unreadClose === UNREAD_RST_ALWAYS)) {
     if (state >= S.ESTABLISHED) ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
     return abort(ctx, tcb, Reason['linger-abort']);
   }
@@ -131,6 +131,10 @@ export function close(ctx: TcpContext, tcb: Tcb): number {
   tcb.endRead = tcb.peerClosed;
   shutdown(ctx, tcb);
   tcb.userClosed = true;
+  if (tcb.linger > 0 && isClosing(tcb)) {
+    tcb.lingering = LINGER_WAITS;
+    tcb.arm(T_LINGER, (ctx.now + 1000 * tcb.linger) | 0);
+  }
   armFinWait2(ctx, tcb);
   schedule(ctx, tcb);
   return Reason.plain;

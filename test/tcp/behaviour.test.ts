@@ -317,7 +317,7 @@ t.test('SHLD-3: data after close, close with unread data, linger 0', (t: Test) =
   t.equal(unread.mismatch('R. 1:1(0) ack 6'), '');
   const linger = new Conversation();
   linger.established();
-  linger.stack.setOption(linger.user!, 'lingerZero', 1);
+  linger.stack.setOption(linger.user!, 'linger', 0);
   linger.send(10);
   linger.rest();
   linger.close();

@@ -90,7 +90,7 @@ function linger(stage: Stage): Outcome {
   stage.net.wire(client, server, { delay: 10 });
   const size = 200_000;
   server.listen({ port: SERVICE, reuseAddress: true }, (socket) => {
-    socket.set('lingerZero', 1);
+    socket.set('linger', 0);
     socket.write(new Uint8Array(size).fill(97));
     stage.net.after(200, () => socket.close());
   });
