@@ -4,6 +4,7 @@ export type { NetworkOptions, NewStackOptions } from './net/network.js';
 export type { TimeWait } from './net/time-wait.js';
 export { Socket } from './net/socket.js';
 export type { AddressInfo, ConnectOptions, SocketOptions } from './net/socket-options.js';
+export type { ListenSettings, TcpSettings } from './net/tcp-settings.js';
 export { Server } from './net/server.js';
 export type { DropArgument, ServerOptions } from './net/server.js';
 export type { ConnectTarget, ListenTarget, LookupFunction } from './net/arguments.js';

@@ -1,8 +1,15 @@
 /** getsockopt() and setsockopt() on sockets of our stack. Keys are `level:name` in Linux's numbers. */
-import { DIALECT_FREEBSD, SEND_BUFFER_MIN, roundsOf, secondsOf } from '../stack/api.js';
+import {
+  congestionNames,
+  congestionNumber,
+  DIALECT_FREEBSD,
+  SEND_BUFFER_MIN,
+  roundsOf,
+  secondsOf,
+} from '../stack/api.js';
 import { errnos } from './constants.js';
 import type { Value } from './script.js';
-import { TCP_DEFER_ACCEPT, type StackSocket } from './stack-socket.js';
+import { TCP_CONGESTION, TCP_DEFER_ACCEPT, type StackSocket } from './stack-socket.js';
 import type { CallResult } from './target.js';
 import { infoRecord, listenerInfo, stateNumbers, tcpInfoFields } from './tcp-info.js';
 import { number } from './values.js';
@@ -16,7 +23,6 @@ const SO_SNDBUF = '1:7';
 const SO_RCVBUF = '1:8';
 export const TCP_MAXSEG = '6:2';
 const TCP_QUICKACK = '6:12';
-const TCP_CONGESTION = '6:13';
 const TCP_FASTOPEN_CONNECT = '6:30';
 const TCP_FASTOPEN_KEY = '6:33';
 /** What TCP_MAXSEG takes besides 0 (TCP_MIN_MSS, MAX_TCP_WINDOW). */
@@ -51,6 +57,8 @@ const honoured = new Set([
   '6:2',
   '6:3',
   '6:4',
+  '6:5',
+  '6:6',
   '6:7',
   TCP_DEFER_ACCEPT,
   '6:12',
@@ -128,9 +136,8 @@ export function getOption(
       return wrote({ kind: 'text', value: String.fromCharCode(...keys) });
     }
     case TCP_CONGESTION: {
-      const value =
-        socket.connection === null ? 'newreno' : socket.stack.tcpInfo(socket.connection).congestion;
-      return wrote({ kind: 'text', value });
+      const choice = socket.options.get(key) ?? socket.stack.knob('net.ipv4.tcp_congestion_control');
+      return wrote({ kind: 'text', value: congestionNames[choice]! });
     }
     default:
       return listed(socket.options.get(key) ?? defaults[key] ?? 0);
@@ -167,7 +174,10 @@ export function setOption(
   }
   if (key === TCP_INFO) return result(-1, 'ENOPROTOOPT');
   if (key === TCP_CONGESTION) {
-    notes.add('TCP_CONGESTION has no effect on the stack');
+    const choice = from?.kind === 'text' ? congestionNumber(from.value.replace(/\0+$/, '')) : -1;
+    if (choice < 0) return result(-1, 'ENOENT');
+    socket.options.set(key, choice);
+    socket.applyOptions();
     return result(0);
   }
   if (key === TCP_FASTOPEN_KEY) {

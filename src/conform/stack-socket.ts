@@ -41,6 +41,8 @@ const immediate: Readonly<Record<string, ConnectionOption>> = {
 };
 
 const SO_OOBINLINE = '1:10';
+/** Kept as its number. */
+export const TCP_CONGESTION = '6:13';
 export const TCP_DEFER_ACCEPT = '6:9';
 
 /** Where a socket is in its life. `connecting` until the handshake is over. */
@@ -240,6 +242,9 @@ export class StackSocket {
     set('6:25', (value) => stack.setOption(connection, 'notsentLowat', value >>> 0));
     set('6:18', (value) => stack.setOption(connection, 'userTimeout', value));
     set(this.family === 4 ? '0:1' : '41:67', (value) => stack.setOption(connection, 'tos', value));
+    set('6:5', (value) => stack.setOption(connection, 'keepInterval', 1000 * value));
+    set('6:6', (value) => stack.setOption(connection, 'keepCount', value));
+    set(TCP_CONGESTION, (value) => stack.setOption(connection, 'congestion', value));
     set('1:9', (value) => {
       const idle = options.get('6:4') ?? stack.knob('net.ipv4.tcp_keepalive_time');
       stack.setOption(connection, 'keepAlive', value === 0 ? 0 : 1000 * idle);

@@ -3,7 +3,9 @@
  * does anything: they throw, because only a programmer can get them wrong.
  */
 import { isIP } from 'node:net';
-import { codedError, invalidType, invalidValue } from './errors.js';
+import type { ConnectOptions as EngineTarget, Errno } from '../stack/api.js';
+import { codedError, connectException, invalidType, invalidValue, type NetError } from './errors.js';
+import { connectSettings, type ConnectSettings, type ListenSettings } from './tcp-settings.js';
 
 export type LookupAddress = { address: string; family: number };
 
@@ -21,7 +23,7 @@ export type LookupFunction = (
 ) => void;
 
 /** Where to, and from where. */
-export interface ConnectTarget {
+export interface ConnectTarget extends ConnectSettings {
   port: number | string;
   /** Name or address; default 'localhost'. */
   host?: string;
@@ -33,11 +35,12 @@ export interface ConnectTarget {
   /** Counts as a bind: decides how TIME-WAIT records on the port are met. */
   localPort?: number;
   reuseAddress?: boolean;
+  reusePort?: boolean;
   /** TCP timestamps for this connection, instead of the stack's knob. */
   timestamps?: boolean;
 }
 
-export interface ListenTarget {
+export interface ListenTarget extends ListenSettings {
   port?: number | string;
   host?: string;
   backlog?: number;
@@ -126,6 +129,32 @@ export function checkTarget(target: ConnectTarget): void {
   if (target.lookup !== undefined && target.lookup !== null && typeof target.lookup !== 'function') {
     throw invalidType('options.lookup', 'of type function', target.lookup);
   }
+  connectSettings(target);
+}
+
+/** What the engine is asked for. */
+export function engineTarget(target: ConnectTarget, address: string): EngineTarget {
+  const { localAddress, localPort, reuseAddress, reusePort, timestamps } = target;
+  return {
+    address,
+    port: Number(target.port),
+    ...(localAddress === undefined ? {} : { localAddress }),
+    ...(localPort ? { localPort } : {}),
+    ...(reuseAddress === undefined ? {} : { reuseAddress }),
+    ...(reusePort === undefined ? {} : { reusePort }),
+    ...(timestamps === undefined ? {} : { timestamps }),
+    ...connectSettings(target),
+  };
+}
+
+/** Why it refused. It binds and connects in one call; a port that somebody holds is bind's error in node:net. */
+export function openException(code: Errno, target: ConnectTarget, to: LookupAddress): NetError {
+  const { localAddress, localPort } = target;
+  if (!localAddress && !localPort) return connectException(code, 'connect', to.address, Number(target.port));
+  const local = { address: localAddress ?? (to.family === 4 ? '0.0.0.0' : '::'), port: localPort ?? 0 };
+  return code === 'EADDRINUSE'
+    ? connectException(code, 'bind', local.address, local.port)
+    : connectException(code, 'connect', to.address, Number(target.port), local);
 }
 
 /** 4, 6 or 0 from the spellings Node takes. */

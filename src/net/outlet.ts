@@ -43,6 +43,38 @@ export class Outlet {
     if (this.callback !== null && !this.full) this.run();
   }
 
+  /**
+   * Fast Open: of what was written already, as much as the SYN takes goes with it. Another attempt, to
+   * another address, begins anew.
+   */
+  early(connection: ConnectionHandle, room: number): void {
+    this.rewind();
+    const first = this.callback === null ? undefined : this.chunks[0];
+    if (first === undefined || room === 0) return;
+    const bytes = first.subarray(0, room);
+    if (typeof this.driver.stack.send(connection, bytes) === 'string') return;
+    this.advance(bytes.length);
+    if (this.at === first.length) this.next();
+  }
+
+  private rewind(): void {
+    this.bytes -= this.counted;
+    this.counted = 0;
+    this.chunk = 0;
+    this.at = 0;
+  }
+
+  private advance(count: number): void {
+    this.bytes += count;
+    this.counted += count;
+    this.at += count;
+  }
+
+  private next(): void {
+    this.chunk++;
+    this.at = 0;
+  }
+
   reset(): void {
     this.bytes = 0;
     this.counted = 0;
@@ -120,12 +152,8 @@ export class Outlet {
         }
         this.full = !answer;
       }
-      this.bytes += slice.length;
-      this.counted += slice.length;
-      this.at += slice.length;
-      if (this.at < chunk.length) continue;
-      this.chunk++;
-      this.at = 0;
+      this.advance(slice.length);
+      if (this.at === chunk.length) this.next();
     }
     this.driver.wake();
     if (!this.full && this.finished) this.done(null);

@@ -10,11 +10,18 @@ import { codedError, invalidType, listenException } from './errors.js';
 import { familyName } from './socket-options.js';
 import type { AcceptedOptions, AddressInfo } from './socket-options.js';
 import { Socket } from './socket.js';
+import {
+  checkFastOpen,
+  connectionSettings,
+  FAST_OPEN_SERVER,
+  listenSettings,
+  type TcpSettings,
+} from './tcp-settings.js';
 
 /** node:net's default. */
 const BACKLOG = 511;
 
-export interface ServerOptions {
+export interface ServerOptions extends TcpSettings {
   allowHalfOpen?: boolean;
   /** Accepted sockets read nothing before `resume()`. */
   pauseOnConnect?: boolean;
@@ -66,6 +73,7 @@ export class Server extends EventEmitter {
     }
     this.driver = driver;
     this.options = typeof options === 'object' && options !== null ? options : {};
+    connectionSettings(this.options);
     if (listener !== undefined) this.on('connection', listener as (...args: unknown[]) => void);
   }
 
@@ -88,8 +96,10 @@ export class Server extends EventEmitter {
         'Listen method has been called more than once without closing.',
       );
     }
+    const { host, signal, fastOpen = 0 } = target;
+    listenSettings(target);
+    checkFastOpen(fastOpen > 0, this.driver.stack.knob('net.ipv4.tcp_fastopen'), FAST_OPEN_SERVER);
     if (listening !== null) this.once('listening', listening);
-    const { host, signal } = target;
     if (signal !== undefined) this.closeOnAbort(signal);
     if (host === undefined || host === '' || isIP(host) !== 0) {
       this.open(target, host || undefined);
@@ -133,6 +143,7 @@ export class Server extends EventEmitter {
           ...(target.reusePort === undefined ? {} : { reusePort: target.reusePort }),
           ...(target.exclusive === undefined ? {} : { exclusive: target.exclusive }),
           ...(target.ipv6Only === undefined ? {} : { v6Only: target.ipv6Only }),
+          ...listenSettings(target),
         });
     if (typeof listener === 'string') {
       const error = listenException(listener, address ?? '::', port);

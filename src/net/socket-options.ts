@@ -1,15 +1,16 @@
 /** What sockets can be asked for: at construction, by setters, and the checks of both. */
-import type { ConnectionHandle, Endpoint, StackApi } from '../stack/api.js';
+import type { ConnectionHandle, ConnectionOption, Endpoint, StackApi } from '../stack/api.js';
 import type { ConnectTarget } from './arguments.js';
 import { codedError, invalidType } from './errors.js';
 import type { OnReadOptions } from './inlet.js';
+import { connectionSettings, type TcpSettings } from './tcp-settings.js';
 
 /** Idle time before the first keepalive probe when the user names none: RFC 9293 MUST-28, ms. */
 const KEEPALIVE_DEFAULT = 7_200_000;
 /** Longest period of an inactivity timer, ms. */
 const TIMEOUT_MAX = 2 ** 31 - 1;
 
-export interface SocketOptions {
+export interface SocketOptions extends TcpSettings {
   /** Keep our side open after the peer's FIN. Default false. */
   allowHalfOpen?: boolean;
   signal?: AbortSignal;
@@ -21,11 +22,6 @@ export interface SocketOptions {
   keepAlive?: boolean;
   /** ms before the first probe. */
   keepAliveInitialDelay?: number;
-  /**
-   * SO_LINGER, s. 0: destroy() resets the connection, no TIME-WAIT is left. More: after destroy() the event
-   * 'close' waits until all that was written is acknowledged, or so long. Default: off.
-   */
-  linger?: number;
 }
 
 /** How a Server makes the socket of an accepted connection. */
@@ -51,26 +47,28 @@ export function familyName(endpoint: Endpoint): 'IPv4' | 'IPv6' {
   return endpoint.family === 4 ? 'IPv4' : 'IPv6';
 }
 
-export type TcpOptionName = 'noDelay' | 'keepAlive' | 'linger' | 'tos';
-
-/** Options wanted, kept until there is a connection to set them on; 0 is the engine's default. */
+/** Options wanted, in the engine's terms, kept until there is a connection to set them on. */
 export class TcpOptions {
-  noDelay = 0;
-  /** ms, 0 off. */
-  keepAlive = 0;
-  lingerZero = 0;
-  tos = 0;
+  /** null: the engine's defaults. */
+  private values: Map<ConnectionOption, number> | null = null;
 
   take(options: SocketOptions): void {
-    this.noDelay = options.noDelay ? 1 : 0;
-    this.keepAlive = options.keepAlive ? keepAliveDelay(options.keepAliveInitialDelay) : 0;
-    this.lingerZero = options.linger === 0 ? 1 : 0;
+    if (options.noDelay) this.set('noDelay', 1);
+    if (options.keepAlive) this.set('keepAlive', keepAliveDelay(options.keepAliveInitialDelay));
+    for (const [option, value] of connectionSettings(options)) this.set(option, value);
+  }
+
+  set(option: ConnectionOption, value: number): void {
+    (this.values ??= new Map()).set(option, value);
+  }
+
+  get(option: ConnectionOption): number {
+    return this.values?.get(option) ?? 0;
   }
 
   apply(stack: StackApi, connection: ConnectionHandle): void {
-    for (const name of ['noDelay', 'keepAlive', 'linger', 'tos'] as const) {
-      if (this[name] !== 0) stack.setOption(connection, name, this[name]);
-    }
+    if (this.values === null) return;
+    for (const [option, value] of this.values) stack.setOption(connection, option, value);
   }
 }
 

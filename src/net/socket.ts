@@ -10,11 +10,19 @@
  * error before close.
  */
 import { Duplex, addAbortSignal } from 'node:stream';
-import type { ConnectionHandle, Decision, Endpoint, Errno, StateChange, TcpInfo } from '../stack/api.js';
+import type {
+  ConnectionHandle,
+  ConnectionOption,
+  Decision,
+  Endpoint,
+  Errno,
+  StateChange,
+  TcpInfo,
+} from '../stack/api.js';
 import { EV_CLOSED, EV_CONNECTED, EV_PEER_CLOSED, EV_READABLE, EV_WRITABLE } from '../stack/api.js';
 import type { ConnectTarget, LookupAddress } from './arguments.js';
-import { checkTarget, connectArguments } from './arguments.js';
-import type { Driver } from './driver.js';
+import { checkTarget, connectArguments, engineTarget, openException } from './arguments.js';
+import type { ConnectionUser, Driver } from './driver.js';
 import { codedError, connectException, invalidType } from './errors.js';
 import { IdleTimer } from './idle.js';
 import { Inlet } from './inlet.js';
@@ -28,7 +36,15 @@ import {
   familyName,
   keepAliveDelay,
 } from './socket-options.js';
-import type { AcceptedOptions, AddressInfo, SocketOptions, TcpOptionName } from './socket-options.js';
+import type { AcceptedOptions, AddressInfo, SocketOptions } from './socket-options.js';
+import { writeAfterFin } from './write-after-fin.js';
+import {
+  checkFastOpen,
+  connectionSetting,
+  FAST_OPEN_CLIENT,
+  type TcpSettingName,
+  type TcpSettings,
+} from './tcp-settings.js';
 
 /** Events that count for `setTimeout`: bytes moved. That the peer has acknowledged them does not. */
 const ACTIVITY = EV_CONNECTED | EV_READABLE | EV_WRITABLE | EV_PEER_CLOSED;
@@ -63,6 +79,8 @@ export class Socket extends Duplex {
   /** connect() was called, or it was accepted. */
   private begun = false;
   private resetting = false;
+  /** Ends the wait of a close that lingers. */
+  private lingering: (() => void) | null = null;
   private refed = true;
   private held = false;
   private readonly states: string[] = [];
@@ -96,6 +114,8 @@ export class Socket extends Duplex {
   connect(...args: unknown[]): this {
     const [target, listener] = connectArguments<ConnectTarget>(args);
     checkTarget(target);
+    const knob = this.driver.stack.knob('net.ipv4.tcp_fastopen');
+    checkFastOpen(target.fastOpen === true, knob, FAST_OPEN_CLIENT);
     if (this.connecting || this.connection !== null) {
       const code = this.connecting ? 'EALREADY' : 'EISCONN';
       this.destroy(connectException(code, 'connect', target.host ?? 'localhost', Number(target.port)));
@@ -140,14 +160,7 @@ export class Socket extends Duplex {
     this.driver.sync();
     const connection = this.driver.closed
       ? 'ENETUNREACH'
-      : this.driver.stack.connect({
-          address: to.address,
-          port: Number(target.port),
-          ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
-          ...(target.localPort ? { localPort: target.localPort } : {}),
-          ...(target.reuseAddress === undefined ? {} : { reuseAddress: target.reuseAddress }),
-          ...(target.timestamps === undefined ? {} : { timestamps: target.timestamps }),
-        });
+      : this.driver.stack.connect(engineTarget(target, to.address));
     this.attempted = to;
     if (typeof connection === 'string') {
       this.connectFailed(connection);
@@ -157,6 +170,7 @@ export class Socket extends Duplex {
     connection.user = this;
     this.driver.tracer.adopt(connection, this);
     this.wanted.apply(this.driver.stack, connection);
+    if (target.fastOpen === true) this.outlet.early(connection, this.driver.stack.fastOpenRoom(connection));
     this.driver.wake();
   }
 
@@ -167,20 +181,7 @@ export class Socket extends Duplex {
       this.tryNext(target);
       return;
     }
-    const to = this.attempted!;
-    const local =
-      target.localAddress || target.localPort
-        ? {
-            address: target.localAddress ?? (to.family === 4 ? '0.0.0.0' : '::'),
-            port: target.localPort ?? 0,
-          }
-        : undefined;
-    // The engine binds and connects in one call; a port that somebody holds is bind's error in node:net.
-    const error =
-      code === 'EADDRINUSE' && local !== undefined
-        ? connectException(code, 'bind', local.address, local.port)
-        : connectException(code, 'connect', to.address, Number(target.port), local);
-    this.destroy(error);
+    this.destroy(openException(code, target, this.attempted!));
   }
 
   private onConnected(): void {
@@ -265,6 +266,7 @@ export class Socket extends Duplex {
 
   /** Called by the driver when it closes (null) or its link failed. */
   onDriverGone(error: Error | null): void {
+    this.lingering?.();
     this.resetting = true;
     this.destroy(error ?? undefined);
   }
@@ -327,6 +329,7 @@ export class Socket extends Duplex {
     this.target = null;
     if (this.idleTimer !== null) this.driver.idle.stop(this.idleTimer);
     const { connection } = this;
+    let lingers = false;
     if (connection !== null) {
       if (!wasConnecting) this.rememberNames(connection);
       this.connection = null;
@@ -336,10 +339,25 @@ export class Socket extends Duplex {
       if (this.resetting) {
         this.driver.push();
         this.driver.stack.abort(connection);
-      } else this.driver.stack.close(connection);
+      } else lingers = !this.driver.stack.close(connection);
       this.driver.wake();
     }
     if (!wasConnecting) this.outlet.destroy(false);
+    const over = (): void => {
+      this.lingering = null;
+      this.finishClosing(error, wasConnecting, callback);
+    };
+    if (!lingers) return over();
+    // SO_LINGER with a time: the engine says when the wait is over
+    this.lingering = over;
+    connection!.user = { onEvents: over } satisfies ConnectionUser;
+  }
+
+  private finishClosing(
+    error: Error | null,
+    wasConnecting: boolean,
+    callback: (error: Error | null) => void,
+  ): void {
     this.driver.delete(this);
     this.updateHold();
     callback(error);
@@ -431,12 +449,17 @@ export class Socket extends Duplex {
   }
 
   getTypeOfService(): number {
-    return this.wanted.tos;
+    return this.wanted.get('tos');
   }
 
-  private setOption(name: TcpOptionName, value: number): this {
-    this.wanted[name] = value;
-    if (this.connection !== null) this.driver.stack.setOption(this.connection, name, value);
+  /** One of TcpSettings, now and for this socket's later connections. Throws for a name or value there is not. */
+  setTcpOption<N extends TcpSettingName>(name: N, value: NonNullable<TcpSettings[N]>): this {
+    return this.setOption(...connectionSetting(name, value));
+  }
+
+  private setOption(option: ConnectionOption, value: number): this {
+    this.wanted.set(option, value);
+    if (this.connection !== null) this.driver.stack.setOption(this.connection, option, value);
     return this;
   }
 
@@ -571,15 +594,4 @@ export class Socket extends Duplex {
   override addListener(...[event, listener]: Parameters<Duplex['on']>): this {
     return this.on(event, listener);
   }
-}
-
-/** Takes the place of `write` after the peer's FIN has ended our side too: EPIPE instead of "write after end". */
-function writeAfterFin(this: Socket, chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
-  if (!this.writableEnded)
-    return Duplex.prototype.write.call(this, chunk, encoding as BufferEncoding, callback as () => void);
-  const error = codedError('EPIPE', 'This socket has been ended by the other party');
-  const done = typeof encoding === 'function' ? encoding : callback;
-  if (typeof done === 'function') process.nextTick(done as (error: Error) => void, error);
-  this.destroy(error);
-  return false;
 }

@@ -23,7 +23,7 @@ import { Listener } from './listener.js';
 import { stampOffset } from './half-open.js';
 import { pathMtu } from './path.js';
 import { groupOf, migrate } from './reuse-port.js';
-import { setListenOption } from './socket-options.js';
+import { setListenOption, setOption } from './socket-options.js';
 
 const DEFAULT_BACKLOG = 511;
 
@@ -59,6 +59,7 @@ export function listen(core: Core, options: ListenOptions): Listener | Errno {
   listener.fastOpen = options.fastOpen ?? listenerDefault(core, backlog);
   setListenOption(core, listener, 'deferAccept', options.deferAccept ?? 0);
   listener.synRetries = options.synRetries ?? 0;
+  listener.maxSegment = options.maxSegment ?? 0;
   const list = core.listeners.get(port);
   if (list === undefined) core.listeners.set(port, [listener]);
   else list.push(listener);
@@ -195,6 +196,7 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
   } else if (timestamps) preloadStamp(core, tcb);
   if ((options.fastOpen ?? false) !== false) prepareSyn(core, tcb);
   tcb.synRetries = options.synRetries ?? 0;
+  setOption(ctx, tcb, 'deferAccept', options.deferAccept ?? 0);
   core.attach(tcb);
   activeOpen(ctx, tcb);
   if (options.fastOpen === 'wait' && tcb.synRoom > 0) tcb.synOwed = false;

@@ -41,6 +41,7 @@ export type Errno =
 export * from '../tcp/events.js';
 /** Values of the knob `timewait_dialect`. */
 export { DIALECT_FREEBSD } from '../tcp/dialect.js';
+export { congestionNames, congestionNumber } from '../tcp/congestion/choice.js';
 export { roundsOf, secondsOf } from '../tcp/defer-accept.js';
 export { SEND_BUFFER_MIN } from '../tcp/buffers.js';
 export { SEND_MORE, SEND_RECORD, SEND_URGENT } from '../tcp/send.js';
@@ -72,6 +73,8 @@ export interface ListenOptions {
   readonly fastOpen?: number;
   /** TCP_DEFER_ACCEPT: a connection is accepted once text came, or after so many s, rounded up to timeouts of the SYN,ACK; 0 off. */
   readonly deferAccept?: number;
+  /** TCP_MAXSEG of the connections to come; 0 or absent: none. */
+  readonly maxSegment?: number;
   /** TCP_SYNCNT: SYN,ACKs resent at most, instead of knob net.ipv4.tcp_synack_retries. */
   readonly synRetries?: number;
 }
@@ -99,11 +102,14 @@ export interface ConnectOptions {
   readonly fastOpen?: boolean | 'wait';
   /** SYNs resent at most, instead of knob net.ipv4.tcp_syn_retries. */
   readonly synRetries?: number;
+  /** As ConnectionOption has it. */
+  readonly deferAccept?: number;
 }
 
 /**
  * Switches are 0 or 1. `cork` holds what fills no segment, for 200 ms and more at most; `quickAck`: ack.ts
- * setQuickAck; `keepAlive` ms idle, 0 off; `linger`: close() -1 leaves what is
+ * setQuickAck; `keepAlive` ms idle, 0 off; `keepInterval` ms, `keepCount` and
+ * `congestion` (an index of congestionNames): 0, 0, -1 the stack's; `linger`: close() -1 leaves what is
  * still to be sent to the engine, 0 aborts, else waits for so many s; `userTimeout` ms, 0 the stack's, -1 none
  * and no limit of retransmissions; `errorReports` 0: no EV_SOFT_ERROR;
  * `deferAccept` s (a client's handshake ends with an ACK that waits for the first text); `notsentLowat`, `sendBuffer`
@@ -115,6 +121,9 @@ export type ConnectionOption =
   | 'cork'
   | 'quickAck'
   | 'keepAlive'
+  | 'keepInterval'
+  | 'keepCount'
+  | 'congestion'
   | 'linger'
   | 'userTimeout'
   | 'synRetries'

@@ -2,6 +2,7 @@
 import { setQuickAck } from '../tcp/ack.js';
 import { setSendBuffer } from '../tcp/buffers.js';
 import type { TcpContext } from '../tcp/context.js';
+import { setCongestion } from '../tcp/early.js';
 import { roundsOf } from '../tcp/defer-accept.js';
 import { Stamps } from '../tcp/stamps.js';
 import type { Tcb } from '../tcp/tcb.js';
@@ -31,6 +32,14 @@ export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, v
       return setQuickAck(ctx, tcb, value);
     case 'keepAlive':
       return setKeepAlive(ctx, tcb, value);
+    case 'keepInterval':
+      tcb.keepInterval = value;
+      return;
+    case 'keepCount':
+      tcb.keepCount = value;
+      return;
+    case 'congestion':
+      return setCongestion(ctx, tcb, value);
     case 'linger':
       tcb.linger = Math.min(value, LINGER_MOST);
       return;

@@ -64,6 +64,7 @@ import {
   passiveCloserDone,
   recordArrives,
   revert,
+  settleRevert,
 } from './time-wait.js';
 
 const ICMP = 1;
@@ -262,25 +263,10 @@ export class Stack implements StackApi {
     if (before === S.SYN_SENT && tcb.fastOpen && tcb.state >= S.ESTABLISHED) synAckTold(core, tcb, segment);
     if (tcb.earlyFrom !== null && tcb.state !== S.SYN_RECEIVED)
       (tcb.earlyFrom as Listener).settled(tcb, tcb.state === S.CLOSED, core.ctx.now);
-    if (tcb.revert !== null) this.settleRevert(tcb, reason);
+    if (tcb.revert !== null) settleRevert(core, tcb, reason);
     core.log.states(core.ctx.now, tcb, history);
     this.afterwards(tcb);
     return core.decide(reason, before, segment);
-  }
-
-  /** A connection that replaced a TIME-WAIT record proved real, or its SYN an old duplicate. */
-  private settleRevert(tcb: Tcb, reason: number): void {
-    if (tcb.state >= S.ESTABLISHED) {
-      tcb.revert = null;
-      return;
-    }
-    const old =
-      reason === Reason['syn-received-bad-ack'] ||
-      (tcb.state === S.CLOSED && reason === Reason['rst-syn-received']);
-    if (!old) return;
-    if (tcb.state !== S.CLOSED) tcb.moveTo(S.CLOSED);
-    this.core.detach(tcb, -1);
-    revert(this.core, tcb);
   }
 
   /** What a state means for the tables. */

@@ -319,3 +319,18 @@ export function revert(core: Core, tcb: Tcb): void {
   core.reasonCounts[Reason['tw-returned']]! += 1;
   note(core, index, Reason['tw-returned']);
 }
+
+/** A connection that replaced a record proved real, or its SYN an old duplicate. */
+export function settleRevert(core: Core, tcb: Tcb, reason: number): void {
+  if (tcb.state >= S.ESTABLISHED) {
+    tcb.revert = null;
+    return;
+  }
+  const old =
+    reason === Reason['syn-received-bad-ack'] ||
+    (tcb.state === S.CLOSED && reason === Reason['rst-syn-received']);
+  if (!old) return;
+  if (tcb.state !== S.CLOSED) tcb.moveTo(S.CLOSED);
+  core.detach(tcb, -1);
+  revert(core, tcb);
+}

@@ -11,12 +11,28 @@ import type { Segment } from '../wire/segment.js';
 
 /** The congestion window that sending begins with. */
 export function startSending(ctx: TcpContext, tcb: Tcb): void {
-  tcb.congestion = congestionControl(ctx.config.congestion, ctx.config.dialect);
-  tcb.congestion.slowStartLimit = ctx.config.slowStartLimit;
+  chooseCongestion(ctx, tcb);
   // R5681-7: one segment after a lost SYN
   const lost = tcb.totalRetrans > ctx.config.dialect.synsForgiven;
   tcb.congestion.start(lost ? tcb.mss : startWindow(ctx, tcb));
   tcb.windowEnd = tcb.sndUna;
+}
+
+function chooseCongestion({ config }: TcpContext, tcb: Tcb): void {
+  const choice = tcb.congestionChoice < 0 ? config.congestion : tcb.congestionChoice;
+  tcb.congestion = congestionControl(choice, config.dialect);
+  tcb.congestion.slowStartLimit = config.slowStartLimit;
+}
+
+/** TCP_CONGESTION: another algorithm, which goes on from the window there is (Linux tcp_reinit_congestion_control). */
+export function setCongestion(ctx: TcpContext, tcb: Tcb, choice: number): void {
+  tcb.congestionChoice = choice;
+  const { cwnd, ssthresh } = tcb.congestion;
+  // Not sending yet
+  if (cwnd === 0) return;
+  chooseCongestion(ctx, tcb);
+  tcb.congestion.start(cwnd);
+  tcb.congestion.ssthresh = ssthresh;
 }
 
 /** R7413-3: the listener took the SYN's cookie. Its text is the user's, who may answer before the handshake is over. */

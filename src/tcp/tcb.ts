@@ -394,7 +394,12 @@ export class Tcb {
   handshakeAcked = false;
   /** TCP_SYNCNT: SYNs resent at most, 0: the stack's knob. */
   synRetries = 0;
+  /** TCP_CONGESTION: number of the algorithm, -1: the stack's. */
+  congestionChoice = -1;
   keepIdle = 0;
+  /** TCP_KEEPINTVL, ms, and TCP_KEEPCNT; 0: the stack's. */
+  keepInterval = 0;
+  keepCount = 0;
   userTimeout = 0;
   tos = 0;
 

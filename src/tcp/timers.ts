@@ -352,7 +352,7 @@ function keepAlive(ctx: TcpContext, tcb: Tcb): number {
     tcb.arm(T_KEEP, (ctx.now + Math.max(1, tcb.keepIdle - (tcb.flight > 0 ? 0 : quiet))) | 0);
     return Reason.plain;
   }
-  if (tcb.keepProbes >= ctx.config.keepProbes) {
+  if (tcb.keepProbes >= (tcb.keepCount || ctx.config.keepProbes)) {
     fail(ctx, tcb, 'ETIMEDOUT');
     return Reason['keepalive-dead'];
   }
@@ -360,6 +360,6 @@ function keepAlive(ctx: TcpContext, tcb: Tcb): number {
   ctx.counters.bump(Mib.TcpExtTCPKeepAlive);
   tcb.keepOwed = true;
   ctx.markReady(tcb);
-  tcb.arm(T_KEEP, (ctx.now + ctx.config.keepInterval) | 0);
+  tcb.arm(T_KEEP, (ctx.now + (tcb.keepInterval || ctx.config.keepInterval)) | 0);
   return Reason.plain;
 }
