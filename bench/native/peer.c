@@ -5,13 +5,15 @@
  *   peer serve                                          sink on 5001, source on 5002, answers on 8000
  *   peer send HOST PORT SECONDS WARM                    bulk to a sink
  *   peer recv HOST PORT SECONDS WARM                    bulk from a source
- *   peer connections HOST PORT SECONDS WARM CLIENTS FIRST SOURCES
+ *   peer connections HOST PORT SECONDS WARM CLIENTS FIRST SOURCES SKIP
  *        connect, one byte there, one byte back, the server closes first; CLIENTS at a time, ports
- *        taken in turn from SOURCES addresses from FIRST on
- *   peer idle HOST PORT COUNT FIRST SOURCES             opens COUNT connections, holds them until its input ends
+ *        taken in turn from SOURCES addresses from FIRST on, the first SKIP of them left out
+ *   peer idle HOST PORT COUNT FIRST SOURCES SKIP        opens COUNT connections, holds them until its input ends
  *   peer flood HOST PORT RATE SECONDS                   spoofed SYNs from 198.18.0.0/15 (RFC 2544)
+ *   peer open HOST PORT                                 connects until somebody answers; when that was, ms since 1970
  *
- * WARM seconds before SECONDS are not counted.
+ * WARM seconds before SECONDS are not counted. `busy` is the processors' time of the whole machine in
+ * the seconds that are: both ends, and what the kernel does for them outside of any process.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -26,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -53,11 +56,15 @@ static double now(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static double cpu(void) {
-  struct rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-         (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1e-6;
+/* Seconds that all processors together were not idle. */
+static double busy(void) {
+  unsigned long long user, nice, system, idle, waiting, interrupts, soft;
+  FILE *file = fopen("/proc/stat", "r");
+  if (file == NULL || fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &waiting,
+                             &interrupts, &soft) != 7)
+    fail("/proc/stat");
+  fclose(file);
+  return (double)(user + nice + system + interrupts + soft) / (double)sysconf(_SC_CLK_TCK);
 }
 
 static struct sockaddr_in address(const char *host, int port) {
@@ -92,8 +99,8 @@ static int connected(const char *host, int port) {
   return s;
 }
 
-static void serve_bulk(int port, bool source) {
-  for (int l = listening(port);;) {
+static void serve_bulk(int l, bool source) {
+  for (;;) {
     int s = accept(l, NULL, NULL);
     if (s < 0) continue;
     while ((source ? send(s, buffer, sizeof buffer, MSG_NOSIGNAL) : recv(s, buffer, sizeof buffer, 0)) > 0) {
@@ -102,8 +109,8 @@ static void serve_bulk(int port, bool source) {
   }
 }
 
-static void serve_answers(void) {
-  int l = listening(ANSWER), ep = epoll_create1(0);
+static void serve_answers(int l) {
+  int ep = epoll_create1(0);
   fcntl(l, F_SETFL, O_NONBLOCK);
   struct epoll_event e = {.events = EPOLLIN, .data.fd = l}, ready[256];
   epoll_ctl(ep, EPOLL_CTL_ADD, l, &e);
@@ -131,7 +138,7 @@ static void bulk(const char *host, int port, double seconds, double warm, bool s
   double start = now() + warm, used = -1, first = 0;
   for (double t = now(); t < start + seconds; t = now()) {
     if (used < 0 && t >= start) {
-      used = cpu();
+      used = busy();
       first = t;
       bytes = 0;
     }
@@ -143,7 +150,7 @@ static void bulk(const char *host, int port, double seconds, double warm, bool s
   struct tcp_info info;
   socklen_t size = sizeof info;
   getsockopt(s, IPPROTO_TCP, TCP_INFO, &info, &size);
-  printf("{\"rate\":%.4f,\"cpu\":%.3f,\"retransmitted\":%u}\n", (double)bytes * 8 / took / 1e9, cpu() - used,
+  printf("{\"rate\":%.4f,\"busy\":%.3f,\"retransmitted\":%u}\n", (double)bytes * 8 / took / 1e9, busy() - used,
          info.tcpi_total_retrans);
 }
 
@@ -227,18 +234,18 @@ static void connections(const char *host, int port, double seconds, double warm,
   double start = now() + warm, end = start + seconds, used = -1;
   for (double t = now(); t < end; t = now()) {
     if (used < 0 && t >= start) {
-      used = cpu();
+      used = busy();
       failed = 0;
     }
     while (open < most && open_client(ep, &to, &tuples)) open++;
     int n = epoll_wait(ep, ready, 256, 100);
     for (int i = 0; i < n; i++) open -= step(ep, &ready[i], start);
   }
-  used = cpu() - used;
+  used = busy() - used;
   long known = done < MOST_SAMPLES ? done : MOST_SAMPLES, slow = 0;
   qsort(samples, (size_t)known, sizeof *samples, ascending);
   for (long i = 0; i < known; i++) slow += samples[i] > 0.9f;
-  printf("{\"rate\":%.1f,\"done\":%ld,\"failed\":%ld,\"slow\":%ld,\"p50\":%.1f,\"p99\":%.1f,\"cpu\":%.3f,\"each\":[",
+  printf("{\"rate\":%.1f,\"done\":%ld,\"failed\":%ld,\"slow\":%ld,\"p50\":%.1f,\"p99\":%.1f,\"busy\":%.3f,\"each\":[",
          (double)done / seconds, done, failed, slow, known ? samples[known / 2] * 1e6 : 0,
          known ? samples[known * 99 / 100] * 1e6 : 0, used);
   for (int i = 0; i < (int)seconds && i < MOST_SECONDS; i++) printf("%s%ld", i ? "," : "", per_second[i]);
@@ -319,21 +326,41 @@ static void flood(const char *host, int port, double rate, double seconds) {
   printf("{\"rate\":%.1f,\"refused\":%.1f}\n", (double)offered / seconds, (double)refused / seconds);
 }
 
+static void open_once(const char *host, int port) {
+  struct sockaddr_in to = address(host, port);
+  struct timespec t;
+  for (int s = tcp_socket(0); connect(s, (struct sockaddr *)&to, sizeof to) < 0; s = tcp_socket(0)) {
+    close(s);
+    usleep(1000);
+  }
+  clock_gettime(CLOCK_REALTIME, &t);
+  printf("{\"at\":%.3f}\n", (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6);
+}
+
 static tuples_t tuples_of(char **words) {
-  return (tuples_t){ntohl(address(words[0], 0).sin_addr.s_addr), atol(words[1]), 0};
+  return (tuples_t){ntohl(address(words[0], 0).sin_addr.s_addr), atol(words[1]), atol(words[2])};
 }
 
 int main(int count, char **words) {
   signal(SIGPIPE, SIG_IGN);
   const char *what = count > 1 ? words[1] : "";
   if (strcmp(what, "serve") == 0) {
-    if (fork() == 0) serve_bulk(SINK, false);
-    if (fork() == 0) serve_bulk(SOURCE, true);
-    serve_answers();
+    int sink = listening(SINK), source = listening(SOURCE), answers = listening(ANSWER);
+    printf("ready\n");
+    fflush(stdout);
+    // They end with this process.
+    if (fork() == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0) serve_bulk(sink, false);
+    if (fork() == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0) serve_bulk(source, true);
+    serve_answers(answers);
   }
-  if (count < 5) return 2;
+  if (count < 4) return 2;
   const char *host = words[2];
   int port = atoi(words[3]);
+  if (strcmp(what, "open") == 0) {
+    open_once(host, port);
+    return 0;
+  }
+  if (count < 6) return 2;
   double number = atof(words[4]);
   if (strcmp(what, "send") == 0 || strcmp(what, "recv") == 0) bulk(host, port, number, atof(words[5]), *what == 's');
   else if (strcmp(what, "connections") == 0)

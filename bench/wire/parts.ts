@@ -1,0 +1,207 @@
+/** The parts of the wire benchmarks: each measures one contender once. */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { ANSWER, SINK, SOURCE } from './ports.js';
+import { SOURCES, type Contender, type Places, type Running, type Tools } from './contenders.js';
+
+const run = promisify(execFile);
+const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+/** Seconds before those that count: caches, windows and the compiler. */
+const WARM = 1;
+const CLIENTS = 64;
+
+/** What a client said. */
+interface Said {
+  readonly rate: number;
+  readonly busy?: number;
+  readonly done?: number;
+  readonly failed?: number;
+  readonly slow?: number;
+  readonly p50?: number;
+  readonly p99?: number;
+  readonly each?: readonly number[];
+  readonly refused?: number;
+  readonly at?: number;
+}
+
+export class Parts {
+  /** Source ports that were used: a client takes up where the one before stopped. */
+  private used = 0;
+
+  constructor(
+    private readonly tools: Tools,
+    private readonly places: Places,
+  ) {}
+
+  private async client(...args: (string | number)[]): Promise<Said> {
+    const { stdout } = await run(this.tools.peer, args.map(String), { maxBuffer: 1 << 20 });
+    return JSON.parse(stdout) as Said;
+  }
+
+  private async beside<T>(
+    contender: Contender,
+    job: (server: Running) => Promise<T>,
+    ...extra: string[]
+  ): Promise<T> {
+    const server = await this.places.start(contender, ...extra);
+    try {
+      return await job(server);
+    } finally {
+      await server.stop();
+    }
+  }
+
+  /** Gbit/s, and seconds of all processors together for a gigabyte. */
+  bulk(contender: Contender, seconds: number, receives: boolean): Promise<{ rate: number; cpu: number }> {
+    return this.beside(contender, async ({ host }) => {
+      const said = await this.client(
+        receives ? 'send' : 'recv',
+        host,
+        receives ? SINK : SOURCE,
+        seconds,
+        WARM,
+      );
+      return { rate: said.rate, cpu: said.busy! / ((said.rate * seconds) / 8) };
+    });
+  }
+
+  private connect(server: Running, seconds: number, warm: number, clients: number): Promise<Said> {
+    const skip = this.used;
+    this.used = (this.used + 100_000) % 1_000_000;
+    return this.client(
+      'connections',
+      server.host,
+      ANSWER,
+      seconds,
+      warm,
+      clients,
+      server.first,
+      SOURCES,
+      skip,
+    );
+  }
+
+  /** Connections a second, microseconds of all processors for one. */
+  connections(
+    contender: Contender,
+    seconds: number,
+  ): Promise<{ rate: number; cpu: number; p50: number; p99: number; failed: number }> {
+    return this.beside(contender, async (server) => {
+      const said = await this.connect(server, seconds, WARM, CLIENTS);
+      const { rate, p50, p99, failed } = said;
+      return { rate, cpu: (said.busy! / said.done!) * 1e6, p50: p50!, p99: p99!, failed: failed! };
+    });
+  }
+
+  /** Connections a second, second by second, with `records` TIME-WAIT records there before. */
+  population(
+    contender: Contender,
+    seconds: number,
+    records: number,
+  ): Promise<{ each: readonly number[]; failed: number; records: number }> {
+    const job = async (
+      server: Running,
+    ): Promise<{ each: readonly number[]; failed: number; records: number }> => {
+      const said = await this.connect(server, seconds, WARM, CLIENTS);
+      const held = records > 0 ? (JSON.parse(await server.ask('state')) as { records: number }).records : 0;
+      return { each: said.each!, failed: said.failed!, records: held };
+    };
+    return records > 0 ? this.beside(contender, job, 'with', String(records)) : this.beside(contender, job);
+  }
+
+  /** Established connections that nothing happens on: what one costs. */
+  idle(
+    contender: Contender,
+    count: number,
+  ): Promise<{ rate: number; bytes: number; heap: number; cpu: number }> {
+    return this.beside(contender, async (server) => {
+      const before = JSON.parse(await server.ask('state')) as State;
+      const args = ['idle', server.host, SINK, count, server.first, SOURCES, 0].map(String);
+      const client = spawn(this.tools.peer, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+      try {
+        const [said] = (await once(client.stdout, 'data')) as [Buffer];
+        const { rate } = JSON.parse(said.toString()) as Said;
+        const after = JSON.parse(await server.ask('state')) as State;
+        await sleep(3000);
+        const later = JSON.parse(await server.ask('state')) as State;
+        return {
+          rate,
+          bytes: (after.rss - before.rss) / count,
+          heap: (after.heap - before.heap) / count,
+          // The first question's collection of garbage is in neither.
+          cpu: (later.cpu - after.cpu) / (later.at - after.at),
+        };
+      } finally {
+        client.kill('SIGKILL');
+      }
+    });
+  }
+
+  /** 100 clients alone, then beside spoofed SYNs. */
+  flood(
+    contender: Contender,
+    rate: number,
+    seconds: number,
+  ): Promise<{
+    alone: number;
+    beside: number;
+    offered: number;
+    entered: number;
+    failed: number;
+    slow: number;
+    rss: number;
+  }> {
+    return this.beside(contender, async (server) => {
+      const alone = await this.connect(server, seconds, WARM, 100);
+      const before = JSON.parse(await server.ask('state')) as State;
+      const [flooded, clients] = await Promise.all([
+        this.client('flood', server.host, ANSWER, rate, seconds + WARM),
+        this.connect(server, seconds, WARM, 100),
+      ]);
+      const after = JSON.parse(await server.ask('state')) as State;
+      return {
+        alone: alone.rate,
+        beside: clients.rate,
+        offered: flooded.rate,
+        entered: (after.segments - before.segments) / (seconds + WARM),
+        failed: clients.failed!,
+        slow: clients.slow!,
+        rss: after.rss - before.rss,
+      };
+    });
+  }
+
+  /** ms: `timewait --version`; `timewait run` until its stack has answered a SYN. */
+  async startup(): Promise<{ version: number; answered: number }> {
+    const start = performance.now();
+    await run(process.execPath, [main, '--version']);
+    const version = performance.now() - start;
+    const begun = performance.timeOrigin + performance.now();
+    const command = [main, 'run', '--discard', '9', '--', this.tools.peer, 'open', '10.77.0.2', '9'];
+    const { stdout } = await run(process.execPath, command);
+    return { version, answered: (JSON.parse(stdout.split('\n')[0]!) as Said).at! - begun };
+  }
+}
+
+/** What a server of ours says of itself. */
+export interface State {
+  /** Bytes after a collection. */
+  readonly rss: number;
+  readonly heap: number;
+  /** Seconds, its own and of the clock. */
+  readonly cpu: number;
+  readonly at: number;
+  readonly records: number;
+  readonly segments: number;
+}
+
+/** Descriptors that a process may have here. */
+export function mostFiles(): number {
+  const limits = readFileSync('/proc/self/limits', 'latin1');
+  return Number(/^Max open files\s+\S+\s+(\d+)/m.exec(limits)?.[1] ?? 1024);
+}
