@@ -24,6 +24,14 @@ interface Sink {
   destroy(error?: Error): unknown;
 }
 
+/** Bytes up to which a copy costs less than a view on them. */
+const FEW = 64;
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  if (bytes.length <= FEW) return Buffer.from(bytes);
+  return Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
+}
+
 export class Inlet {
   /** Bytes handed to the stream or to `onread`. */
   bytes = 0;
@@ -147,7 +155,7 @@ export class Inlet {
     this.wanted = false;
     let more = true;
     try {
-      more = this.sink.push(Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength));
+      more = this.sink.push(asBuffer(bytes));
     } finally {
       // A listener that throws has had its data all the same.
       if (more) this.wanted = true;

@@ -1,11 +1,13 @@
 /**
  * Bytes received in order and not yet read: a list of blocks that are written once
  * and handed out as views, so the user's bytes are copied exactly once, from the
- * packet ring. Blocks start small and grow with the stream (2 KiB .. 64 KiB).
+ * packet ring. Blocks start small and grow with the stream (64 bytes, 2 KiB .. 64 KiB).
  *
  * Memory: what is queued, at most one partly filled block more; bounded by the
  * receive window.
  */
+/** An answer of a few bytes: an array that V8 keeps beside its object (send-queue.ts). */
+const FEW = 64;
 const SMALLEST_BLOCK = 2048;
 const LARGEST_BLOCK = 65536;
 
@@ -70,11 +72,15 @@ export class ReceiveQueue {
   private tail(wanted: number): Uint8Array {
     const last = this.blocks[this.blocks.length - 1];
     if (last !== undefined && this.end < last.length) return last;
-    const grown = last === undefined ? SMALLEST_BLOCK : last.length * 2;
-    const size = Math.min(LARGEST_BLOCK, Math.max(grown, wanted));
+    const size = last === undefined && wanted <= FEW ? FEW : this.larger(last, wanted);
     const block = new Uint8Array(size);
     this.blocks.push(block);
     this.end = 0;
     return block;
+  }
+
+  private larger(last: Uint8Array | undefined, wanted: number): number {
+    const grown = last === undefined ? 0 : last.length * 2;
+    return Math.min(LARGEST_BLOCK, Math.max(SMALLEST_BLOCK, grown, wanted));
   }
 }

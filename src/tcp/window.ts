@@ -15,7 +15,7 @@ export const MAX_WSCALE = 14;
 /** The shift needed to offer `limit` bytes in 16 bits. */
 export function wscaleFor(limit: number): number {
   let shift = 0;
-  while (shift < MAX_WSCALE && limit > 65535 * 2 ** shift) shift++;
+  for (let reach = 65_535; shift < MAX_WSCALE && limit > reach; reach *= 2) shift++;
   return shift;
 }
 
