@@ -31,7 +31,10 @@ class Service implements ConnectionUser, ListenerUser {
     if (this.port === SOURCE && (events & (EV_WRITABLE | EV_CONNECTED)) !== 0) this.fill(connection);
     if ((events & EV_READABLE) !== 0) {
       let any = false;
-      while (stack.read(connection) !== null) any = true;
+      for (let bytes = stack.peek(connection); bytes !== null; bytes = stack.peek(connection)) {
+        any = true;
+        stack.consume(connection, bytes.length);
+      }
       if (any && this.port === ANSWER) {
         stack.send(connection, answer);
         stack.close(connection);

@@ -190,8 +190,14 @@ function newStack(options: NewStackOptions, link: Link, clock: Clock): Stack {
     mtu: link.mtu,
     offload: link.offload ?? false,
     now: clock.now(),
+    allocate,
     ...options,
   });
+}
+
+/** Memory for queues: where it is more than a few bytes, not zeroed first. */
+function allocate(size: number): Uint8Array {
+  return size < 4096 ? new Uint8Array(size) : new Uint8Array(Buffer.allocUnsafeSlow(size).buffer);
 }
 
 /** `Socket(options)` means `new Socket(options)`, as in node:net. */

@@ -321,6 +321,8 @@ export interface StackOptions {
   readonly txSlots?: number;
   /** The link takes packets of several segments and finishes checksums (Link.offload). Default false. */
   readonly offload?: boolean;
+  /** Memory for received text and for what is to be sent; whatever is in it is overwritten. Default: `new Uint8Array(size)`. */
+  readonly allocate?: (size: number) => Uint8Array;
   /** Ports that no connect() is given, for services to come (R6056-3; Linux net.ipv4.ip_local_reserved_ports). */
   readonly reservedPorts?: readonly number[];
 }
@@ -371,6 +373,10 @@ export interface StackApi {
   urgentOctet(connection: ConnectionHandle): number;
   /** Up to `max` bytes in order, as a view that stays valid (its memory is never written again); null when nothing waits. */
   read(connection: ConnectionHandle, max?: number): Uint8Array | null;
+  /** As `read`, but the view is valid only until `consume`, and its memory is used again: for who is done with the bytes at once. */
+  peek(connection: ConnectionHandle, max?: number): Uint8Array | null;
+  /** `count` bytes of what `peek` showed last are done with; 0: the user asked and knows that there is nothing, or the end. */
+  consume(connection: ConnectionHandle, count: number): void;
   /** Half-close: FIN after what is queued. */
   shutdown(connection: ConnectionHandle): Errno | null;
   /**

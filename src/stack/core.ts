@@ -118,6 +118,7 @@ export class Core {
     this.tx = new PacketRing(options.txSlots ?? 256, slot);
     this.ctx = new TcpContext(this.counters, this.tx, new TimerWheel(now));
     this.ctx.builder.offload = offload;
+    if (options.allocate !== undefined) this.ctx.chunks.allocate = options.allocate;
     this.ctx.now = now;
     this.ctx.config.linkMtu = options.mtu;
     this.records = new TimeWaitTable(now, this);

@@ -433,6 +433,16 @@ export class Stack implements StackApi {
     return tcb.released ? null : user.read(this.core.ctx, tcb, max);
   }
 
+  peek(connection: ConnectionHandle, max = 65536): Uint8Array | null {
+    const tcb = connection as Tcb;
+    return tcb.released ? null : tcb.receiveQueue.peek(max);
+  }
+
+  consume(connection: ConnectionHandle, count: number): void {
+    const tcb = connection as Tcb;
+    if (!tcb.released) user.consume(this.core.ctx, tcb, count);
+  }
+
   shutdown(connection: ConnectionHandle): Errno | null {
     const tcb = connection as Tcb;
     const history = tcb.history;

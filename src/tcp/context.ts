@@ -7,6 +7,7 @@ import type { Counters } from '../mib.js';
 import type { TimerWheel } from '../time/wheel.js';
 import { SegmentBuilder } from '../wire/builder.js';
 import type { PacketRing } from '../wire/ring.js';
+import { Chunks } from './chunks.js';
 import { dialects, type Dialect } from './dialect.js';
 import type { Tcb } from './tcb.js';
 
@@ -117,6 +118,8 @@ export class TcpContext {
   blackHoleAt = 0;
   readonly config = new TcpConfig();
   readonly builder = new SegmentBuilder();
+  /** Memory of queues. */
+  readonly chunks = new Chunks();
   /** Connections that may have something to send. */
   readonly ready: Tcb[] = [];
   /** Connections with events to take. */

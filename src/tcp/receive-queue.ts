@@ -1,21 +1,30 @@
 /**
- * Bytes received in order and not yet read: a list of blocks that are written once
- * and handed out as views, so the user's bytes are copied exactly once, from the
- * packet ring. Blocks start small and grow with the stream (64 bytes, 2 KiB .. 64 KiB).
+ * Bytes received in order and not yet read: a list of blocks that are written once and handed out as
+ * views, so the user's bytes are copied exactly once, from the packet ring. Blocks start small and
+ * grow with the stream (64 bytes, 2 KiB .. 64 KiB).
+ *
+ * `read` gives the memory away with the view. Who is done with the bytes at once takes `peek` and
+ * `consume` instead: their blocks are used again.
  *
  * Memory: what is queued, at most one partly filled block more; bounded by the
  * receive window.
  */
+import { noChunks } from './chunks.js';
+
 /** An answer of a few bytes: an array that V8 keeps beside its object (send-queue.ts). */
 const FEW = 64;
 const SMALLEST_BLOCK = 2048;
 const LARGEST_BLOCK = 65536;
 
 export class ReceiveQueue {
+  /** Where blocks come from. */
+  chunks = noChunks;
   private readonly blocks: Uint8Array[] = [];
   /** First unread byte of blocks[0]; first free byte of the last block. */
   private start = 0;
   private end = 0;
+  /** Somebody has a view on blocks[0]. */
+  private lent = false;
   length = 0;
 
   append(source: Uint8Array, offset: number, count: number): void {
@@ -35,20 +44,39 @@ export class ReceiveQueue {
 
   /** Up to `max` bytes as a view of a block that is never written there again; null when empty. */
   read(max: number): Uint8Array | null {
+    const view = this.peek(max);
+    if (view === null) return null;
+    this.lent = true;
+    this.consume(view.length);
+    return view;
+  }
+
+  /** The same bytes as a view that is valid until they are consumed. */
+  peek(max: number): Uint8Array | null {
     if (this.length === 0 || max <= 0) return null;
+    return this.blocks[0]!.subarray(this.start, Math.min(this.start + max, this.stop));
+  }
+
+  /** Forgets the first `count` bytes, at most those of one `peek`. */
+  consume(count: number): void {
     const block = this.blocks[0]!;
     const last = this.blocks.length === 1;
-    const stop = last ? this.end : block.length;
-    const n = Math.min(max, stop - this.start);
-    const view = block.subarray(this.start, this.start + n);
-    this.start += n;
-    this.length -= n;
-    if (this.start === stop && (!last || stop === block.length)) {
-      this.blocks.shift();
-      this.start = 0;
-      if (last) this.end = 0;
-    }
-    return view;
+    const { stop } = this;
+    this.start += count;
+    this.length -= count;
+    if (this.start < stop || (last && this.lent && stop < block.length)) return;
+    this.start = 0;
+    if (last) this.end = 0;
+    // A small block that nobody saw is filled again from its start.
+    if (last && !this.lent && block.length < LARGEST_BLOCK) return;
+    this.blocks.shift();
+    if (!this.lent) this.chunks.give(block);
+    this.lent = false;
+  }
+
+  /** Where the text in blocks[0] ends. */
+  private get stop(): number {
+    return this.blocks.length === 1 ? this.end : this.blocks[0]!.length;
   }
 
   /** The octet `offset` places behind the next one, -1 where there is none. */
@@ -63,9 +91,11 @@ export class ReceiveQueue {
   }
 
   clear(): void {
+    for (let i = this.lent ? 1 : 0; i < this.blocks.length; i++) this.chunks.give(this.blocks[i]!);
     this.blocks.length = 0;
     this.start = 0;
     this.end = 0;
+    this.lent = false;
     this.length = 0;
   }
 
@@ -73,7 +103,7 @@ export class ReceiveQueue {
     const last = this.blocks[this.blocks.length - 1];
     if (last !== undefined && this.end < last.length) return last;
     const size = last === undefined && wanted <= FEW ? FEW : this.larger(last, wanted);
-    const block = new Uint8Array(size);
+    const block = this.chunks.take(size);
     this.blocks.push(block);
     this.end = 0;
     return block;

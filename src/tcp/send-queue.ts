@@ -4,14 +4,20 @@
  *
  * Memory: the smallest power of two that held the most bytes ever queued (64, or 4096
  * and more); the caller bounds it by refusing bytes above the connection's send limit. An empty
- * queue above 64 KiB gives its memory back.
+ * queue above 64 KiB gives its memory back (chunks.ts).
  */
+import { noChunks } from './chunks.js';
+
 /** V8 keeps an array of up to 64 bytes beside its object; a larger one costs an allocation of its own, ten times as much (measured). */
 const FEW = 64;
 const SMALLEST = 4096;
 const KEPT = 65536;
 
 export class SendQueue {
+  /** Where memory comes from. */
+  chunks = noChunks;
+  /** Size of the ring that was given back last: what this stream takes. */
+  private usual = 0;
   private bytes: Uint8Array | null = null;
   private head = 0;
   length = 0;
@@ -53,11 +59,18 @@ export class SendQueue {
       return;
     }
     this.head = 0;
-    if (this.bytes !== null && this.bytes.length > KEPT) this.bytes = null;
+    if (this.bytes !== null && this.bytes.length > KEPT) this.giveBack();
+  }
+
+  private giveBack(): void {
+    if (this.bytes === null) return;
+    this.usual = this.bytes.length;
+    this.chunks.give(this.bytes);
+    this.bytes = null;
   }
 
   clear(): void {
-    this.bytes = null;
+    this.giveBack();
     this.head = 0;
     this.length = 0;
   }
@@ -65,8 +78,10 @@ export class SendQueue {
   private grow(needed: number): Uint8Array {
     let size = needed <= FEW ? FEW : Math.max(SMALLEST, this.bytes === null ? 0 : this.bytes.length);
     while (size < needed) size *= 2;
-    const larger = new Uint8Array(size);
+    if (this.bytes === null && this.usual > size && this.chunks.has(this.usual)) size = this.usual;
+    const larger = this.chunks.take(size);
     if (this.length > 0) this.copyTo(0, this.length, larger, 0);
+    if (this.bytes !== null) this.chunks.give(this.bytes);
     this.bytes = larger;
     this.head = 0;
     return larger;

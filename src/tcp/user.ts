@@ -21,6 +21,8 @@ import { wscaleFor } from './window.js';
 /** Fields that both kinds of opening set, from the stack's configuration. */
 export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number, pathMtu: number): void {
   const { config } = ctx;
+  tcb.sendQueue.chunks = ctx.chunks;
+  tcb.receiveQueue.chunks = ctx.chunks;
   tcb.iss = iss;
   tcb.sndUna = iss;
   tcb.sndNxt = iss;
@@ -69,16 +71,26 @@ export function urgentOctet(tcb: Tcb): number {
 /** 3.10.3 RECEIVE. The window reopens as the user reads. */
 export function read(ctx: TcpContext, tcb: Tcb, max: number): Uint8Array | null {
   const bytes = tcb.receiveQueue.read(max);
+  taken(ctx, tcb, bytes === null ? 0 : bytes.length);
+  return bytes;
+}
+
+/** The same in two steps: what is peeked at is the user's until he has consumed it. */
+export function consume(ctx: TcpContext, tcb: Tcb, count: number): void {
+  if (count > 0) tcb.receiveQueue.consume(count);
+  taken(ctx, tcb, count);
+}
+
+function taken(ctx: TcpContext, tcb: Tcb, count: number): void {
   if (tcb.urgent && tcb.urgentLeft === 0) tcb.urgent = false;
   // A FIN behind unread text goes with the last of it.
   if (tcb.peerClosed && tcb.readable === 0) tcb.endRead = true;
   ctx.charge(tcb);
-  if (bytes !== null) adjustSpace(ctx, tcb);
-  if (bytes !== null && readingBringsAck(ctx, tcb, bytes.length)) {
-    tcb.ackNow = true;
-    ctx.markReady(tcb);
-  }
-  return bytes;
+  if (count === 0) return;
+  adjustSpace(ctx, tcb);
+  if (!readingBringsAck(ctx, tcb, count)) return;
+  tcb.ackNow = true;
+  ctx.markReady(tcb);
 }
 
 /** 3.10.4 CLOSE of our sending side: R9293-43, R9293-44, R9293-45. */
