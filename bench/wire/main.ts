@@ -116,7 +116,7 @@ async function measure(options: Settings, tools: Tools): Promise<Results> {
       );
     },
     idle: async () => {
-      const count = Math.min(IDLE, mostFiles() - 100);
+      const count = mostFiles(IDLE + 100) - 100;
       results.idleCount = count;
       results.idle = await inTurns('idle', only('engine', 'stream'), 1, (each) => parts.idle(each, count));
     },

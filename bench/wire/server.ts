@@ -78,7 +78,6 @@ function network(): Network {
     policy: 'linux',
     knobs: { 'net.ipv4.tcp_max_tw_buckets': 4_000_000, timewait_max_records: 4_000_000 },
   });
-  fill(made);
   tellState(made);
   return made;
 }
@@ -116,6 +115,8 @@ function tellState(made: Network): void {
 if (kind === 'node') serveStreams(nodeNet as unknown as Net);
 else if (kind === 'stream') serveStreams(network() as unknown as Net);
 else {
-  serveEngine(network().driver);
+  const made = network();
+  serveEngine(made.driver);
+  fill(made);
   ready(device);
 }

@@ -1,6 +1,7 @@
 /** The queues and boards of a connection against naive oracles: arrays and sets of sequence numbers. */
 import fc from 'fast-check';
 import t from 'tap';
+import { Chunks } from '../../src/tcp/chunks.js';
 import { ReceiveQueue } from '../../src/tcp/receive-queue.js';
 import { FULL, Reassembly } from '../../src/tcp/reassembly.js';
 import { RttEstimator } from '../../src/tcp/rto.js';
@@ -62,6 +63,64 @@ t.test('receive queue: what went in comes out, and views stay as they were', (t)
       return queue.length === 0 && Buffer.concat(views).equals(Buffer.concat(written));
     }),
   );
+  t.end();
+});
+
+t.test(
+  'receive queue: peeked at or read, with memory used again: the same bytes, and views that were read stay',
+  (t) => {
+    const step = fc.record({
+      add: fc.integer({ min: 0, max: 200_000 }),
+      take: fc.integer({ min: 0, max: 200_000 }),
+      keeps: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
+        const chunks = new Chunks();
+        const queue = new ReceiveQueue();
+        queue.chunks = chunks;
+        const [written, got]: [Buffer[], Uint8Array[]] = [[], []];
+        let next = 0;
+        const use = (most: number, keeps: boolean): boolean => {
+          const view = keeps ? queue.read(most) : queue.peek(most);
+          if (view === null) return false;
+          got.push(keeps ? view : view.slice());
+          if (!keeps) queue.consume(view.length);
+          return true;
+        };
+        for (const { add, take, keeps } of steps) {
+          const bytes = Buffer.from(Uint8Array.from({ length: add }, () => next++ % 251));
+          queue.append(bytes, 0, add);
+          written.push(bytes);
+          use(take, keeps);
+          // Somebody else has such memory meanwhile, and writes on it.
+          const other = chunks.take(65_536);
+          other.fill(255);
+          chunks.give(other);
+        }
+        while (use(1 << 20, false));
+        return queue.length === 0 && Buffer.concat(got).equals(Buffer.concat(written));
+      }),
+    );
+    t.end();
+  },
+);
+
+t.test('send queue: memory that is used again holds what was written', (t) => {
+  const chunks = new Chunks();
+  const queues = [new SendQueue(), new SendQueue()];
+  for (const queue of queues) queue.chunks = chunks;
+  const out = new Uint8Array(300_000);
+  for (let round = 1; round < 20; round++) {
+    const size = (round * 7919) % 300_000;
+    for (const [i, queue] of queues.entries()) queue.append(new Uint8Array(size).fill(round + i));
+    for (const [i, queue] of queues.entries()) {
+      queue.copyTo(0, size, out, 0);
+      t.ok(out.subarray(0, size).every((byte) => byte === round + i));
+      queue.release(size);
+    }
+  }
+  t.ok(chunks.has(262_144) || chunks.has(524_288));
   t.end();
 });
 
