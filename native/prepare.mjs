@@ -5,12 +5,14 @@
  *
  *   node native/prepare.mjs          all three steps; ends with 1 when installing or compiling fails
  *   node native/prepare.mjs addon    the addon and the plug-in for packetdrill only; what hinders it is said in one line, never an error
+ *   node native/prepare.mjs prebuild all three steps, and the addon put where the package carries it (docs/building.md)
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   accessSync,
   chmodSync,
+  copyFileSync,
   constants,
   existsSync,
   mkdirSync,
@@ -23,6 +25,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,9 +37,14 @@ const PLUGIN_SOURCES = ['channel.c', 'memory.c', 'plugin.c', 'settings.c'];
 const PLUGIN_HEADERS = ['channel.h', 'interface.h', 'memory.h', 'protocol.h', 'settings.h'];
 const PLUGIN = 'native/build/Release/timewait_packetdrill.so';
 const ADDON = 'native/build/Release/timewait_native.node';
+/** Where and under which names node-gyp-build would look; Node-API: one binary for every version of Node. */
+const PREBUILDS = `native/prebuilds/linux-${process.arch}`;
+const LIBC = process.report.getReport().header.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
+const PREBUILT = `${PREBUILDS}/node.napi.${LIBC}.node`;
 const FLAGS = '-std=c11 -O2 -fPIC -shared -fvisibility=hidden -Wall -Wextra'.split(' ');
 const DEFINES = ['-DNAPI_VERSION=8', '-D_GNU_SOURCE', '-DBUILDING_NODE_EXTENSION'];
 
+const [mode] = process.argv.slice(2);
 const at = (...parts) => join(ROOT, ...parts);
 const say = (text) => process.stderr.write(`timewait: ${text}\n`);
 const readText = (path) => (existsSync(path) ? readFileSync(path, 'utf8') : '');
@@ -159,11 +167,40 @@ function compileWithGyp() {
   return attempt(process.execPath, [gyp, 'rebuild', '--loglevel=error'], at('native'));
 }
 
+/** What the addon is made from. */
+function addonStamp() {
+  const sources = [...HEADERS, ...SOURCES, '../binding.gyp'].map((name) => readText(at('native/src', name)));
+  return digest([...sources, ...FLAGS, ...DEFINES, process.arch].join('\0'));
+}
+
+/** The package brought an addon made from these sources, and it loads here: nothing need be compiled. */
+function prebuiltLoads(stamp) {
+  if (!existsSync(at(PREBUILT)) || readText(at(`${PREBUILT}.stamp`)) !== stamp) return false;
+  try {
+    createRequire(import.meta.url)(at(PREBUILT));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** For `npm pack`. */
+function prebuild() {
+  const stamp = addonStamp();
+  if (!existsSync(at(ADDON)) || readText(at('native/build/stamp')) !== stamp) {
+    say('no addon to pack: it needs a C compiler');
+    process.exit(1);
+  }
+  mkdirSync(at(PREBUILDS), { recursive: true });
+  copyFileSync(at(ADDON), at(PREBUILT));
+  writeFileSync(at(`${PREBUILT}.stamp`), stamp);
+}
+
 function buildAddon() {
   if (process.platform !== 'linux') return say('the native addon is for Linux only; no TUN devices here');
-  const sources = [...HEADERS, ...SOURCES, '../binding.gyp'].map((name) => readText(at('native/src', name)));
-  const stamp = digest([...sources, ...FLAGS, ...DEFINES, process.arch].join('\0'));
+  const stamp = addonStamp();
   if (existsSync(at(ADDON)) && readText(at('native/build/stamp')) === stamp) return;
+  if (mode === 'addon' && prebuiltLoads(stamp)) return;
   const headers = headersRoot();
   const problem = headers === null ? compileWithGyp() : compileDirectly(headers);
   if (problem === null) {
@@ -229,7 +266,6 @@ function compile() {
   writeFileSync(at('dist/.stamp'), stamp);
 }
 
-const [mode] = process.argv.slice(2);
 if (mode === 'addon') {
   buildAddon();
   buildPlugin();
@@ -238,4 +274,5 @@ if (mode === 'addon') {
   buildAddon();
   buildPlugin();
   compile();
+  if (mode === 'prebuild') prebuild();
 }

@@ -139,7 +139,11 @@ export type NativeResult = { readonly ok: true; readonly addon: NativeAddon } | 
 
 /** The package's directory as seen from dist/src/link/ and from src/link/. */
 const ROOTS = ['../../../', '../../'];
-const FILE = 'native/build/Release/timewait_native.node';
+/** What was compiled here, then what the package brought: named as node-gyp-build would look for it. */
+const FILES = [
+  'native/build/Release/timewait_native.node',
+  ...['glibc', 'musl'].map((libc) => `native/prebuilds/linux-${process.arch}/node.napi.${libc}.node`),
+];
 
 let result: NativeResult | null = null;
 
@@ -150,25 +154,27 @@ export function native(): NativeResult {
 }
 
 function load(): NativeResult {
-  const path = ROOTS.map((root) => fileURLToPath(new URL(root + FILE, import.meta.url))).find((p) =>
-    existsSync(p),
-  );
-  if (path === undefined) {
+  const paths = ROOTS.flatMap((root) =>
+    FILES.map((file) => fileURLToPath(new URL(root + file, import.meta.url))),
+  ).filter((path) => existsSync(path));
+  if (paths.length === 0) {
     return {
       ok: false,
       reason: 'the native addon is not built',
       cure: 'run npm install, with a C compiler, make and python3 present',
     };
   }
-  try {
-    const addon = createRequire(import.meta.url)(path) as NativeAddon;
-    return { ok: true, addon };
-  } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    return {
-      ok: false,
-      reason: `the native addon does not load (${text.split('\n', 1)[0]})`,
-      cure: 'delete native/build and run npm install again',
-    };
+  let said = '';
+  for (const path of paths) {
+    try {
+      return { ok: true, addon: createRequire(import.meta.url)(path) as NativeAddon };
+    } catch (error) {
+      said ||= error instanceof Error ? error.message : String(error);
+    }
   }
+  return {
+    ok: false,
+    reason: `the native addon does not load (${said.split('\n', 1)[0]})`,
+    cure: 'delete native/build and run npm install again',
+  };
 }
