@@ -50,7 +50,7 @@ export function blank(): Mutable<RecordEntry> {
   const entry: Mutable<RecordEntry> = {
     ...{ local0: 0, local1: 0, local2: 0, local3: 0, remote0: 0, remote1: 0, remote2: 0, remote3: 0 },
     ...{ localPort: 0, remotePort: 0, hash: 0, sndNxt: 0, rcvNxt: 0, rcvWnd: WINDOW, rcvWscale: 0 },
-    ...{ hasTimestamp: false, tsRecent: 0, tsRecentAt: 0, tsOffset: 77, enteredAt: 0, rto: 300 },
+    ...{ hasTimestamp: false, tsRecent: 0, tsRecentAt: 0, tsOffset: 0, enteredAt: 0, rto: 300 },
     ...{ finWait2: false, userClosed: true, reuseAddress: false, reusePort: false, boundPort: false },
     ...{ localPeer: false, nearPeer: false, active: false, holder: 0, word: 0 },
   };
