@@ -40,6 +40,11 @@ export class Table implements Contender {
     return this.records.count;
   }
 
+  /** Bytes of records, timers and index. */
+  get memoryBytes(): number {
+    return this.records.memoryBytes + this.flows.memoryBytes;
+  }
+
   insert(e: RecordEntry, expiresAt: number): void {
     (e as { hash: number }).hash = this.flows.hashOf(
       e.local0,

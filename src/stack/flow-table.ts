@@ -18,8 +18,9 @@
  * or a third, and shrinking are spread over later operations: while a move is on, entries
  * live in the present slots or the old ones, and each operation moves some whole clusters
  * (a cluster never refers to slots outside itself, so the rest of the old slots stays
- * searchable). Slots lie in chunks, each made when the first entry comes into it and let
- * go when the last one has moved on, so that no operation makes or clears more than one.
+ * searchable). Slots lie in chunks. Those of the next size are made one by one before they
+ * are needed, as the first insertions after a growth would else make them all at once, and
+ * old ones let go when the last entry has moved on: no operation makes or clears more than one.
  *
  * Memory: 4 bytes a slot at a load between 1/6 and 4/5; 5 to 7.5 bytes an entry of a table
  * that has grown.
@@ -30,10 +31,16 @@ import { SipHash } from './siphash.js';
 export const RECORD = 1 << 30;
 
 const SMALLEST = 64;
-/** Slots of the old table that one operation clears at least: a third as many operations as slots pass until the next growth. */
-const STEP = 16;
-/** 2^16 slots a chunk, 256 KiB. */
-const CHUNK_SHIFT = 16;
+/**
+ * Old slots that an insertion moves on the average, and a removal: all have moved before the
+ * next size is due. Whole clusters move, and what one moves too much later ones need not.
+ */
+const STEP_IN = 6;
+const STEP_OUT = 16;
+/** Every 256th insertion makes a chunk of the next size, from a load of 7/10 on. */
+const PREPARE_MASK = 255;
+/** 2^15 slots a chunk, 128 KiB. */
+const CHUNK_SHIFT = 15;
 const CHUNK = 1 << CHUNK_SHIFT;
 const CHUNK_MASK = CHUNK - 1;
 /** Bits of the hash that choose the slot. */
@@ -71,6 +78,8 @@ class Slots {
   readonly chunks: Int32Array[] = [];
   private readonly scale: number;
   bytes = 0;
+  /** Chunks below this are made. */
+  private prepared = 0;
 
   /** 64, 96, 128, 192 ...: a power of two, or one and a half times that. */
   constructor(readonly size: number) {
@@ -98,6 +107,14 @@ class Slots {
     const chunk = new Int32Array(Math.min(CHUNK, this.size - number * CHUNK));
     this.bytes += chunk.byteLength;
     this.chunks[number] = chunk;
+  }
+
+  /** Makes one more chunk before an entry needs it. */
+  prepare(): void {
+    if (this.prepared < this.chunks.length) {
+      if (this.chunks[this.prepared] === NOTHING) this.make(this.prepared);
+      this.prepared++;
+    }
   }
 
   /** Nothing lies in this chunk any more. */
@@ -144,9 +161,13 @@ export class FlowTable {
   private readonly sip: SipHash;
   private slots = new Slots(SMALLEST);
   private old: Slots | null = null;
+  /** The slots of the next size, in the making. */
+  private next: Slots | null = null;
   /** Next old slot to move, and how many are left. */
   private cursor = 0;
   private left = 0;
+  /** Slots that should have moved by now and have not; below 0: have moved too early. */
+  private owed = 0;
   size = 0;
 
   constructor(
@@ -157,7 +178,7 @@ export class FlowTable {
   }
 
   get memoryBytes(): number {
-    return this.slots.bytes + (this.old === null ? 0 : this.old.bytes);
+    return this.slots.bytes + (this.old?.bytes ?? 0) + (this.next?.bytes ?? 0);
   }
 
   hashOf(
@@ -210,15 +231,20 @@ export class FlowTable {
   }
 
   insert(hash: number, handle: number): void {
-    if (this.old !== null) this.move(STEP);
-    else if ((this.size + 1) * 5 > this.slots.size * 4) this.resize(larger(this.slots.size));
+    const { size } = this.slots;
+    if (this.old !== null) this.move(STEP_IN);
+    else if ((this.size + 1) * 5 > size * 4) this.resize(this.next ?? new Slots(larger(size)));
+    else if ((this.size & PREPARE_MASK) === 0 && this.size * 10 > size * 7) {
+      this.next ??= new Slots(larger(size));
+      this.next.prepare();
+    }
     this.slots.place(hash, storedOf(handle));
     this.size++;
   }
 
   /** Removing what is not there is a programmer's mistake. */
   remove(hash: number, handle: number): void {
-    if (this.old !== null) this.move(STEP);
+    if (this.old !== null) this.move(STEP_OUT);
     if (!this.removeFrom(this.slots, hash, handle)) {
       if (this.old === null || !this.removeFrom(this.old, hash, handle)) {
         throw new RangeError(`handle ${handle} is not in the flow table`);
@@ -227,7 +253,7 @@ export class FlowTable {
     this.size--;
     if (this.size === 0 && (this.old !== null || this.slots.size > SMALLEST)) this.clear();
     else if (this.old === null && this.slots.size > SMALLEST && this.size * 6 < this.slots.size)
-      this.resize(Math.max(SMALLEST, this.slots.size / 2));
+      this.resize(new Slots(Math.max(SMALLEST, this.slots.size / 2)));
   }
 
   /** The entry now stands for another handle. */
@@ -268,31 +294,34 @@ export class FlowTable {
   private clear(): void {
     this.slots = new Slots(SMALLEST);
     this.old = null;
+    this.next = null;
   }
 
-  private resize(size: number): void {
+  private resize(slots: Slots): void {
     const old = this.slots;
     this.old = old;
-    this.slots = new Slots(size);
+    this.slots = slots;
+    this.next = null;
     // Start behind an empty slot, where a cluster begins.
     let start = 0;
     while (old.get(start) !== 0) start++;
     this.cursor = start;
     this.left = old.size;
+    this.owed = 0;
   }
 
-  /** Moves at least `count` old slots, on to the end of a cluster. */
+  /** Moves clusters until `count` slots more have moved, those that moved too early counted. */
   private move(count: number): void {
     const old = this.old!;
-    let n = 0;
+    this.owed += count;
     while (this.left > 0) {
       const at = this.cursor;
       const word = old.get(at);
       if (word !== 0) {
         this.slots.place(this.owner.hashOf(handleOf(word)), word & HANDLE_MASK);
         old.set(at, 0);
-      } else if (n >= count) return;
-      n++;
+      } else if (this.owed <= 0) return;
+      this.owed--;
       this.left--;
       if ((at & CHUNK_MASK) === CHUNK_MASK && this.left < old.size - CHUNK) old.release(at >>> CHUNK_SHIFT);
       this.cursor = at + 1 === old.size ? 0 : at + 1;
