@@ -2,6 +2,17 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { measureAllocation, type Allocations } from './allocation.js';
+import {
+  measureEngine,
+  measureFlood,
+  measureIdle,
+  type EngineRun,
+  type FloodRun,
+  type IdleRun,
+} from './engine.js';
+import { measureLookUp, type LookUpRun } from './look-up.js';
+import { measureMicro, type MicroRun } from './micro.js';
+import { measurePauses, type PauseRun } from './pause.js';
 import { measurePorts, type PortsRun } from './ports.js';
 import { measureTable, type TableRun } from './table.js';
 import { measureAlone, measureTogether, type VerdictRun } from './verdict.js';
@@ -11,7 +22,13 @@ export type Job =
   | { readonly part: 'alone'; readonly name: string; readonly records: number }
   | { readonly part: 'together'; readonly records: number }
   | { readonly part: 'allocation' }
-  | { readonly part: 'ports' };
+  | { readonly part: 'ports' }
+  | { readonly part: 'look-up'; readonly records: number }
+  | { readonly part: 'pause'; readonly records: number }
+  | { readonly part: 'micro' }
+  | { readonly part: 'engine' }
+  | { readonly part: 'idle'; readonly connections: number }
+  | { readonly part: 'flood'; readonly seconds: number };
 
 export interface Results {
   readonly table: TableRun;
@@ -19,6 +36,12 @@ export interface Results {
   readonly together: Record<string, VerdictRun>;
   readonly allocation: Record<string, Allocations>;
   readonly ports: PortsRun[];
+  readonly 'look-up': LookUpRun;
+  readonly pause: PauseRun;
+  readonly micro: MicroRun;
+  readonly engine: EngineRun;
+  readonly idle: IdleRun;
+  readonly flood: FloodRun;
 }
 
 /** The references need the heap. */
@@ -56,6 +79,18 @@ async function run(job: Job): Promise<unknown> {
       return measureAllocation();
     case 'ports':
       return measurePorts();
+    case 'look-up':
+      return measureLookUp(job.records);
+    case 'pause':
+      return measurePauses(job.records);
+    case 'micro':
+      return measureMicro();
+    case 'engine':
+      return measureEngine();
+    case 'idle':
+      return measureIdle(job.connections);
+    case 'flood':
+      return measureFlood(job.seconds);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * npm run bench [-- PART... --policy NAME --records N --runs N --loss P --rtt MS --seconds N --flows N --json]
+ * npm run bench [-- PART... --policy NAME --records N --runs N --loss P --rtt MS --seconds N --flows N --json --compare COMMIT]
  *
  * Each figure comes from processes of its own, `runs` of them; printed are medians.
  */
@@ -7,17 +7,34 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { policies } from '../src/timewait/policies/registry.js';
 import { UsageError, lineOf } from '../src/cli/fail.js';
-import { formatTable, type Column } from '../src/view/table.js';
+import { formatTable } from '../src/view/table.js';
 import { environmentLack, insideNamespace, reenter } from '../src/lab/namespace.js';
 import { BULK_CONTENDERS, measureBulk, type BulkOptions, type BulkRun } from './bulk.js';
 import { inChild } from './child.js';
 import { contenders } from './contenders.js';
+import { compare } from './compare.js';
 import { BATCH, median } from './measure.js';
 import type { PortsRun } from './ports.js';
+import { right, shows, spread, whole } from './show.js';
 import type { TableRun } from './table.js';
 import type { VerdictRun } from './verdict.js';
 
-const PARTS = ['table', 'verdict', 'ports', 'bulk'] as const;
+const PARTS = [
+  'table',
+  'verdict',
+  'ports',
+  'look-up',
+  'pause',
+  'micro',
+  'engine',
+  'idle',
+  'flood',
+  'bulk',
+] as const;
+/** Records, connections and seconds of the parts that have a size of their own. */
+const PAUSE_RECORDS = 10_000_000;
+const IDLE_CONNECTIONS = 100_000;
+const FLOOD_SECONDS = 10;
 const MOST_RECORDS = 8_000_000;
 
 interface Settings {
@@ -28,6 +45,8 @@ interface Settings {
   readonly runs: number;
   readonly bulk: BulkOptions;
   readonly json: boolean;
+  /** A commit to compare with. */
+  readonly base: string | undefined;
 }
 
 function settings(args: string[]): Settings {
@@ -45,6 +64,7 @@ function settings(args: string[]): Settings {
         seconds: { type: 'string', default: '60' },
         flows: { type: 'string', default: '4' },
         json: { type: 'boolean', default: false },
+        compare: { type: 'string' },
       },
     });
   } catch (error) {
@@ -79,6 +99,7 @@ function settings(args: string[]): Settings {
     runs,
     bulk,
     json: values.json,
+    base: values.compare,
   };
 }
 
@@ -103,18 +124,6 @@ async function inTurns<T>(
     }
   }
   return results;
-}
-
-const right = (...titles: string[]): Column[] => titles.map((title) => ({ title, right: true }));
-const whole = (value: number): string => Math.round(value).toLocaleString('en');
-
-/** Median and the range of the runs: `512 (498..640)`. */
-function spread(values: readonly number[], digits = 0): string {
-  const text = (value: number): string => (digits === 0 ? whole(value) : value.toFixed(digits));
-  const middle = text(median(values));
-  return values.length === 1
-    ? middle
-    : `${middle} (${text(Math.min(...values))}..${text(Math.max(...values))})`;
 }
 
 function showTable(results: Record<string, TableRun[]>): string {
@@ -254,7 +263,11 @@ function showBulk(
 }
 
 async function main(): Promise<void> {
-  const { parts, names, records, runs, bulk, json } = settings(process.argv.slice(2));
+  const { parts, names, records, runs, bulk, json, base } = settings(process.argv.slice(2));
+  if (base !== undefined) {
+    console.log(await compare(base, process.argv.slice(2), runs));
+    return;
+  }
   if (parts.includes('bulk') && !insideNamespace()) {
     const lack = environmentLack();
     if (lack !== null) throw new Error(`bulk: ${lack.reason}; ${lack.cure}`);
@@ -287,6 +300,20 @@ async function main(): Promise<void> {
     const rounds = await bulkRounds(bulk, runs);
     results['bulk'] = rounds;
     texts.push(showBulk(bulk, rounds));
+  }
+  const others = {
+    'look-up': { part: 'look-up', records },
+    pause: { part: 'pause', records: PAUSE_RECORDS },
+    micro: { part: 'micro' },
+    engine: { part: 'engine' },
+    idle: { part: 'idle', connections: IDLE_CONNECTIONS },
+    flood: { part: 'flood', seconds: FLOOD_SECONDS },
+  } as const;
+  for (const [part, job] of Object.entries(others)) {
+    if (!parts.includes(part)) continue;
+    const done = await inTurns([part], runs, () => inChild(job));
+    results[part] = done[part];
+    texts.push(shows[part as keyof typeof shows](done[part] as never));
   }
   console.log(json ? JSON.stringify(results, null, 2) : texts.join('\n\n'));
 }

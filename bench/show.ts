@@ -1,0 +1,119 @@
+/** Results as tables: medians over the runs, in brackets the lowest and the highest. */
+import { formatTable, type Column } from '../src/view/table.js';
+import type { EngineRun, FloodRun, IdleRun } from './engine.js';
+import type { LookUpRun } from './look-up.js';
+import { median } from './measure.js';
+import type { MicroRun } from './micro.js';
+import type { PauseRun } from './pause.js';
+
+export const right = (...titles: string[]): Column[] => titles.map((title) => ({ title, right: true }));
+export const whole = (value: number): string => Math.round(value).toLocaleString('en');
+
+/** Median and the range of the runs: `512 (498..640)`. */
+export function spread(values: readonly number[], digits = 0): string {
+  const text = (value: number): string => (digits === 0 ? whole(value) : value.toFixed(digits));
+  const middle = text(median(values));
+  return values.length === 1
+    ? middle
+    : `${middle} (${text(Math.min(...values))}..${text(Math.max(...values))})`;
+}
+
+/** One line per figure. */
+function lines<T>(runs: readonly T[], rows: readonly [string, (run: T) => number, number?][]): string {
+  return formatTable(
+    [{ title: 'what' }, ...right('measured')],
+    rows.map(([what, read, digits]) => [what, spread(runs.map(read), digits ?? 0)]),
+  );
+}
+
+function showLookUp(runs: readonly LookUpRun[]): string {
+  const row = (name: string, pick: (run: LookUpRun) => LookUpRun['v4']): string[] => [
+    name,
+    spread(runs.map((run) => pick(run).table)),
+    spread(runs.map((run) => pick(run).inC)),
+    spread(
+      runs.map((run) => pick(run).ratio),
+      2,
+    ),
+  ];
+  return formatTable(
+    [{ title: 'look-up' }, ...right('table ns', 'in C ns', 'times C')],
+    [row('IPv4', (run) => run.v4), row('IPv4 and IPv6', (run) => run.mixed)],
+  );
+}
+
+function showPause(runs: readonly PauseRun[]): string {
+  const rows = (['nothing', 'insert', 'expire'] as const).map((what) => [
+    what,
+    spread(
+      runs.map((run) => run[what].longest),
+      1,
+    ),
+    spread(
+      runs.map((run) => run[what].processor),
+      1,
+    ),
+    spread(runs.map((run) => run[what].over)),
+    spread(
+      runs.map((run) => run[what].p9999),
+      2,
+    ),
+    spread(runs.map((run) => run[what].mean)),
+  ]);
+  return [
+    formatTable(
+      [
+        { title: 'turns of 64' },
+        ...right('longest ms', 'processor ms', 'turns over 1 ms', '99.99 % below ms', 'ns/op'),
+      ],
+      rows,
+    ),
+    lines(runs, [
+      ['bytes a record, all in', (run) => run.bytes, 1],
+      ['bytes, all gone', (run) => run.bytesAfter],
+    ]),
+  ].join('\n\n');
+}
+
+function showMicro(runs: readonly MicroRun[]): string {
+  return lines(
+    runs,
+    Object.keys(runs[0]!)
+      .map((name) => [name, (run: MicroRun): number => run[name]!, 1] as const)
+      .map((row) => [...row]),
+  );
+}
+
+const showEngine = (runs: readonly EngineRun[]): string =>
+  lines(runs, [
+    ['data segment in, text read, ACK out, one by one: ns', (run) => run.segmentEach],
+    ['the same in batches of 16: ns a segment', (run) => run.segmentBatch],
+    ['bytes allocated by a segment, its text aside', (run) => run.segmentBytes, 1],
+    ['connection from SYN to TIME-WAIT, both ends: ns', (run) => run.connection],
+  ]);
+
+const showIdle = (runs: readonly IdleRun[]): string =>
+  lines(runs, [
+    ['bytes a connection, both ends', (run) => run.bytes],
+    ['advance with nothing due, 1000 connections: ns', (run) => run.advanceFew],
+    ['advance with nothing due, all connections: ns', (run) => run.advance],
+  ]);
+
+const showFlood = (runs: readonly FloodRun[]): string =>
+  lines(runs, [
+    ['requests/s of 100 clients, calm', (run) => run.calm],
+    ['requests/s of 100 clients, flooded', (run) => run.flooded],
+    ['flooded / calm', (run) => run.flooded / run.calm, 2],
+    ['SYNs/s offered', (run) => run.offered],
+    ['SYNs/s taken in', (run) => run.taken],
+    ['bytes of memory that stayed', (run) => run.growth],
+  ]);
+
+export const shows = {
+  'look-up': showLookUp,
+  pause: showPause,
+  micro: showMicro,
+  engine: showEngine,
+  idle: showIdle,
+  flood: showFlood,
+} as const;
