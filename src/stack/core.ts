@@ -338,6 +338,10 @@ export class Core {
     c.pacing = k('tcp_pacing') !== 0;
     c.pacingSlowStart = k('net.ipv4.tcp_pacing_ss_ratio');
     c.pacingAvoidance = k('net.ipv4.tcp_pacing_ca_ratio');
+    c.frto = k('net.ipv4.tcp_frto') !== 0;
+    c.compressMost = k('net.ipv4.tcp_comp_sack_nr');
+    c.compressDelay = k('net.ipv4.tcp_comp_sack_delay_ns') / 1e6;
+    c.compressSlack = k('net.ipv4.tcp_comp_sack_slack_ns') / 1e6;
     c.reordering = k('net.ipv4.tcp_reordering');
     c.forgetSack = k('net.ipv4.tcp_keep_sack') === 0;
     c.negotiatesHolder = this.policy.negotiatesHolder;

@@ -12,4 +12,8 @@ export class AckPace {
   pushed = 0;
   /** Length of the last segment shorter than RMSS: twice the same is a new RMSS. */
   shorter = 0;
+  /** Duplicate ACKs sent since RCV.NXT moved last, up to three, and what it was then; those held back (Linux tcp_comp_sack_nr). */
+  duplicates = 0;
+  duplicatesAt = 0;
+  compressed = 0;
 }

@@ -4,10 +4,11 @@
  * at once (quick ACKs), then late enough for a reply to carry the ACK.
  */
 import { beforeEq, before } from '../seqnum.js';
+import { Mib } from '../mib.js';
 import { FIN, PSH, SYN, URG, type Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
 import * as S from './state.js';
-import { T_DELACK, type Tcb } from './tcb.js';
+import { T_COMPRESS, T_DELACK, type Tcb } from './tcb.js';
 import { windowUpdateDue } from './window.js';
 
 /** ACKs sent at once after the first data, and after something went wrong, at most. */
@@ -148,6 +149,51 @@ export function finArrivedInPace(ctx: TcpContext, tcb: Tcb): void {
   acknowledgeInTime(ctx, tcb);
 }
 
+/** Most duplicate ACKs that may be owed at the same time. */
+const MOST_DUPLICATES = 64;
+/** Duplicates that nothing holds back, so that the sender's fast retransmit comes in time. */
+const FIRST_DUPLICATES = 3;
+
+/** R5681-19: each segment out of order gets a duplicate ACK of its own, unless SACK compression holds it back. */
+export function duplicateOwed(ctx: TcpContext, tcb: Tcb): void {
+  if (!compresses(ctx, tcb)) tcb.dupAcksOwed = Math.min(tcb.dupAcksOwed + 1, MOST_DUPLICATES);
+}
+
+/**
+ * SACK compression (Linux __tcp_ack_snd_check): after three duplicates, those of the next 5 % of a
+ * round trip become one, tcp_comp_sack_nr of them at most. Blocks say the same, once.
+ */
+function compresses(ctx: TcpContext, tcb: Tcb): boolean {
+  const { compressMost, compressDelay, compressSlack } = ctx.config;
+  const { pace } = tcb;
+  if (!tcb.sackEnabled || tcb.ackNow || pace.compressed >= compressMost || inQuickMode(tcb)) return false;
+  if (((tcb.rcvNxt - tcb.lastAckSent) | 0) > tcb.rcvMss) return false;
+  if (pace.duplicatesAt !== tcb.rcvNxt) pace.duplicates = 0;
+  pace.duplicatesAt = tcb.rcvNxt;
+  if (pace.duplicates < FIRST_DUPLICATES) {
+    pace.duplicates++;
+    return false;
+  }
+  let rtt8 = tcb.rcvRtt8;
+  if (tcb.rtt.srtt8 > 0 && tcb.rtt.srtt8 < rtt8) rtt8 = tcb.rtt.srtt8;
+  // The last tick of the clock that the slack allows
+  const wait = Math.floor(Math.min(compressDelay, rtt8 / 8 / 20) + compressSlack);
+  if (wait === 0) return false;
+  pace.compressed++;
+  if (tcb.isArmed(T_COMPRESS)) return true;
+  tcb.arm(T_COMPRESS, (ctx.now + wait) | 0);
+  return true;
+}
+
+/** One ACK for the duplicates that were held back. */
+export function compressionOver(ctx: TcpContext, tcb: Tcb): void {
+  if (tcb.pace.compressed === 0) return;
+  // The one that leaves now was not saved.
+  tcb.pace.compressed--;
+  tcb.ackNow = true;
+  ctx.markReady(tcb);
+}
+
 /** The delay passed without a reply (Linux tcp_delack_timer_handler). */
 export function delayPassed(ctx: TcpContext, tcb: Tcb): void {
   tcb.ackNow = true;
@@ -162,6 +208,11 @@ export function delayPassed(ctx: TcpContext, tcb: Tcb): void {
 
 /** A segment with this much text is about to leave, with an ACK in it. */
 export function ackLeaves(ctx: TcpContext, tcb: Tcb, length: number): void {
+  if (tcb.pace.compressed > 0 || tcb.isArmed(T_COMPRESS)) {
+    ctx.counters.add(Mib.TcpExtTCPAckCompressed, tcb.pace.compressed);
+    tcb.pace.compressed = 0;
+    tcb.disarm(T_COMPRESS);
+  }
   if (!ctx.config.dialect.pacesAcks) return;
   const { pace } = tcb;
   // A reply soon after data: the user's replies carry ACKs

@@ -23,7 +23,7 @@ const WORTH = 128;
  * timestamps (R7323-33 asks for a new one each time), else how long it took to receive a whole window.
  */
 export function measureReceiver(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
-  if (!tunes(ctx, tcb)) return;
+  if (!tunes(ctx, tcb) && ctx.config.compressMost === 0) return;
   if (tcb.tsEnabled) {
     if (segment.tsEcr === 0 || segment.tsEcr === tcb.rcvEcho || segment.payloadLength < tcb.rcvMss) return;
     tcb.rcvEcho = segment.tsEcr;

@@ -82,6 +82,12 @@ export class TcpConfig {
   pacing = false;
   pacingSlowStart = 200;
   pacingAvoidance = 120;
+  /** A timeout that data never resent proves wrong is undone (RFC 5682). */
+  frto = true;
+  /** SACK compression: duplicate ACKs held back at most, 0 none; their delay and how much longer it may be, ms. */
+  compressMost = 0;
+  compressDelay = 1;
+  compressSlack = 0.1;
   /** Tail loss probes (RFC 8985 7). */
   probes = true;
   /** RACK-TLP (RFC 8985) in place of RFC 6675's DupThresh. */

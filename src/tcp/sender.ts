@@ -3,7 +3,7 @@
  * a connection dies. RFC 5681, RFC 6582 (no SACK), RFC 6675 and RFC 8985 (SACK), with
  * the proportional rate reduction of RFC 6937.
  */
-import { after, before } from '../seqnum.js';
+import { after, before, max } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import type { Segment } from '../wire/segment.js';
 import { checkSpace } from './buffers.js';
@@ -95,13 +95,15 @@ export function takeSack(ctx: TcpContext, tcb: Tcb, segment: Segment): boolean {
     noteDuplicate(ctx, tcb, left, right, !before(left, segment.ack));
   }
   const { sent } = tcb;
-  if (sent === null) return false;
+  if (sent === null || tcb.outstanding === 0) return false;
+  if (first === 1) countDuplicate(ctx, tcb, segment.ack, left, right);
   const whole = ctx.config.dialect.sacksWhole;
   let fresh = false;
   for (let i = first; i < sackCount; i++) {
     const left = sack[2 * i]!;
     const right = sack[2 * i + 1]!;
     if (whole ? sent.sackWhole(left, right) : sent.sack(left, right)) fresh = true;
+    else if (isNonsense(tcb, segment.ack, left, right)) ctx.counters.bump(Mib.TcpExtTCPSACKDiscard);
   }
   return fresh;
 }
@@ -116,13 +118,37 @@ export function mayTellOfLoss(tcb: Tcb, segment: Segment): boolean {
   );
 }
 
+/** R2883-9: a D-SACK marks nothing. Only what can have been sent lately, and was resent, counts (Linux tcp_dsack_seen). */
 function noteDuplicate(ctx: TcpContext, tcb: Tcb, left: number, right: number, above: boolean): void {
-  // R2883-9: it marks nothing. Only what can have been sent lately counts.
-  if (after(right, tcb.sndNxt) || before(left, (tcb.sndUna - tcb.maxSndWnd) | 0)) return;
   ctx.counters.bump(above ? Mib.TcpExtTCPDSACKOfoRecv : Mib.TcpExtTCPDSACKRecv);
-  tcb.dsacked = (right - left) | 0;
-  tcb.dsacks++;
-  if (inEpisode(tcb, left, right)) tcb.undoResent -= tcb.dsacked;
+  const bytes = (right - left) | 0;
+  const segments = Math.ceil(bytes / tcb.mss);
+  if (bytes <= tcb.maxSndWnd) tcb.dsacks += segments;
+  const old = before(left, (tcb.sndUna - tcb.maxSndWnd) | 0);
+  if (old || after(right, tcb.sndNxt) || bytes > tcb.maxSndWnd || tcb.dsacks > tcb.totalRetrans) {
+    ctx.counters.bump(Mib.TcpExtTCPDSACKIgnoredDubious);
+    return;
+  }
+  ctx.counters.add(Mib.TcpExtTCPDSACKRecvSegs, segments);
+  tcb.dsacked = bytes;
+  if (inEpisode(tcb, left, right)) tcb.undoResent -= bytes;
+}
+
+/** A D-SACK that concerns nothing that could be undone (Linux tcp_is_sackblock_valid). */
+function countDuplicate(ctx: TcpContext, tcb: Tcb, ack: number, left: number, right: number): void {
+  const una = max(ack, tcb.sndUna);
+  if (tcb.dsacked === 0 || after(left, una)) return;
+  const crossing = after(right, tcb.undoUna) && !before(left, (right - tcb.maxSndWnd) | 0);
+  if (!tcb.undoable) ctx.counters.bump(Mib.TcpExtTCPDSACKIgnoredNoUndo);
+  else if (after(right, una) || (before(left, tcb.undoUna) && !crossing))
+    ctx.counters.bump(Mib.TcpExtTCPDSACKIgnoredOld);
+}
+
+/** A block that says nothing of what is in flight, nor did before it was overtaken by another ACK. */
+function isNonsense(tcb: Tcb, ack: number, left: number, right: number): boolean {
+  const una = max(ack, tcb.sndUna);
+  if (after(right, left) && !after(right, tcb.sndNxt) && after(left, una)) return false;
+  return ack === una || after(right, una);
 }
 
 /**
@@ -407,8 +433,10 @@ function grow(ctx: TcpContext, tcb: Tcb, sent: Sent, acknowledged: number): void
   if (bytes <= 0 || tcb.marked) return;
   // R3465-2: in slow start after a timeout one segment for an ACK
   const most = tcb.recovery === LOSS && congestion.slowStartLimit < 100 ? tcb.mss : bytes;
-  if (usesWindow(tcb) || tcb.recovery === LOSS) congestion.acked(Math.min(bytes, most), pathFacts(ctx, tcb));
-  else congestion.held(ctx.now);
+  if (usesWindow(tcb) || tcb.recovery === LOSS) {
+    congestion.acked(Math.min(bytes, most), pathFacts(ctx, tcb));
+    tcb.windowUsedAt = ctx.now;
+  } else congestion.held(ctx.now);
 }
 
 /** What this ACK and no earlier one delivered; without SACK a duplicate stands for a segment (tcp_remove_reno_sacks). */

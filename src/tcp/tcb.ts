@@ -36,7 +36,9 @@ export const T_HOLD = 6;
 export const T_PACE = 7;
 /** close() waits no longer than this. */
 export const T_LINGER = 8;
-const TIMERS = 9;
+/** Duplicate ACKs that were held back become one (ack.ts duplicateOwed). */
+export const T_COMPRESS = 9;
+const TIMERS = 10;
 
 /** `lingering`: nobody waits in close(), somebody does, the time is over. */
 export const LINGER_NOT = 0;

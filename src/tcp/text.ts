@@ -6,7 +6,7 @@ import { after, afterEq, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { FIN, type Segment } from '../wire/segment.js';
-import { dataArrived, finArrivedInPace } from './ack.js';
+import { dataArrived, duplicateOwed, finArrivedInPace } from './ack.js';
 import { measureReceiver, openByArrival } from './autotune.js';
 import { enterTimeWait } from './closing.js';
 import type { TcpContext } from './context.js';
@@ -163,7 +163,7 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
 /** SHLD-31, R5681-19, R5681-24 */
 function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   tcb.oooSegments++;
-  tcb.dupAcksOwed = Math.min(tcb.dupAcksOwed + 1, 64);
+  duplicateOwed(ctx, tcb);
   if (text.length === 0) return Reason['out-of-order'];
   const holes = (tcb.reassembly ??= new Reassembly());
   const result = holes.store(text.seq, segment.bytes, text.offset, text.length, ctx.config.maxRanges);

@@ -5,7 +5,7 @@
 import { afterEq, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
-import { delayPassed } from './ack.js';
+import { compressionOver, delayPassed } from './ack.js';
 import type { TcpContext } from './context.js';
 import { deferredLimit, repeatsSynAck } from './defer-accept.js';
 import { owesCwr } from './ecn.js';
@@ -22,6 +22,7 @@ import {
   LINGER_WAITS,
   LOSS,
   OPEN,
+  T_COMPRESS,
   T_DELACK,
   T_FIN_WAIT_2,
   T_HOLD,
@@ -195,6 +196,9 @@ function fire(ctx: TcpContext, tcb: Tcb, timer: number): number {
       ctx.counters.bump(Mib.TcpExtDelayedACKs);
       delayPassed(ctx, tcb);
       return Reason.plain;
+    case T_COMPRESS:
+      compressionOver(ctx, tcb);
+      return Reason.plain;
     case T_PERSIST:
       return persist(ctx, tcb);
     case T_KEEP:
@@ -273,7 +277,7 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
       const open = tcb.recovery === OPEN;
       beginEpisode(tcb, tcb.sent);
       // RFC 5682 2.1 (1): not after losses that are being repaired already
-      tcb.frto = open;
+      tcb.frto = open && ctx.config.frto;
     }
     tcb.recovery = LOSS;
     // R6675-16

@@ -74,6 +74,8 @@ export function restartAfterIdle(ctx: TcpContext, tcb: Tcb): void {
   }
   // Once for one pause.
   tcb.lastSentAt = ctx.now;
+  tcb.windowUsed = 0;
+  tcb.windowUsedAt = ctx.now;
   tcb.maxFlight = 0;
   tcb.cwndLimited = false;
 }
