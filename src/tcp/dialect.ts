@@ -187,10 +187,16 @@ export class Dialect {
   readonly finAckConsumes: boolean = false;
   /** A FIN wins over text beyond it, unless one segment's text covers all of the FIN's segment (Linux tcp_data_queue, tcp_ofo_queue); else whatever came first. */
   readonly finOverText: boolean = false;
-  /** Duplicate ACKs count up to one less than the segments in flight (Linux tcp_limit_reno_sacked); RFC 5681 3.2 counts three whatever is in flight. */
+  /**
+   * Duplicate ACKs count up to one less than the segments in flight; with more, that many are the
+   * threshold from then on (Linux tcp_limit_reno_sacked, tcp_check_reno_reordering). RFC 5681 3.2
+   * counts three whatever is in flight.
+   */
   readonly limitsDuplicates: boolean = false;
   /** A duplicate ACK rides on data that the same segment released (Linux tcp_data_snd_check goes first; FreeBSD tcp_output); RFC 5681 4.2 wants it alone. */
   readonly ackRidesOnData: boolean = false;
+  /** A FIN that crosses ours is acknowledged by itself, before anything else leaves (Linux tcp_fin). */
+  readonly acksCrossingFin: boolean = false;
   /** A FIN without text waits for a window, too (Linux tcp_snd_wnd_test); RFC 9293 lets control bits through a closed one. */
   readonly finNeedsWindow: boolean = false;
   /** When the peer took back its window, ACKs carry its end in place of SND.NXT (Linux tcp_acceptable_seq). */
@@ -260,6 +266,7 @@ class Linux extends Dialect {
   override readonly finOverText = true;
   override readonly limitsDuplicates = true;
   override readonly ackRidesOnData = true;
+  override readonly acksCrossingFin = true;
   override readonly finNeedsWindow = true;
   override readonly acksInWindow = true;
   override readonly icmpAtSndNxt = true;

@@ -27,7 +27,7 @@ import { startSending, synTextAnswered } from './early.js';
 import { peerOptions, recordTimestamp } from './options.js';
 import { checkTimestamp } from './paws.js';
 import { acknowledge, digest, fail, resendAll, takeSack } from './sender.js';
-import { sampleMinRtt } from './rack.js';
+import { MOST_REORDERING, sampleMinRtt } from './rack.js';
 import * as S from './state.js';
 import { RECOVERY, T_PERSIST, T_REXMT, type Tcb } from './tcb.js';
 import { reachesBeyond, resetOrphan, text, textAndFin, trim, urgentArrives } from './text.js';
@@ -88,6 +88,7 @@ function synSent(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     if (ctx.config.dialect.repeatsOffers && ctx.config.windowScaling) tcb.rcvWscale = tcb.ownWscale;
     tcb.moveTo(S.SYN_RECEIVED);
     tcb.sndWnd = segment.wnd;
+    tcb.maxSndWnd = segment.wnd;
     tcb.synOwed = true;
     return Reason['simultaneous-open'];
   }
@@ -329,7 +330,8 @@ function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment, seq: number): n
     acknowledge(ctx, tcb, ack);
     // R7323-7: the window of a crossing SYN,ACK is not scaled
     tcb.sndWnd = (segment.flags & SYN) !== 0 ? segment.wnd : segment.wnd << tcb.sndWscale;
-    tcb.maxSndWnd = tcb.sndWnd;
+    // Note: a listener forgets the SYN's window, as Linux does
+    tcb.maxSndWnd = tcb.active ? Math.max(tcb.maxSndWnd, tcb.sndWnd) : tcb.sndWnd;
     tcb.sndWl1 = segment.seq;
     tcb.sndWl2 = ack;
     established(ctx, tcb);
@@ -389,9 +391,16 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   if (tcb.finAcked) ourFinAcked(ctx, tcb, segment);
 }
 
-/** One of the segments in flight is the lost one: so many duplicates there can be. */
+/**
+ * One of the segments in flight is the lost one: so many duplicates there can be. More mean that
+ * order differs, by no more than is in flight.
+ */
 function mayCount(ctx: TcpContext, tcb: Tcb): boolean {
-  return !ctx.config.dialect.limitsDuplicates || tcb.dupAcks + 1 < Math.ceil(tcb.flight / tcb.mss);
+  if (!ctx.config.dialect.limitsDuplicates || tcb.sent === null) return true;
+  const segments = tcb.sent.segments();
+  if (tcb.dupAcks + 1 < segments) return true;
+  tcb.reordering = Math.min(segments, MOST_REORDERING);
+  return false;
 }
 
 /** True: the window changed. */

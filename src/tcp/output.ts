@@ -551,7 +551,7 @@ export function emitSynAck(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
 
 /** An ACK now, outside the turn's output: before the connection becomes a TIME-WAIT record. False when the ring is full. */
 export function emitAck(ctx: TcpContext, tcb: Tcb, reason: number): boolean {
-  return emitNow(ctx, tcb, tcb.sndNxt, ACK, reason);
+  return emitNow(ctx, tcb, ackSeq(ctx, tcb), ACK, reason);
 }
 
 /** A RST without ACK at SND.NXT: removes the peer's TIME-WAIT record. False when the ring is full. */

@@ -8,12 +8,12 @@ import { OPEN, type Tcb } from './tcb.js';
 
 /** Half of the time that a smallest RTT is remembered, ms (Linux tcp_min_rtt_wlen: 300 s). */
 const MIN_RTT_HALF = 150_000;
-const DUP_THRESH = 3;
+export const DUP_THRESH = 3;
 /** Recoveries without D-SACK after which the reordering window shrinks again (R8985-9). */
 const PERSIST = 16;
 const MOST_STEPS = 255;
 /** Segments (Linux tcp_max_reordering). */
-const MOST_REORDERING = 300;
+export const MOST_REORDERING = 300;
 
 /** Smallest RTT of the last minutes, ms; 0 while unknown. */
 export function minRtt(tcb: Tcb): number {

@@ -19,7 +19,7 @@ import {
   EV_STAMPED,
   type ConnectionError,
 } from './events.js';
-import { detectLoss, found, inEpisode, rackRecovered, rackUpdate } from './rack.js';
+import { DUP_THRESH, detectLoss, found, inEpisode, rackRecovered, rackUpdate } from './rack.js';
 import type { Sent } from './sent.js';
 import { probeLost, sizeAcknowledged } from './mtu-search.js';
 import * as S from './state.js';
@@ -386,6 +386,11 @@ function recovered(tcb: Tcb): void {
   rackRecovered(tcb);
 }
 
+/** Duplicates that mean a loss: R5681-21. */
+function threshold(ctx: TcpContext, tcb: Tcb): number {
+  return ctx.config.dialect.limitsDuplicates ? tcb.reordering : DUP_THRESH;
+}
+
 /** RFC 5681 3.2 and RFC 6582 3.2: duplicates are all there is to go by. */
 function withoutSack(
   ctx: TcpContext,
@@ -399,7 +404,7 @@ function withoutSack(
     // R5681-27: each further duplicate means one segment left the network
     if (tcb.recovery === RECOVERY) tcb.inflation = Math.min(tcb.inflation + tcb.mss, tcb.flight);
     // R5681-21; R6582-2: not again for losses of the window that was repaired last
-    else if (tcb.recovery === OPEN && tcb.dupAcks >= 3 && after(tcb.sndUna, tcb.recover))
+    else if (tcb.recovery === OPEN && tcb.dupAcks >= threshold(ctx, tcb) && after(tcb.sndUna, tcb.recover))
       enterRecovery(ctx, tcb, sent);
     return;
   }

@@ -121,6 +121,18 @@ export class Sent {
     return i === 0 ? this.start : this.cells[this.head + 3 * i - 3]!;
   }
 
+  /** Segments in flight, FIN counted. */
+  segments(): number {
+    let start = this.start;
+    let count = 0;
+    for (let at = this.head; at < this.tail; at += 3) {
+      const end = this.cells[at]!;
+      count += Math.ceil(((end - start) | 0) / this.mss);
+      start = end;
+    }
+    return count;
+  }
+
   beginAck(): void {
     this.delivered = 0;
     this.original = 0;

@@ -14,6 +14,7 @@ import { noteOld, noteTwice } from './dsack.js';
 import { takeMark } from './ecn.js';
 import { BEHIND_LINUX, BEHIND_RFC, ORPHAN_LINUX, type Dialect } from './dialect.js';
 import { EV_PEER_CLOSED, EV_READABLE, EV_URGENT } from './events.js';
+import { emitAck } from './output.js';
 import { FULL, Reassembly } from './reassembly.js';
 import { fail } from './sender.js';
 import * as S from './state.js';
@@ -191,7 +192,7 @@ function finArrives(ctx: TcpContext, tcb: Tcb): void {
       else tcb.ackNow = true;
       return;
     case S.FIN_WAIT_1:
-      tcb.ackNow = true;
+      tcb.ackNow = !(ctx.config.dialect.acksCrossingFin && emitAck(ctx, tcb, Reason.plain));
       // Our FIN is not acknowledged yet, else the state were FIN-WAIT-2 (R9293-35, R9293-36)
       tcb.moveTo(S.CLOSING);
       return;
