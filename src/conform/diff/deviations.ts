@@ -4,8 +4,17 @@ export interface Deviation {
   readonly id: string;
   /** A regular expression for the signature of the shortest case. */
   readonly pattern: RegExp;
+  /** Only when the case shows no such difference without this. */
+  readonly without: Mechanism | null;
   readonly reason: string;
 }
+
+/**
+ * What can be taken out of a case without changing what it says: `header-prediction`, by an option
+ * that was not agreed on, so that no segment looks as the kernel predicts the next one.
+ */
+export const mechanisms = ['header-prediction'] as const;
+export type Mechanism = (typeof mechanisms)[number];
 
 /** The `diff` part of the file: `[{ "id": ..., "pattern": ..., "reason": ... }]`. Throws RangeError with the entry that is wrong. */
 export function parseDeviations(text: string): Deviation[] {
@@ -13,17 +22,21 @@ export function parseDeviations(text: string): Deviation[] {
   const entries = parsed.diff ?? [];
   if (!Array.isArray(entries)) throw new RangeError('diff: not a list');
   return entries.map((entry: unknown, i) => {
-    const { id, pattern, reason } = (entry ?? {}) as Record<string, unknown>;
+    const { id, pattern, without, reason } = (entry ?? {}) as Record<string, unknown>;
     if (typeof id !== 'string' || typeof pattern !== 'string' || typeof reason !== 'string')
       throw new RangeError(`diff[${i}]: id, pattern and reason must be texts`);
+    const mechanism = without === undefined ? null : mechanisms.find((name) => name === without);
+    if (mechanism === undefined)
+      throw new RangeError(`diff[${i}] (${id}): without takes ${mechanisms.join(', ')}`);
     try {
-      return { id, pattern: new RegExp(pattern), reason };
+      return { id, pattern: new RegExp(pattern), without: mechanism, reason };
     } catch {
       throw new RangeError(`diff[${i}] (${id}): not a regular expression: ${pattern}`);
     }
   });
 }
 
-export function explanation(deviations: readonly Deviation[], signature: string): Deviation | null {
-  return deviations.find(({ pattern }) => pattern.test(signature)) ?? null;
+/** Those that may explain it, in the file's order. */
+export function candidates(deviations: readonly Deviation[], signature: string): Deviation[] {
+  return deviations.filter(({ pattern }) => pattern.test(signature));
 }

@@ -56,6 +56,8 @@ export class Peer {
   constructor(
     private readonly ends: Ends,
     private readonly one: DiffCase,
+    /** Segments carry a SACK option, which our SYN did not offer: nobody reads it, but headers are longer. */
+    private readonly padded = false,
   ) {}
 
   /** The event as an IP packet. */
@@ -74,6 +76,7 @@ export class Peer {
       builder.tsVal = this.stamp - (event.stamp === 'older' ? OLDER : 0);
       builder.tsEcr = (flags & ACK) !== 0 ? this.echo : 0;
     }
+    if (this.padded && (flags & SYN) === 0) builder.sackCount = 1;
     if ((flags & ACK) === 0) this.asked = builder.seq;
     const bytes = this.write(builder, length);
     if ((flags & SYN) !== 0 && (flags & RST) === 0) {

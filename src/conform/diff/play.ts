@@ -7,6 +7,7 @@ import { SegmentBuilder } from '../../wire/builder.js';
 import { LOAD_OK, Segment } from '../../wire/segment.js';
 import type { Later, TargetSetup } from '../target.js';
 import type { DiffCase, Observation, StepSeen } from './case.js';
+import type { Mechanism } from './deviations.js';
 import { Peer, type Ends } from './peer.js';
 import { Program, type Caller } from './program.js';
 
@@ -84,8 +85,9 @@ class Tuple {
     readonly one: DiffCase,
     readonly ends: Ends,
     side: Side,
+    without: Mechanism | null,
   ) {
-    this.peer = new Peer(ends, one);
+    this.peer = new Peer(ends, one, without === 'header-prediction');
     const setup = {
       local: ends.local,
       remote: ends.remote,
@@ -115,13 +117,14 @@ export function keyOf(localPort: number, remote: string, remotePort: number): st
   return `${localPort} ${remote} ${remotePort}`;
 }
 
-/** Plays all of them at once. */
+/** Plays all of them at once; `without`: what is taken out of them. */
 export async function play(
   side: Side,
   cases: readonly DiffCase[],
   ends: readonly Ends[],
+  without: Mechanism | null = null,
 ): Promise<Observation[]> {
-  const tuples = cases.map((one, i) => new Tuple(one, ends[i]!, side));
+  const tuples = cases.map((one, i) => new Tuple(one, ends[i]!, side, without));
   const byKey = new Map(tuples.map((tuple) => [tuple.key, tuple]));
   const builder = new SegmentBuilder();
   const segment = new Segment();

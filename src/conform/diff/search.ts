@@ -4,7 +4,7 @@
  */
 import type { DiffCase, Observation } from './case.js';
 import { firstDifference, groupOf, signature, type Difference } from './compare.js';
-import { explanation, type Deviation } from './deviations.js';
+import { candidates, mechanisms, type Deviation, type Mechanism } from './deviations.js';
 import { sequence, simpler } from './generate.js';
 import { Tuples, play, type Side } from './play.js';
 
@@ -72,6 +72,16 @@ interface Kind {
   number: number;
 }
 
+function addKind(kinds: Map<string, Kind>, one: Differing, number: number): void {
+  const group = groupOf(one.signature);
+  const known = kinds.get(group);
+  if (known === undefined) kinds.set(group, { count: 1, best: one, number });
+  else {
+    known.count++;
+    if (one.difference.step < known.best.difference.step) Object.assign(known, { best: one, number });
+  }
+}
+
 function joined(a: DiffCase[][], b: DiffCase[][]): DiffCase[][] {
   return a.map((list, i) => [...list, ...b[i]!]);
 }
@@ -82,10 +92,9 @@ const ROUNDS = 40;
 
 export class Search {
   private readonly tuples = new Tuples();
-  private readonly kinds = new Map<string, Kind>();
+  private readonly found: (Differing & { readonly number: number })[] = [];
   private readonly counterSums = new Map<string, [judge: number, subject: number]>();
   private played = 0;
-  private differing = 0;
   private unsteady = 0;
   private unexamined = 0;
 
@@ -98,13 +107,13 @@ export class Search {
       const length = Math.min(options.batch, options.seeds - this.played);
       const batch = Array.from({ length }, (_, i) => caseAt(this.played + i));
       await this.collect(batch);
-      options.progress?.(this.played, this.differing);
+      options.progress?.(this.played, this.found.length);
     }
-    const findings = await this.shrinkAll();
+    const findings = await this.judgeAll();
     const counters = [...this.counterSums].map(([name, [judge, subject]]) => ({ name, judge, subject }));
     return {
       played: this.played,
-      differing: this.differing,
+      differing: this.found.length,
       unsteady: this.unsteady,
       findings,
       unexamined: this.unexamined,
@@ -113,19 +122,9 @@ export class Search {
   }
 
   private async collect(batch: readonly DiffCase[]): Promise<void> {
-    const found = await this.differences(batch, true);
-    for (const one of found) {
-      const group = groupOf(one.signature);
-      const known = this.kinds.get(group);
-      const number = this.played + batch.indexOf(one.one);
-      if (known === undefined) this.kinds.set(group, { count: 1, best: one, number });
-      else {
-        known.count++;
-        if (one.difference.step < known.best.difference.step) Object.assign(known, { best: one, number });
-      }
-    }
+    for (const one of await this.differences(batch, true))
+      this.found.push({ ...one, number: this.played + batch.indexOf(one.one) });
     this.played += batch.length;
-    this.differing += found.length;
   }
 
   /** Those of the cases that differ, each with its signature. */
@@ -156,30 +155,65 @@ export class Search {
     this.counterSums.set(name, [a + judge, b + subject]);
   }
 
-  /** Known kinds need no shrinking; the most frequent of the others come first. */
-  private async shrinkAll(): Promise<Finding[]> {
-    const { deviations, findings: most } = this.options;
+  /** What is known needs no shrinking; of the kinds that are not the most frequent come first. */
+  private async judgeAll(): Promise<Finding[]> {
     const results = new Map<string, Finding>();
-    const add = (one: Differing, { count, number }: Kind): void => {
-      const deviation = explanation(deviations, one.signature);
+    const add = (one: Differing, deviation: Deviation | null, { count, number }: Kind): void => {
       const group = deviation?.id ?? groupOf(one.signature);
       const known = results.get(group);
       if (known !== undefined) known.count += count;
       else results.set(group, { ...one, deviation, count, number });
     };
-    const unknown: Kind[] = [];
-    for (const kind of this.kinds.values()) {
-      if (explanation(deviations, kind.best.signature) !== null) add(kind.best, kind);
-      else unknown.push(kind);
+    const deviations = await this.explain(this.found);
+    const kinds = new Map<string, Kind>();
+    for (const [i, one] of this.found.entries()) {
+      const { number } = one;
+      const deviation = deviations[i]!;
+      if (deviation !== null) add(one, deviation, { count: 1, best: one, number });
+      else addKind(kinds, one, number);
     }
-    unknown.sort((a, b) => b.count - a.count);
+    const unknown = [...kinds.values()].sort((a, b) => b.count - a.count);
+    const most = this.options.findings;
     this.unexamined = Math.max(0, unknown.length - most);
     const shortest = await this.shrink(unknown.slice(0, most).map(({ best }) => best));
     for (const [i, one] of shortest.entries()) {
       if (one === null) this.unsteady++;
-      else add(one, unknown[i]!);
+      else add(one, null, unknown[i]!);
     }
     return [...results.values()].sort((a, b) => b.count - a.count);
+  }
+
+  /** The deviation that explains each, or null. Where it takes an experiment, the case is played again. */
+  private async explain(found: readonly Differing[]): Promise<(Deviation | null)[]> {
+    const possible = found.map((one) => candidates(this.options.deviations, one.signature));
+    const verdicts = possible.map((list) => list.find(({ without }) => without === null) ?? null);
+    for (const mechanism of mechanisms) {
+      const open = verdicts.flatMap((verdict, i) => {
+        const deviation = possible[i]!.find(({ without }) => without === mechanism);
+        return verdict === null && deviation !== undefined ? [{ i, deviation }] : [];
+      });
+      for (let at = 0; at < open.length; at += this.options.batch) {
+        const part = open.slice(at, at + this.options.batch);
+        const gone = await this.goneWithout(
+          mechanism,
+          part.map(({ i }) => found[i]!),
+        );
+        for (const [k, { i, deviation }] of part.entries()) if (gone[k] === true) verdicts[i] = deviation;
+      }
+    }
+    return verdicts;
+  }
+
+  /** For each: without the mechanism nothing differs, or something else, later. */
+  private async goneWithout(mechanism: Mechanism, found: readonly Differing[]): Promise<boolean[]> {
+    const batch = found.map(({ one }) => one);
+    const ends = batch.map((one) => this.tuples.next(one.version));
+    const expected = await play(this.options.judge, batch, ends, mechanism);
+    const got = await play(this.options.subject(), batch, ends, mechanism);
+    return found.map(({ difference }, i) => {
+      const again = firstDifference(expected[i]!, got[i]!);
+      return again === null || again.step > difference.step;
+    });
   }
 
   /**
@@ -214,8 +248,9 @@ export class Search {
     return lists.map((list) => list.map((one) => found.get(one)).find((one) => one !== undefined) ?? null);
   }
 
-  private async unexplained(candidates: readonly DiffCase[]): Promise<Differing[]> {
-    const found = await this.differences(candidates, false);
-    return found.filter(({ signature: text }) => explanation(this.options.deviations, text) === null);
+  private async unexplained(cases: readonly DiffCase[]): Promise<Differing[]> {
+    const found = await this.differences(cases, false);
+    const deviations = await this.explain(found);
+    return found.filter((_, i) => deviations[i] === null);
   }
 }
