@@ -5,7 +5,7 @@ import type { DiffCase, StepSeen } from '../conform/diff/case.js';
 import { firstDifference } from '../conform/diff/compare.js';
 import { parseDeviations, type Deviation } from '../conform/diff/deviations.js';
 import { sequence } from '../conform/diff/generate.js';
-import { Tuples, play } from '../conform/diff/play.js';
+import { Tuples, inManner, play } from '../conform/diff/play.js';
 import { scriptOf } from '../conform/diff/script.js';
 import { Search, type Finding, type SearchResult } from '../conform/diff/search.js';
 import { StackSide } from '../conform/diff/stack-side.js';
@@ -80,8 +80,9 @@ async function replay(flags: DiffFlags, one: DiffCase): Promise<number> {
   const judge = new KernelSide();
   const subject = new StackSide(flags.profile);
   const ends = [new Tuples().next(one.version)];
-  const [expected] = await play(judge, [one], ends);
-  const [got] = await play(subject, [one], ends);
+  const manner = inManner();
+  const [expected] = await play(judge, [one], ends, manner);
+  const [got] = await play(subject, [one], ends, manner);
   judge.close();
   const difference = firstDifference(expected!, got!);
   const steps = one.events.map((event, i) => ({

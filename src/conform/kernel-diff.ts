@@ -100,6 +100,10 @@ export class KernelSide implements Side {
     flush();
   }
 
+  now(): number {
+    return performance.now();
+  }
+
   pause(ms: number): Promise<void> {
     return new Promise((resolve) => setTimeout(resolve, ms));
   }

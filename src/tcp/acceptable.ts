@@ -49,7 +49,7 @@ function tcpSequence(tcb: Tcb, segment: Segment, seq: number, end: number): bool
   const edge = (tcb.rcvNxt + tcb.rcvWnd) | 0;
   if (beforeEq((end - (segment.flags & FIN)) | 0, edge)) return true;
   // A FIN waits to be read as text does.
-  const unread = tcb.readable > 0 || (tcb.peerClosed && !tcb.endRead);
+  const unread = tcb.readable > 0 || tcb.secondFin || (tcb.peerClosed && !tcb.endRead);
   return !after(seq, edge) && !unread;
 }
 

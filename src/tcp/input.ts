@@ -403,12 +403,13 @@ function mayCount(ctx: TcpContext, tcb: Tcb): boolean {
   return false;
 }
 
-/** True: the window changed. */
+/** True: the window changed. Note: to Linux one that was taken anew is no sign of a duplicate either (FLAG_WIN_UPDATE). */
 function updateWindow(ctx: TcpContext, tcb: Tcb, segment: Segment): boolean {
   const { seq, ack } = segment;
-  if (before(ack, tcb.sndUna) || !mayUpdateWindow(tcb, segment, ctx.config.dialect.windowByAck)) return false;
+  const { windowByAck } = ctx.config.dialect;
+  if (before(ack, tcb.sndUna) || !mayUpdateWindow(tcb, segment, windowByAck)) return false;
   const window = segment.wnd << tcb.sndWscale;
-  const changed = window !== tcb.sndWnd;
+  const changed = windowByAck || window !== tcb.sndWnd;
   tcb.sndWnd = window;
   tcb.sndWl1 = seq;
   tcb.sndWl2 = ack;

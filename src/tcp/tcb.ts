@@ -369,6 +369,8 @@ export class Tcb {
   userClosed = false;
   /** The user read on behind the last byte: it knows of the peer's FIN. */
   endRead = false;
+  /** A second FIN that counted waits to be read, as text would (Linux's receive queue). */
+  secondFin = false;
   /** An orphan that stays a connection in FIN-WAIT-2 (Dialect.finAckConsumes). */
   orphanKept = false;
   /** send() was told to wait. */

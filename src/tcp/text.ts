@@ -129,6 +129,7 @@ function behindFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
       return Reason['reset-across-fin'];
     }
     tcb.rcvNxt = segment.end;
+    tcb.secondFin = true;
     if (before(tcb.rcvAdv, tcb.rcvNxt)) tcb.rcvAdv = tcb.rcvNxt;
     tcb.ackNow = true;
     return reason;

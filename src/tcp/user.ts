@@ -84,7 +84,10 @@ export function consume(ctx: TcpContext, tcb: Tcb, count: number): void {
 function taken(ctx: TcpContext, tcb: Tcb, count: number): void {
   if (tcb.urgent && tcb.urgentLeft === 0) tcb.urgent = false;
   // A FIN behind unread text goes with the last of it.
-  if (tcb.peerClosed && tcb.readable === 0) tcb.endRead = true;
+  if (tcb.peerClosed && tcb.readable === 0) {
+    if (tcb.endRead) tcb.secondFin = false;
+    tcb.endRead = true;
+  }
   ctx.charge(tcb);
   if (count === 0) return;
   adjustSpace(ctx, tcb);
@@ -124,7 +127,8 @@ export function close(ctx: TcpContext, tcb: Tcb): number {
   const state = tcb.state;
   if (state === S.CLOSED || state === S.TIME_WAIT) return Reason.plain;
   const { unreadClose } = ctx.config.dialect;
-  const unread = tcb.readable > 0 && unreadClose !== UNREAD_FIN;
+  const waits = tcb.readable > 0 || (tcb.secondFin && !tcb.endRead);
+  const unread = waits && unreadClose !== UNREAD_FIN;
   if (tcb.linger === 0 && !(unread && unreadClose === UNREAD_RST_ALWAYS)) {
     if (state >= S.ESTABLISHED) ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
     return abort(ctx, tcb, Reason['linger-abort']);

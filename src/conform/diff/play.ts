@@ -31,6 +31,8 @@ export interface Side {
   caller(setup: TargetSetup): Caller;
   /** The packets arrive. */
   inject(packets: readonly Uint8Array[]): Later<void>;
+  /** ms on this side's clock. */
+  now(): number;
   /** `ms` go by. */
   pause(ms: number): Later<void>;
   /** What was sent since the last time. */
@@ -117,13 +119,24 @@ export function keyOf(localPort: number, remote: string, remotePort: number): st
   return `${localPort} ${remote} ${remotePort}`;
 }
 
-/** Plays all of them at once; `without`: what is taken out of them. */
+/** How cases are played. */
+export interface Manner {
+  /** What is taken out of them. */
+  readonly without: Mechanism | null;
+  /** ms that each step takes, STEP unless it is here; what it took really is written here. */
+  readonly steps: number[];
+}
+
+export const inManner = (without: Mechanism | null = null): Manner => ({ without, steps: [] });
+
+/** Plays all of them at once. With the same `manner` afterwards, time passes there as it passed here. */
 export async function play(
   side: Side,
   cases: readonly DiffCase[],
   ends: readonly Ends[],
-  without: Mechanism | null = null,
+  manner = inManner(),
 ): Promise<Observation[]> {
+  const { without, steps } = manner;
   const tuples = cases.map((one, i) => new Tuple(one, ends[i]!, side, without));
   const byKey = new Map(tuples.map((tuple) => [tuple.key, tuple]));
   const builder = new SegmentBuilder();
@@ -131,11 +144,13 @@ export async function play(
   for (const tuple of tuples) await tuple.program.start(tuple.one);
   const most = Math.max(0, ...cases.map(({ events }) => events.length));
   for (let k = 0; k < most; k++) {
+    const begun = side.now();
     await side.inject(await step(tuples, k, builder));
-    await side.pause(STEP);
+    await side.pause(steps[k] ?? STEP);
     hear(byKey, await side.sent(), segment);
     const states = await side.states();
     for (const tuple of tuples) if (k < tuple.one.events.length) await tuple.end(k, states);
+    steps[k] ??= Math.round(side.now() - begun);
   }
   const seen = tuples.map(({ peer, program, steps }) => ({
     steps,

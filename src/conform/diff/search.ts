@@ -6,7 +6,7 @@ import type { DiffCase, Observation } from './case.js';
 import { firstDifference, groupOf, signature, type Difference } from './compare.js';
 import { candidates, mechanisms, type Deviation, type Mechanism } from './deviations.js';
 import { sequence, simpler } from './generate.js';
-import { Tuples, play, type Side } from './play.js';
+import { Tuples, inManner, play, type Side } from './play.js';
 
 export interface SearchOptions {
   /** What is right. */
@@ -132,10 +132,11 @@ export class Search {
     const { judge } = this.options;
     const subject = this.options.subject();
     const ends = batch.map((one) => this.tuples.next(one.version));
+    const manner = inManner();
     const before = await judge.counters();
-    const expected = await play(judge, batch, ends);
+    const expected = await play(judge, batch, ends, manner);
     const after = await judge.counters();
-    const got = await play(subject, batch, ends);
+    const got = await play(subject, batch, ends, manner);
     const found = batch.flatMap((one, i) => {
       const difference = firstDifference(expected[i]!, got[i]!);
       if (difference === null) return [];
@@ -208,8 +209,9 @@ export class Search {
   private async goneWithout(mechanism: Mechanism, found: readonly Differing[]): Promise<boolean[]> {
     const batch = found.map(({ one }) => one);
     const ends = batch.map((one) => this.tuples.next(one.version));
-    const expected = await play(this.options.judge, batch, ends, mechanism);
-    const got = await play(this.options.subject(), batch, ends, mechanism);
+    const manner = inManner(mechanism);
+    const expected = await play(this.options.judge, batch, ends, manner);
+    const got = await play(this.options.subject(), batch, ends, manner);
     return found.map(({ difference }, i) => {
       const again = firstDifference(expected[i]!, got[i]!);
       return again === null || again.step > difference.step;

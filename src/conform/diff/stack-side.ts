@@ -28,7 +28,7 @@ const SETTINGS: Readonly<Record<string, number>> = {
 export class StackSide implements Side {
   readonly name: string;
   readonly stack: Stack;
-  private now = START;
+  private clock = START;
   private packets: Uint8Array[] = [];
 
   /** `policy`: the name of a profile, or a policy of one's own. */
@@ -55,7 +55,7 @@ export class StackSide implements Side {
   }
 
   caller(setup: TargetSetup): Caller {
-    const calls = new StackCalls(this.stack, setup, () => 1000 * this.now, new Set());
+    const calls = new StackCalls(this.stack, setup, () => 1000 * this.clock, new Set());
     return (request): CallResult => {
       const outcome = calls.call(request);
       if (isBlocked(outcome)) return outcome.expired();
@@ -64,23 +64,27 @@ export class StackSide implements Side {
     };
   }
 
+  now(): number {
+    return this.clock;
+  }
+
   inject(packets: readonly Uint8Array[]): void {
     for (const packet of packets) {
-      this.stack.receive(packet, 0, packet.length, this.now);
+      this.stack.receive(packet, 0, packet.length, this.clock);
       this.settle();
     }
   }
 
   pause(ms: number): void {
-    const end = (this.now + ms) | 0;
+    const end = (this.clock + ms) | 0;
     for (;;) {
-      const left = this.stack.nextDeadline(this.now);
-      if (left < 0 || this.now + left > end) break;
-      this.now += left;
-      this.stack.advance(this.now);
+      const left = this.stack.nextDeadline(this.clock);
+      if (left < 0 || this.clock + left > end) break;
+      this.clock += left;
+      this.stack.advance(this.clock);
       this.settle();
     }
-    this.now = end;
+    this.clock = end;
     this.stack.advance(end);
     this.settle();
   }
@@ -106,7 +110,7 @@ export class StackSide implements Side {
   /** Packets out, and news to the sockets. */
   private settle(): void {
     const { tx } = this.stack;
-    while (this.stack.output(this.now) > 0) {
+    while (this.stack.output(this.clock) > 0) {
       for (let i = 0; i < tx.count; i++) {
         const at = tx.offsetOf(i);
         this.packets.push(tx.bytes.slice(at, at + tx.lengthOf(i)));
