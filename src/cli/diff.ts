@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DiffCase, StepSeen } from '../conform/diff/case.js';
-import { firstDifference } from '../conform/diff/compare.js';
+import { firstDifference, signature } from '../conform/diff/compare.js';
 import { parseDeviations, type Deviation } from '../conform/diff/deviations.js';
 import { sequence } from '../conform/diff/generate.js';
 import { Tuples, inManner, play } from '../conform/diff/play.js';
@@ -90,9 +90,12 @@ async function replay(flags: DiffFlags, one: DiffCase): Promise<number> {
     kernel: expected!.steps[i]!,
     ours: got!.steps[i]!,
   }));
-  if (flags.json === true)
-    process.stdout.write(`${JSON.stringify({ case: caseText(one), steps, difference }, null, 2)}\n`);
-  else process.stdout.write(`${caseText(one)}\n${steps.map(stepText).join('')}`);
+  if (flags.json === true) {
+    const state = difference === null ? '' : (got!.steps[difference.step - 1]?.state ?? 'CLOSED');
+    const words = difference === null ? null : signature(one, difference, state, [judge.name, subject.name]);
+    const all = { case: caseText(one), signature: words, difference, steps };
+    process.stdout.write(`${JSON.stringify(all, null, 2)}\n`);
+  } else process.stdout.write(`${caseText(one)}\n${steps.map(stepText).join('')}`);
   return difference === null ? 0 : 1;
 }
 
@@ -130,16 +133,17 @@ function writeScripts(folder: string, findings: readonly Finding[]): string[] {
 
 function report(result: SearchResult, seconds: number, files: readonly string[]): string {
   const lines: string[] = [];
-  for (const [i, { one, signature, deviation, count }] of result.findings.entries()) {
+  for (const [i, { one, signature, deviation, count, number }] of result.findings.entries()) {
     lines.push(
       `${deviation === null ? 'DIFFERENCE' : `known (${deviation.id})`}, ${count} times: ${signature}`,
     );
-    if (deviation === null) lines.push(`  ${caseText(one)}`);
+    if (deviation === null) lines.push(`  ${caseText(one)}`, `  found in --case ${number}`);
     else lines.push(`  ${deviation.reason}`);
     if (files[i] !== undefined) lines.push(`  ${files[i]}`);
   }
   for (const { name, judge, subject } of result.counters)
     if (judge !== subject) lines.push(`counter ${name}: kernel ${judge}, ours ${subject}`);
+  if (result.unseen.length > 0) lines.push(`deviations not seen: ${result.unseen.join(', ')}`);
   const unexplained = result.findings.filter(({ deviation }) => deviation === null).length;
   const rest = result.unexamined > 0 ? `, ${result.unexamined} kinds not examined` : '';
   const unsteady = result.unsteady > 0 ? `, ${result.unsteady} did not show again` : '';
@@ -150,18 +154,28 @@ function report(result: SearchResult, seconds: number, files: readonly string[])
 }
 
 function jsonOf(flags: DiffFlags, result: SearchResult, seconds: number, files: readonly string[]): string {
-  const findings = result.findings.map(({ one, difference, signature, deviation, count }, i) => ({
+  const findings = result.findings.map(({ one, difference, signature, deviation, count, number }, i) => ({
     signature,
     kind: difference.kind,
     kernel: difference.judge,
     ours: difference.subject,
     count,
+    number,
     events: one.events.length,
     case: caseText(one),
     deviation: deviation?.id ?? null,
     script: files[i] ?? null,
   }));
-  const { played, differing, unsteady, unexamined, counters } = result;
-  const all = { profile: flags.profile, seed: flags.seed, played, differing, unsteady, unexamined, seconds };
+  const { played, differing, unsteady, unexamined, unseen, counters } = result;
+  const all = {
+    profile: flags.profile,
+    seed: flags.seed,
+    played,
+    differing,
+    unsteady,
+    unexamined,
+    unseen,
+    seconds,
+  };
   return `${JSON.stringify({ ...all, counters, findings }, null, 2)}\n`;
 }

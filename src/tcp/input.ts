@@ -382,7 +382,8 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   if (oldWindow === 0 && tcb.sndWnd > 0) {
     tcb.disarm(T_PERSIST);
     tcb.probes = 0;
-    if (tcb.flight > 0) resendAll(tcb);
+    // Probes without data lose none: what is in flight waits for its timer (Linux tcp_ack_probe)
+    if (tcb.flight > 0 && !ctx.config.dialect.probesWithoutData) resendAll(tcb);
   }
   if (windowChanged || advanced) ctx.markReady(tcb);
   // R6582-6: only the first partial acknowledgment restarts the timer, many losses may end in a timeout

@@ -4,11 +4,12 @@ import { definePolicy, policyNamed } from '../../src/stack/policies.js';
 import type { DiffCase, SegmentEvent } from '../../src/conform/diff/case.js';
 import { firstDifference } from '../../src/conform/diff/compare.js';
 import { candidates, parseDeviations } from '../../src/conform/diff/deviations.js';
+import { sequence } from '../../src/conform/diff/generate.js';
 import { Tuples, play } from '../../src/conform/diff/play.js';
 import { scriptOf } from '../../src/conform/diff/script.js';
 import { Search, type SearchOptions, type SearchResult } from '../../src/conform/diff/search.js';
 import { StackSide } from '../../src/conform/diff/stack-side.js';
-import { caseText } from '../../src/conform/diff/words.js';
+import { caseText, parseCase } from '../../src/conform/diff/words.js';
 import { ACK, FIN, RST, SYN } from '../../src/wire/segment.js';
 import { run } from './run.js';
 
@@ -112,23 +113,52 @@ t.test('a profile that differs is told apart by what it answers', async (t) => {
 
 t.test('what is known is told from what is not', async (t) => {
   const known = parseDeviations(
-    JSON.stringify({ diff: [{ id: 'syn', pattern: 'in TIME-WAIT .* to < S seq', reason: 'because' }] }),
+    JSON.stringify({
+      diff: [{ id: 'syn', pattern: 'in TIME-WAIT .* to < S seq', reason: 'because', example: '' }],
+    }),
   );
   const result = await search(() => new StackSide('rfc9293'), { deviations: known, seeds: 400 });
   const explained = result.findings.filter(({ deviation }) => deviation !== null);
   t.equal(explained.length, 1, 'all cases of one deviation are one finding');
   t.match(explained[0]!.signature, /in TIME-WAIT .* to < S seq/);
   t.ok(result.findings.some(({ deviation }) => deviation === null));
-  t.same(candidates(known, 'reply in CLOSED (server) to < S seq next: a; b'), []);
+  t.same(candidates(known, 'reply in CLOSED (server) to < S seq next: a; b', ''), []);
 });
 
 t.test('deviations that say nothing are refused', async (t) => {
-  t.throws(() => parseDeviations('{"diff":[{"id":"x","pattern":"y"}]}'), /diff\[0\]: id, pattern and reason/);
+  t.throws(() => parseDeviations('{"diff":[{"id":"x","pattern":"y"}]}'), /diff\[0\]: id, pattern, reason, example/);
   t.throws(
-    () => parseDeviations('{"diff":[{"id":"x","pattern":"(","reason":"z"}]}'),
+    () => parseDeviations('{"diff":[{"id":"x","pattern":"(","reason":"z","example":"e"}]}'),
     /diff\[0\] \(x\): not a regular expression/,
   );
+  t.throws(
+    () => parseDeviations('{"diff":[{"id":"x","pattern":"y","reason":"z","example":"e","without":"luck"}]}'),
+    /diff\[0\] \(x\): without takes header-prediction/,
+  );
   t.same(parseDeviations('{}'), []);
+});
+
+t.test('cases in words are read back, mistakes named', async (t) => {
+  const caseAt = sequence(5, 12);
+  for (let number = 0; number < 200; number++) {
+    const one = caseAt(number);
+    const words = caseText(one);
+    t.equal(caseText(parseCase(words)), words);
+    t.same(caseAt(number), one, 'the same number, the same case');
+  }
+  t.notSame(sequence(6, 12)(0), caseAt(0));
+  t.throws(() => parseCase('IPv5 server, timestamps: wait'), /expected 'IPv4\|IPv6 server\|client/);
+  for (const event of [
+    '< X seq next',
+    '< S seq here',
+    'write',
+    'read 3',
+    'icmp toobig',
+    '< S seq next stamp old',
+  ])
+    t.throws(() => parseCase(`IPv4 server, timestamps: wait; ${event}`), {
+      message: `not an event: '${event}'`,
+    });
 });
 
 t.test(

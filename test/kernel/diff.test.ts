@@ -1,8 +1,9 @@
 /** The differential against the running kernel: the linux profile holds, a planted fault does not go unseen. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { parseDeviations } from '../../src/conform/diff/deviations.js';
 import { lack, timewait } from './cli.js';
 import { withFault } from './faulty.js';
 
@@ -10,7 +11,13 @@ interface Report {
   readonly played: number;
   readonly seconds: number;
   readonly unexamined: number;
-  readonly findings: readonly { signature: string; events: number; deviation: string | null; case: string }[];
+  readonly findings: readonly {
+    signature: string;
+    events: number;
+    deviation: string | null;
+    case: string;
+    script: string;
+  }[];
 }
 
 void t.test('a few hundred random conversations with the kernel', { skip: lack() }, async (t) => {
@@ -48,6 +55,14 @@ void t.test(
   },
 );
 
+void t.test('no deviation is stale: the example of each shows it', { skip: lack() }, async (t) => {
+  for (const { id, pattern, example } of parseDeviations(readFileSync('test/deviations.json', 'utf8'))) {
+    const ran = await timewait(['diff', '--json', '--case', example]);
+    const { signature } = JSON.parse(ran.stdout) as { signature: string | null };
+    t.match(signature, pattern, `${id}: ${example}`);
+  }
+});
+
 /** One comparison each, and what shows it. */
 const FAULTS: readonly (readonly [module: string, correct: string, wrong: string, shows: RegExp])[] = [
   ['tcp/acceptable.js', 'if (seq === tcb.rcvNxt)', 'if (seq !== tcb.rcvNxt)', /to < (R|SR)\.? seq/],
@@ -63,7 +78,8 @@ for (const [module, correct, wrong, shows] of FAULTS) {
   void t.test(`a planted fault is found and shrunk: ${wrong} in ${module}`, { skip: lack() }, async (t) => {
     const faulty = withFault(module, correct, wrong);
     t.teardown(() => faulty.remove());
-    const ran = await timewait(['diff', '--seeds', '500', '--seed', '3', '--json'], faulty.main);
+    const args = ['diff', '--seeds', '500', '--seed', '3', '--json', '--out', faulty.folder];
+    const ran = await timewait(args, faulty.main);
     t.equal(ran.status, 1, ran.stderr);
     const report = JSON.parse(ran.stdout) as Report;
     const found = report.findings.filter(
@@ -71,5 +87,13 @@ for (const [module, correct, wrong, shows] of FAULTS) {
     );
     t.ok(found.length > 0, 'the fault shows');
     for (const { events, signature } of found) t.ok(events <= 8, `${events} events: ${signature}`);
+    // The script shows it: the kernel passes, the faulty stack fails, the sound one passes
+    const { script } = found[0]!;
+    const judged = await timewait(['pkt', 'run', '--target', 'kernel', script]);
+    t.equal(judged.status, 0, `${script} on the kernel: ${judged.stdout}${judged.stderr}`);
+    const wronged = await timewait(['pkt', 'run', '--profile', 'linux', script], faulty.main);
+    t.equal(wronged.status, 1, `${script} on the faulty stack`);
+    const sound = await timewait(['pkt', 'run', '--profile', 'linux', script]);
+    t.equal(sound.status, 0, `${script} on the stack: ${sound.stdout}`);
   });
 }

@@ -8,6 +8,8 @@ const compiled = fileURLToPath(new URL('../../src', import.meta.url));
 
 export interface Faulty {
   readonly main: string;
+  /** Where it lies, and what belongs to it may be put. */
+  readonly folder: string;
   remove(): void;
 }
 
@@ -22,5 +24,5 @@ export function withFault(module: string, correct: string, wrong: string): Fault
   const parts = readFileSync(path, 'utf8').split(correct);
   if (parts.length !== 2) throw new Error(`${module}: '${correct}' stands there ${parts.length - 1} times`);
   writeFileSync(path, parts.join(wrong));
-  return { main: join(source, 'cli/main.js'), remove: () => rmSync(folder, { recursive: true }) };
+  return { main: join(source, 'cli/main.js'), folder, remove: () => rmSync(folder, { recursive: true }) };
 }

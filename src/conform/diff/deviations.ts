@@ -6,7 +6,11 @@ export interface Deviation {
   readonly pattern: RegExp;
   /** Only when the case shows no such difference without this. */
   readonly without: Mechanism | null;
+  /** For the case as far as the difference; null: any. */
+  readonly story: RegExp | null;
   readonly reason: string;
+  /** A case that shows it, in words. */
+  readonly example: string;
 }
 
 /**
@@ -22,21 +26,32 @@ export function parseDeviations(text: string): Deviation[] {
   const entries = parsed.diff ?? [];
   if (!Array.isArray(entries)) throw new RangeError('diff: not a list');
   return entries.map((entry: unknown, i) => {
-    const { id, pattern, without, reason } = (entry ?? {}) as Record<string, unknown>;
-    if (typeof id !== 'string' || typeof pattern !== 'string' || typeof reason !== 'string')
-      throw new RangeError(`diff[${i}]: id, pattern and reason must be texts`);
-    const mechanism = without === undefined ? null : mechanisms.find((name) => name === without);
+    const { id, pattern, story, without, reason, example } = (entry ?? {}) as Record<string, unknown>;
+    if (![id, pattern, reason, example, story ?? ''].every((value) => typeof value === 'string'))
+      throw new RangeError(`diff[${i}]: id, pattern, reason, example and story must be texts`);
+    const name = String(id);
+    const mechanism = without === undefined ? null : mechanisms.find((known) => known === without);
     if (mechanism === undefined)
-      throw new RangeError(`diff[${i}] (${id}): without takes ${mechanisms.join(', ')}`);
-    try {
-      return { id, pattern: new RegExp(pattern), without: mechanism, reason };
-    } catch {
-      throw new RangeError(`diff[${i}] (${id}): not a regular expression: ${pattern}`);
-    }
+      throw new RangeError(`diff[${i}] (${name}): without takes ${mechanisms.join(', ')}`);
+    const expression = (value: unknown): RegExp => {
+      try {
+        return new RegExp(String(value));
+      } catch {
+        throw new RangeError(`diff[${i}] (${name}): not a regular expression: ${String(value)}`);
+      }
+    };
+    return {
+      id: name,
+      pattern: expression(pattern),
+      story: story === undefined ? null : expression(story),
+      without: mechanism,
+      reason: String(reason),
+      example: String(example),
+    };
   });
 }
 
-/** Those that may explain it, in the file's order. */
-export function candidates(deviations: readonly Deviation[], signature: string): Deviation[] {
-  return deviations.filter(({ pattern }) => pattern.test(signature));
+/** Those that may explain a difference, in the file's order. `story`: the case up to it, in words. */
+export function candidates(deviations: readonly Deviation[], signature: string, story: string): Deviation[] {
+  return deviations.filter((one) => one.pattern.test(signature) && one.story?.test(story) !== false);
 }

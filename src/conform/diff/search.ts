@@ -7,6 +7,7 @@ import { firstDifference, groupOf, signature, type Difference } from './compare.
 import { candidates, mechanisms, type Deviation, type Mechanism } from './deviations.js';
 import { sequence, simpler } from './generate.js';
 import { Tuples, inManner, play, type Side } from './play.js';
+import { storyText } from './words.js';
 
 export interface SearchOptions {
   /** What is right. */
@@ -45,6 +46,8 @@ export interface SearchResult {
   /** Differences that did not show again when the case was repeated. */
   readonly unsteady: number;
   readonly findings: readonly Finding[];
+  /** Ids of the deviations that explained nothing. */
+  readonly unseen: readonly string[];
   /** Kinds of difference that were not shrunk for their number. */
   readonly unexamined: number;
   readonly counters: readonly CounterRow[];
@@ -111,7 +114,10 @@ export class Search {
     }
     const findings = await this.judgeAll();
     const counters = [...this.counterSums].map(([name, [judge, subject]]) => ({ name, judge, subject }));
+    const seen = new Set(findings.map(({ deviation }) => deviation?.id));
+    const unseen = options.deviations.map(({ id }) => id).filter((id) => !seen.has(id));
     return {
+      unseen,
       played: this.played,
       differing: this.found.length,
       unsteady: this.unsteady,
@@ -186,7 +192,9 @@ export class Search {
 
   /** The deviation that explains each, or null. Where it takes an experiment, the case is played again. */
   private async explain(found: readonly Differing[]): Promise<(Deviation | null)[]> {
-    const possible = found.map((one) => candidates(this.options.deviations, one.signature));
+    const possible = found.map(({ one, difference, signature: text }) =>
+      candidates(this.options.deviations, text, storyText(one, difference.step)),
+    );
     const verdicts = possible.map((list) => list.find(({ without }) => without === null) ?? null);
     for (const mechanism of mechanisms) {
       const open = verdicts.flatMap((verdict, i) => {

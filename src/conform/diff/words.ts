@@ -60,6 +60,11 @@ export function caseText(one: DiffCase): string {
   return `IPv${one.version} ${one.side}, ${kind}: ${one.events.map(eventText).join('; ')}`;
 }
 
+/** The case as far as this step. */
+export function storyText(one: DiffCase, step: number): string {
+  return caseText({ ...one, events: one.events.slice(0, step + 1) });
+}
+
 const CASE = /^IPv([46]) (server|client), (no )?timestamps:(.*)$/;
 const SEGMENT =
   /^< (\S+) seq ([a-z]+)([+-]\d+)?(?: ack ([a-z]+)([+-]\d+)?)?(?: len (\d+))?(?: stamp (\w+))?(?: win (\d+))?$/;
