@@ -126,7 +126,10 @@ t.test('what is known is told from what is not', async (t) => {
 });
 
 t.test('deviations that say nothing are refused', async (t) => {
-  t.throws(() => parseDeviations('{"diff":[{"id":"x","pattern":"y"}]}'), /diff\[0\]: id, pattern, reason, example/);
+  t.throws(
+    () => parseDeviations('{"diff":[{"id":"x","pattern":"y"}]}'),
+    /diff\[0\]: id, pattern, reason, example/,
+  );
   t.throws(
     () => parseDeviations('{"diff":[{"id":"x","pattern":"(","reason":"z","example":"e"}]}'),
     /diff\[0\] \(x\): not a regular expression/,
