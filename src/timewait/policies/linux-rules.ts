@@ -48,6 +48,9 @@ export const LINUX_PRESETS = {
   'net.inet.tcp.abc_l_var': 65_535,
   'net.ipv4.tcp_slow_start_after_idle': 1,
   'net.ipv4.tcp_keep_sack': 1,
+  // tcp_rmem as it boots: auto-tuning from the second number to the third
+  'net.ipv4.tcp_rmem': 131_072,
+  'net.ipv4.tcp_rmem.max': 6_291_456,
 };
 const PAWS_WRAP = 2_147_483;
 

@@ -8,7 +8,12 @@ class Linux extends LinuxPolicy {
     'Linux 6.x as it ships: 60 s, a higher SYN or newer timestamp reopens, our connect() only on loopback or a bound port';
   readonly source =
     'Linux 6.18 net/ipv4/tcp_minisocks.c, tcp_ipv4.c tcp_twsk_unique, observed on a live kernel';
-  override readonly knobs = { ...LINUX_PRESETS, 'net.ipv4.tcp_comp_sack_nr': 44 };
+  override readonly knobs = {
+    ...LINUX_PRESETS,
+    'net.ipv4.tcp_comp_sack_nr': 44,
+    // Since 6.17
+    'net.ipv4.tcp_rmem.max': 33_554_432,
+  };
   override readonly unverified = [
     'tcp_tw_reuse 0 and 2 off loopback, and RST exempt from PAWS after 60 s, are read from the source, not measured.',
   ];
