@@ -122,6 +122,13 @@ export const optionScripts: Readonly<Record<string, string>> = {
 +.1...0.3 close(4) = 0
 +0 > F. 1:1(0) ack 2
 +.2 < . 2:2(0) ack 2 win 32792`,
+  'tcp_rmem as it boots: the SYN,ACK offers whole segments, and scales for the largest buffer': `${LISTEN}+0 listen(3, 5) = 0
++.01 < S 0:0(0) win 32792 <mss 1000,sackOK,TS val 100 ecr 0,nop,wscale 7>
++0 > S. 0:0(0) ack 1 win 65160 <mss 1460,sackOK,TS val 100 ecr 100,nop,wscale 10>`,
+  'tcp_rmem as it boots: so does the SYN': `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
++0 > S 0:0(0) win 64240 <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 10>`,
   'TCP_DEFER_ACCEPT: a client leaves the ACK of the SYN,ACK to its first text': `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 setsockopt(3, SOL_TCP, TCP_DEFER_ACCEPT, [1], 4) = 0
 +0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
