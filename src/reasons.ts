@@ -120,6 +120,11 @@ const rows = [
   ['rst', 'reset by the peer: RST at exactly RCV.NXT', 'RFC 9293 3.10.7.4 second, RFC 5961 3.2 (2)'],
   ['rst-challenge', 'answered challenge ACK: RST inside the window, not at RCV.NXT', 'RFC 5961 3.2 (3)'],
   [
+    'rst-not-bare',
+    'dropped: a RST that answers our SYN,ACK carries no ACK, SYN or FIN',
+    'FreeBSD tcp_syncache.c syncache_chkrst; RFC 9293 3.10.7.1',
+  ],
+  [
     'rst-syn-received',
     'half-open connection reset, back to LISTEN',
     'RFC 9293 3.10.7.4 second, SYN-RECEIVED',

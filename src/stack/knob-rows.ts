@@ -533,6 +533,7 @@ const aliasRows: readonly (readonly [alias: string, name: string, factor: number
     'BSD, macOS: ms between keep-alive probes',
   ],
   ['net.inet.tcp.keepcnt', 'net.ipv4.tcp_keepalive_probes', 1, 'FreeBSD, macOS: unanswered probes'],
+  ['net.inet.tcp.syncache.rexmtlimit', 'net.ipv4.tcp_synack_retries', 1, 'FreeBSD: SYN,ACKs resent'],
   ['net.inet.tcp.sack.enable', 'net.ipv4.tcp_sack', 1, 'FreeBSD'],
   ['net.inet.tcp.recvspace', 'net.ipv4.tcp_rmem', 1, 'BSD, macOS: bytes of the receive buffer'],
   ['net.inet.tcp.sendspace', 'net.ipv4.tcp_wmem', 1, 'BSD, macOS: bytes of the send buffer'],

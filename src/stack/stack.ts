@@ -468,10 +468,8 @@ export class Stack implements StackApi {
     const { core } = this;
     tcb.released = true;
     if (tcb.id >= 0 && tcb.userClosed && !tcb.orphan) this.becomeOrphan(tcb);
-    if (tcb.id < 0) {
-      // Only a record, or nothing, is left of it: unread bytes go with the handle.
-      core.discard(tcb);
-    }
+    // Only a record, or nothing, is left of it: unread bytes go with the handle.
+    if (tcb.id < 0) core.discard(tcb);
   }
 
   /** Who waited in close() is told; what is left becomes an orphan (Linux tcp_close after sk_stream_wait_close). */
@@ -524,7 +522,6 @@ export class Stack implements StackApi {
     if (!tcb.released) setOption(this.core.ctx, tcb, option, value);
   }
 
-  /** The keys of Fast Open cookies, of the stack or of one listener: 16 bytes, or 32 with the key before it. False: another length. */
   setFastOpenKeys(keys: Uint8Array, listener?: ListenerHandle): boolean {
     if (keys.length !== 16 && keys.length !== 32) return false;
     const made = new CookieKeys(keys.slice());

@@ -171,6 +171,11 @@ export class Dialect {
    * order, counts as exact (Linux tcp_reset_check, tcp_validate_incoming). RFC 5961 3.2 knows RCV.NXT only.
    */
   readonly guessesReset: boolean = false;
+  /**
+   * A RST with ACK, SYN or FIN does not count for a half-open connection: what answers a SYN,ACK
+   * has none of them (FreeBSD syncache_chkrst). RFC 9293 looks at the sequence number only.
+   */
+  readonly bareResetsRequest: boolean = false;
   /** RST after both FINs is an error, too (Linux tcp_reset; FreeBSD tcp_do_segment): ECONNRESET in CLOSING and LAST-ACK. */
   readonly resetAlwaysError: boolean = false;
   /** The window is taken from any ACK that is new, and at the same numbers only when larger or closed (Linux tcp_may_update_window); RFC 9293 goes by WL1 and WL2. */
@@ -290,6 +295,7 @@ class FreeBsd extends Dialect {
   override readonly acceptance = ACCEPT_BSD;
   override readonly paws = PAWS_BSD;
   override readonly dropsUnstampedSyn = true;
+  override readonly bareResetsRequest = true;
   override readonly resetAlwaysError = true;
   override readonly behindFin = BEHIND_BSD;
   override readonly orphan = ORPHAN_BSD;

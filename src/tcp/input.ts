@@ -166,6 +166,8 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   const rst = (flags & RST) !== 0;
   if ((flags & (ACK | RST | SYN)) === 0 && dialect.dropsWithoutAck && !isHalfOpen(tcb))
     return Reason['no-ack-flag'];
+  if (rst && dialect.bareResetsRequest && isHalfOpen(tcb) && (flags & (ACK | SYN | FIN)) !== 0)
+    return Reason['rst-not-bare'];
   if (tcb.tsEnabled && !rst) {
     const reason = checkTimestamp(ctx, tcb, segment);
     if (reason !== Reason.plain) return reason;

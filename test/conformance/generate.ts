@@ -250,6 +250,8 @@ const clipped = (p: Probe): { seq: number } => ({
 
 /** FreeBSD 14, tcp_do_segment, read: it measures text, so the right edge is inside for what has none. */
 function freebsdSynchronized(p: Probe): Outcome {
+  // syncache_chkrst: a RST that answers a SYN,ACK is bare
+  if (p.state === 'syn-received' && p.rst && (p.hasAck || p.syn || p.fin)) return nothing(p);
   const edge = p.seq === p.rcvNxt + WINDOW && p.text === 0;
   if (p.syn || p.rst) return synchronized(p);
   if (edge && !p.hasAck) return nothing(p);

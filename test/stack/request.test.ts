@@ -1,4 +1,4 @@
-/** SYN-SENT and SYN-RECEIVED under the linux dialect, where it departs from RFC 9293. */
+/** SYN-SENT and SYN-RECEIVED under the dialects linux and freebsd, where they depart from RFC 9293. */
 import t from 'tap';
 import { Conversation } from '../support/conversation.js';
 
@@ -62,5 +62,25 @@ void t.test('SYN-SENT: an unacceptable ACK gets RST, and the SYN goes out again 
   t.match(c.take(), /^S 0:0\(0\)/);
   c.inject('S. 0:10(10) ack 1 win 65535 <mss 1460>');
   t.equal(c.mismatch('. 1:1(0) ack 1'), '', 'text on the SYN,ACK is not kept');
+  t.end();
+});
+
+void t.test('FreeBSD: a RST for a SYN,ACK is bare, and three SYN,ACKs follow the first', (t) => {
+  const c = new Conversation({ policy: 'freebsd' });
+  c.listen();
+  c.inject('S 0:0(0) win 65535 <mss 1460>');
+  c.take();
+  c.inject('R. 1:1(0) ack 1 win 0');
+  t.equal(c.reason, 'rst-not-bare');
+  t.equal(c.state, 'SYN-RECEIVED');
+  c.advance(14_999);
+  t.equal(c.rest().length, 3);
+  t.equal(c.state, 'SYN-RECEIVED');
+  c.advance(1);
+  t.equal(c.state, 'CLOSED');
+  c.ourIss = null;
+  c.inject('S 0:0(0) win 65535 <mss 1460>');
+  c.inject('R 1:1(0) win 0');
+  t.equal(c.state, 'CLOSED');
   t.end();
 });

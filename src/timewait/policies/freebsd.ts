@@ -10,6 +10,8 @@ const PRESETS = {
   timewait_dialect: 2,
   'net.ipv4.ip_local_port_range.min': 10_000,
   'net.ipv4.ip_local_port_range.max': 65_535,
+  // net.inet.tcp.syncache.rexmtlimit
+  'net.ipv4.tcp_synack_retries': 3,
 };
 
 abstract class FreebsdRules extends BsdPolicy {
