@@ -124,7 +124,7 @@ export const timeWaitRows: readonly Row[] = [
     0,
     16_777_216,
     1_048_576,
-    "our own bound of the table under every policy, about 47 bytes each with IPv4, 79 with IPv6; what happens at it is the policy's choice",
+    "our own bound of the table under every policy, about 48 bytes each with IPv4, 80 with IPv6; what happens at it is the policy's choice",
   ],
   [
     'net.ipv4.tcp_fin_timeout',
