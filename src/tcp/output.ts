@@ -386,6 +386,8 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   write(ctx, tcb, seq, length, flags, length > 0);
   if (length > 0) burstBegins(ctx, tcb, seq, end);
   tcb.lastSentAt = ctx.now;
+  // A burst in flight counts before the next one leaves (tcp_event_new_data_sent)
+  if (ctx.config.dialect.keepsBuffers && tcb.sndNxt === tcb.burstEnd) checkSpace(ctx, tcb);
   armSendTimers(ctx, tcb, idle);
   schedule(ctx, tcb);
 }
