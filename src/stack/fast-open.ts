@@ -8,7 +8,7 @@ import { earlyOpen } from '../tcp/early.js';
 import { fixedHeaders } from '../tcp/options.js';
 import type { Tcb } from '../tcp/tcb.js';
 import type { Segment } from '../wire/segment.js';
-import { TRIED_BOTH, TRY_EXPERIMENT } from './cookies.js';
+import { CookieKeys, TRIED_BOTH, TRY_EXPERIMENT } from './cookies.js';
 import type { Core } from './core.js';
 import type { Listener } from './listener.js';
 import { pathMtu } from './path.js';
@@ -86,6 +86,20 @@ function inPause(core: Core): boolean {
 
 // ---- the server ----------------------------------------------------------------
 
+/** The keys of cookies: a listener's own, or the stack's. */
+export function keysOf(core: Core, listener: Listener | null): CookieKeys {
+  return listener?.cookieKeys ?? core.fastOpen.keys;
+}
+
+/** False: neither one key nor two. */
+export function setKeys(core: Core, keys: Uint8Array, listener: Listener | null): boolean {
+  if (keys.length !== 16 && keys.length !== 32) return false;
+  const made = new CookieKeys(keys.slice());
+  if (listener === null) core.fastOpen.keys = made;
+  else listener.cookieKeys = made;
+  return true;
+}
+
 /** listen() itself sets the limit where the knob says that every listener takes part. */
 export function listenerDefault(core: Core, backlog: number): number {
   const bits = core.knobs.get('net.ipv4.tcp_fastopen');
@@ -103,7 +117,7 @@ export function synArrives(core: Core, listener: Listener, tcb: Tcb, segment: Se
   const bits = core.knobs.get('net.ipv4.tcp_fastopen');
   if ((bits & SERVER) === 0 || (segment.payloadLength === 0 && cookieLength < 0)) return false;
   if (!mayPend(core, listener)) return false;
-  const keys = listener.cookieKeys ?? core.fastOpen.keys;
+  const keys = keysOf(core, listener);
   tcb.cookieExperiment = segment.cookieExperiment;
   if ((bits & SERVER_NO_COOKIE) !== 0) return accept(core, listener, tcb, segment);
   if (cookieLength < 0) return false;

@@ -44,8 +44,7 @@ import type {
   TimeWaitEntry,
 } from './api.js';
 import { Core, RECORD, type LocalAddress } from './core.js';
-import { CookieKeys } from './cookies.js';
-import { roomOnSyn, synAckTold } from './fast-open.js';
+import { keysOf, roomOnSyn, setKeys, synAckTold } from './fast-open.js';
 import { icmpArrives } from './icmp.js';
 import { nearest } from './knobs.js';
 import type { Listener } from './listener.js';
@@ -523,15 +522,11 @@ export class Stack implements StackApi {
   }
 
   setFastOpenKeys(keys: Uint8Array, listener?: ListenerHandle): boolean {
-    if (keys.length !== 16 && keys.length !== 32) return false;
-    const made = new CookieKeys(keys.slice());
-    if (listener === undefined) this.core.fastOpen.keys = made;
-    else (listener as Listener).cookieKeys = made;
-    return true;
+    return setKeys(this.core, keys, (listener as Listener | undefined) ?? null);
   }
 
   fastOpenKeys(listener?: ListenerHandle): Uint8Array {
-    return ((listener as Listener | undefined)?.cookieKeys ?? this.core.fastOpen.keys).bytes;
+    return keysOf(this.core, (listener as Listener | undefined) ?? null).bytes;
   }
 
   fastOpenRoom(connection: ConnectionHandle): number {

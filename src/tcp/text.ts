@@ -107,6 +107,9 @@ function noteFin(dialect: Dialect, tcb: Tcb): void {
       text.fin = false;
       return;
     }
+    // A FIN behind the one that waits is behind the end: the stream ends where the first one says
+    const first = dialect.finOverText ? tcb.finStart : tcb.finSeq;
+    if (tcb.finSeen && after(end, tcb.finSeq) && after(seq, first)) return;
     tcb.finSeen = true;
     tcb.finSeq = end;
     tcb.finStart = seq;

@@ -115,7 +115,6 @@ export const T_V6 = 1 << 24;
 export const T_ACKED = 1 << 25;
 export const T_PROXIED = 1 << 26;
 export const LOCAL_HIGH_SHIFT = 27;
-export const LOCAL_LIMIT = 1 << 13;
 
 /** Words of a second row. */
 export const UPPER = 0;

@@ -21,6 +21,7 @@
 import { beforeEq, diff } from '../seqnum.js';
 import { formatWords } from '../wire/address.js';
 import { Calendar } from './calendar.js';
+import { LocalAddresses } from './local-addresses.js';
 import { PortCounts } from './port-counts.js';
 import {
   AGE_SHIFT,
@@ -36,7 +37,6 @@ import {
   LAST_ACK_AT,
   LINK,
   LOCAL_HIGH_SHIFT,
-  LOCAL_LIMIT,
   LOCAL_SHIFT,
   OFFSET_HOSTS,
   OFFSET_NONE,
@@ -93,7 +93,7 @@ export class TimeWaitTable implements Records {
   private waiting = NONE;
   /** The record that `oldest` named last. */
   private leading = NONE;
-  private readonly locals: Int32Array[] = [];
+  private readonly locals = new LocalAddresses();
   private readonly ports = new PortCounts();
   /** The kind of offset that the last record had. */
   private usualOffset = OFFSET_TUPLE;
@@ -124,7 +124,7 @@ export class TimeWaitTable implements Records {
   /** Takes a record in; its number, or -1 at the limit. It has no timer yet: `arm` it. */
   add(entry: RecordEntry): number {
     if (this.count >= this.limit) return NONE;
-    const local = this.intern(entry.local0, entry.local1, entry.local2, entry.local3);
+    const local = this.locals.numberOf(entry.local0, entry.local1, entry.local2, entry.local3);
     const i = this.takeRow();
     if (i === NONE) return NONE;
     const c = this.rows.chunk(i);
@@ -174,17 +174,7 @@ export class TimeWaitTable implements Records {
       c[at + TIMES] = (since << SINCE_SHIFT) | (age << AGE_SHIFT) | offset;
       return;
     }
-    const row = this.wide.take();
-    const w = this.wide.chunk(row);
-    const to = this.wide.offset(row);
-    w[to + UPPER] = e.remote0;
-    w[to + UPPER + 1] = e.remote1;
-    w[to + UPPER + 2] = e.remote2;
-    w[to + ENTERED_AT] = e.enteredAt;
-    w[to + TS_RECENT_AT] = e.tsRecentAt;
-    w[to + TS_OFFSET] = e.tsOffset;
-    w[to + LAST_ACK_AT] = 0;
-    w[to + WORD] = e.word;
+    const row = this.wideRow(e, e.remote0, e.remote1, e.remote2, e.word);
     c[at + TIMES] = row | (v4 ? 0 : T_V6) | ((local >> 8) << LOCAL_HIGH_SHIFT);
     c[at + STATE]! |= F_WIDE;
   }
@@ -304,7 +294,7 @@ export class TimeWaitTable implements Records {
     const c = this.rows.chunk(i);
     const at = this.rows.offset(i);
     const high = (c[at + STATE]! & F_WIDE) === 0 ? 0 : c[at + TIMES]! >>> LOCAL_HIGH_SHIFT;
-    return this.locals[(high << 8) | (c[at + LINK]! >>> LOCAL_SHIFT)]!;
+    return this.locals.at((high << 8) | (c[at + LINK]! >>> LOCAL_SHIFT));
   }
 
   /** Word of the remote address. */
@@ -592,35 +582,34 @@ export class TimeWaitTable implements Records {
     );
   }
 
-  /** Gives the record a second row. */
-  private widen(i: number): void {
-    const record = this.cursor().at(i);
-    const { enteredAt, tsRecentAt, tsOffset } = record;
+  /** A second row; the number of it. */
+  private wideRow(
+    times: Pick<RecordEntry, 'enteredAt' | 'tsRecentAt' | 'tsOffset'>,
+    remote0: number,
+    remote1: number,
+    remote2: number,
+    word: number,
+  ): number {
     const row = this.wide.take();
     const w = this.wide.chunk(row);
     const to = this.wide.offset(row);
-    w[to + UPPER] = 0;
-    w[to + UPPER + 1] = 0;
-    w[to + UPPER + 2] = 0xffff;
-    w[to + ENTERED_AT] = enteredAt;
-    w[to + TS_RECENT_AT] = tsRecentAt;
-    w[to + TS_OFFSET] = tsOffset;
+    w[to + UPPER] = remote0;
+    w[to + UPPER + 1] = remote1;
+    w[to + UPPER + 2] = remote2;
+    w[to + ENTERED_AT] = times.enteredAt;
+    w[to + TS_RECENT_AT] = times.tsRecentAt;
+    w[to + TS_OFFSET] = times.tsOffset;
     w[to + LAST_ACK_AT] = 0;
-    w[to + WORD] = 0;
+    w[to + WORD] = word;
+    return row;
+  }
+
+  /** Gives the record a second row. */
+  private widen(i: number): void {
+    const row = this.wideRow(this.cursor().at(i), 0, 0, 0xffff, 0);
     const c = this.rows.chunk(i);
     const at = this.rows.offset(i);
     c[at + TIMES] = row;
     c[at + STATE]! |= F_WIDE;
-  }
-
-  /** A stack has few local addresses; more than 8192 is a programmer's mistake. */
-  private intern(l0: number, l1: number, l2: number, l3: number): number {
-    for (let id = 0; id < this.locals.length; id++) {
-      const w = this.locals[id]!;
-      if (w[3] === l3 && w[2] === l2 && w[1] === l1 && w[0] === l0) return id;
-    }
-    if (this.locals.length >= LOCAL_LIMIT) throw new RangeError(`more than ${LOCAL_LIMIT} local addresses`);
-    this.locals.push(Int32Array.of(l0, l1, l2, l3));
-    return this.locals.length - 1;
   }
 }

@@ -188,6 +188,20 @@ t.test('R9293-44: a repeated CLOSE sends no second FIN', (t: Test) => {
   t.end();
 });
 
+for (const policy of ['rfc9293', 'linux', 'freebsd'])
+  t.test(`a FIN behind one that waits ends nothing: the stream ends at the first, ${policy}`, (t: Test) => {
+    const c = new Conversation({ policy });
+    c.established();
+    c.inject('F. 11:11(0) ack 1 win 100');
+    c.inject('F. 101:101(0) ack 1 win 100');
+    c.rest();
+    t.equal(c.state, 'ESTABLISHED', 'there is a hole before either');
+    c.inject('. 1:11(10) ack 1 win 100');
+    t.match(c.take(), /^\. 1:1\(0\) ack 12 /);
+    t.equal(c.state, 'CLOSE-WAIT');
+    t.end();
+  });
+
 t.test('R9293-58: a half-open connection is found and cleaned up', (t: Test) => {
   const c = new Conversation();
   c.established();
