@@ -12,8 +12,8 @@ import type { Segment } from '../wire/segment.js';
 /** The congestion window that sending begins with. */
 export function startSending(ctx: TcpContext, tcb: Tcb): void {
   chooseCongestion(ctx, tcb);
-  // R5681-7: one segment after a lost SYN
-  const lost = tcb.totalRetrans > ctx.config.dialect.synsForgiven;
+  // R5681-7: one segment after a lost SYN; one that was resent because the peer repeated its own tells of no loss
+  const lost = tcb.timeouts > 0 && tcb.totalRetrans > ctx.config.dialect.synsForgiven;
   tcb.congestion.start(lost ? tcb.mss : startWindow(ctx, tcb));
   tcb.windowEnd = tcb.sndUna;
 }

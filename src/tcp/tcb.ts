@@ -14,6 +14,7 @@ import type { CongestionControl } from './congestion/control.js';
 import { NewReno } from './congestion/reno.js';
 import { WINDOW_RFC } from './dialect.js';
 import type { ConnectionError } from './events.js';
+import type { HeldFins } from './held-fins.js';
 import { ReceiveQueue } from './receive-queue.js';
 import type { Reassembly } from './reassembly.js';
 import { RttEstimator } from './rto.js';
@@ -119,11 +120,8 @@ export class Tcb {
   /** RCV.UP, valid while `urgent`. */
   rcvUp = 0;
   urgent = false;
-  /** Sequence number of the peer's FIN, valid once `finSeen`; it may lie behind a hole. */
-  finSeq = 0;
-  /** SEG.SEQ of the segment that carried it. */
-  finStart = 0;
-  finSeen = false;
+  /** The peer's FINs ahead of a hole; null: none. */
+  fins: HeldFins | null = null;
   /** RCV.NXT has passed the peer's FIN. */
   peerClosed = false;
 

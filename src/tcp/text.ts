@@ -15,6 +15,7 @@ import { takeMark } from './ecn.js';
 import { BEHIND_LINUX, BEHIND_RFC, ORPHAN_LINUX, type Dialect } from './dialect.js';
 import { EV_PEER_CLOSED, EV_READABLE, EV_URGENT } from './events.js';
 import { emitAck } from './output.js';
+import { HeldFins } from './held-fins.js';
 import { FULL, Reassembly } from './reassembly.js';
 import { fail } from './sender.js';
 import * as S from './state.js';
@@ -91,31 +92,33 @@ export function textAndFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number 
     return Reason['receive-full'];
   }
   if (length > 0) takeMark(ctx, tcb, segment);
-  noteFin(dialect, tcb);
-  if (after(seq, tcb.rcvNxt)) return outOfOrder(ctx, tcb, segment);
+  const ahead = after(seq, tcb.rcvNxt);
+  if (tcb.fins !== null || (ahead && text.fin)) noteFin(dialect, tcb);
+  if (ahead) return outOfOrder(ctx, tcb, segment);
   if (length > 0) inOrder(ctx, tcb, segment);
-  if (tcb.finSeen && tcb.finSeq === tcb.rcvNxt) finArrives(ctx, tcb);
+  const atFin = text.fin && ((seq + length) | 0) === tcb.rcvNxt;
+  if (atFin || tcb.fins?.firstFrom(tcb.rcvNxt) === tcb.rcvNxt) finArrives(ctx, tcb);
   return Reason.plain;
 }
 
-/** Where the peer's stream ends, as far as this segment tells; text that contradicts a FIN seen before may take it back. */
+/**
+ * FINs ahead of a hole. The stream ends at the first one that it comes to. On Linux a segment that has nothing new is
+ * forgotten with its FIN, and one that has all of another takes its place.
+ */
 function noteFin(dialect: Dialect, tcb: Tcb): void {
-  const { seq, length } = text;
-  const end = (seq + length) | 0;
-  if (text.fin) {
-    if (dialect.finOverText && tcb.reassembly !== null && tcb.reassembly.covers(seq, (end + 1) | 0)) {
+  const { seq, length, fin } = text;
+  const last = (seq + length) | 0;
+  const end = fin ? (last + 1) | 0 : last;
+  tcb.fins ??= new HeldFins();
+  if (dialect.finOverText) {
+    if (tcb.fins.covers(seq, end)) return;
+    if (fin && tcb.reassembly?.covers(seq, end) === true) {
       text.fin = false;
       return;
     }
-    // A FIN behind the one that waits is behind the end: the stream ends where the first one says
-    const first = dialect.finOverText ? tcb.finStart : tcb.finSeq;
-    if (tcb.finSeen && after(end, tcb.finSeq) && after(seq, first)) return;
-    tcb.finSeen = true;
-    tcb.finSeq = end;
-    tcb.finStart = seq;
-  } else if (tcb.finSeen && dialect.finOverText && !after(seq, tcb.finStart) && after(end, tcb.finSeq)) {
-    tcb.finSeen = false;
+    tcb.fins.remove(seq, end);
   }
+  if (fin && after(seq, tcb.rcvNxt)) tcb.fins.add(seq, last);
 }
 
 /** R9293-41; the peer repeats its FIN or sends beyond it. */
@@ -153,7 +156,8 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const holes = tcb.reassembly;
   if (text.fin && ctx.config.dialect.finOverText) return;
   if (holes !== null && holes.ranges > 0) {
-    if (tcb.finSeen && ctx.config.dialect.finOverText) holes.truncate(tcb.finSeq);
+    const fin = ctx.config.dialect.finOverText ? tcb.fins?.firstFrom(tcb.rcvNxt) : null;
+    if (fin !== undefined && fin !== null) holes.truncate(fin);
     const past = holes.drain(tcb.rcvNxt, tcb.receiveQueue);
     tcb.bytesReceived += (past - tcb.rcvNxt) | 0;
     tcb.rcvNxt = past;
@@ -187,6 +191,7 @@ function finArrives(ctx: TcpContext, tcb: Tcb): void {
   if (before(tcb.rcvAdv, tcb.rcvNxt)) tcb.rcvAdv = tcb.rcvNxt;
   tcb.peerClosed = true;
   tcb.reassembly = null;
+  tcb.fins = null;
   ctx.raise(tcb, EV_PEER_CLOSED | EV_READABLE);
   switch (tcb.state) {
     case S.SYN_RECEIVED:

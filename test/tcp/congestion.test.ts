@@ -52,6 +52,16 @@ void t.test('R5681-5, R6928-1, R5681-7: the first flight, by knob and after a lo
   lost.inject('S. 0:0(0) ack 1 win 65535 <mss 1460>');
   lost.send(60_000);
   t.equal(lost.rest().filter((text) => text.includes('(1460)')).length, 1);
+  for (const policy of ['rfc9293', 'linux']) {
+    const repeated = new Conversation({ policy });
+    repeated.listen();
+    for (let i = 0; i < 3; i++) repeated.inject('S 0:0(0) win 65535 <mss 1460>');
+    repeated.inject('. 1:1(0) ack 1 win 65535');
+    repeated.rest();
+    repeated.accept();
+    repeated.send(60_000);
+    t.equal(repeated.rest().length, 10, `${policy}: a SYN that the peer repeats tells of no loss`);
+  }
   t.end();
 });
 

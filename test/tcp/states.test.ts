@@ -202,6 +202,38 @@ for (const policy of ['rfc9293', 'linux', 'freebsd'])
     t.end();
   });
 
+for (const policy of ['rfc9293', 'linux'])
+  t.test(`text passes over the first of two FINs: the second one counts, ${policy}`, (t: Test) => {
+    const c = new Conversation({ policy });
+    c.established();
+    c.inject('F. 20:20(0) ack 1 win 100');
+    c.inject('F. 5:5(0) ack 1 win 100');
+    c.rest();
+    c.inject('. 1:20(19) ack 1 win 100');
+    t.match(c.take(), /^\. 1:1\(0\) ack 21 /);
+    t.equal(c.state, 'CLOSE-WAIT');
+    t.end();
+  });
+
+t.test(
+  'linux: text that lies within a segment with FIN takes nothing back, text beyond it does',
+  (t: Test) => {
+    for (const [length, state] of [
+      [1, 'CLOSE-WAIT'],
+      [2, 'ESTABLISHED'],
+    ] as const) {
+      const c = new Conversation({ policy: 'linux' });
+      c.established();
+      c.inject('F. 5:5(0) ack 1 win 100');
+      c.inject(`. 5:${5 + length}(${length}) ack 1 win 100`);
+      c.rest();
+      c.inject('. 1:5(4) ack 1 win 100');
+      t.equal(c.state, state, `${length} octets from the FIN on`);
+    }
+    t.end();
+  },
+);
+
 t.test('R9293-58: a half-open connection is found and cleaned up', (t: Test) => {
   const c = new Conversation();
   c.established();
