@@ -33,6 +33,20 @@ t.test('equal to the naive sum at every small offset and length', async (t) => {
   t.equal(wrong, 0);
 });
 
+t.test('long ones, summed by words: every place, parts of other memory in turn', async (t) => {
+  const whole = Uint8Array.from({ length: 4000 }, (_, i) => (i * 197 + (i >> 7) * 31) & 255);
+  const other = whole.slice(1000);
+  let wrong = 0;
+  for (let from = 0; from < 5; from++)
+    for (let offset = 0; offset < 6; offset++)
+      for (let length = 240; length <= 320; length++)
+        for (const memory of [whole.subarray(from), other]) {
+          const expected = naiveChecksum([0x12, 0x34], memory.subarray(offset, offset + length));
+          if (fold(sum(memory, offset, length, 0x1234)) !== expected) wrong++;
+        }
+  t.equal(wrong, 0);
+});
+
 t.test('random bytes at random places equal the naive sum', async (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 3000 }), fc.nat(40), fc.nat(40), (bytes, skip, cut) => {
