@@ -127,7 +127,6 @@ export class StackTarget implements Target {
         : `'${name}' takes XXXXXXXX-XXXXXXXX-XXXXXXXX-XXXXXXXX, or two of them with a comma`;
     }
     const numbers = value.trim().split(/\s+/);
-    // The kernel's least, first and greatest size: the first for receiving, the greatest for sending
     // The kernel's least, first and greatest size
     const three = /\btcp_[rw]mem$/.test(name) && numbers.length === 3;
     const parsed = parseKnobSetting(`${name}=${three ? numbers[1]! : value.trim()}`);
