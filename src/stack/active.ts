@@ -6,6 +6,7 @@ import { fail } from '../tcp/sender.js';
 import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
 import { abort, activeOpen, prepare } from '../tcp/user.js';
+import { endpoints } from '../timewait/copies.js';
 import { ACCEPT, fateOf, reasonOf, type BindRequest, type ReopenRequest } from '../timewait/policy.js';
 import {
   isBroadcastV4,
@@ -346,7 +347,7 @@ function mayReopen(core: Core, index: number, request: ReopenRequest): Errno | n
   const reason = reasonOf(verdict);
   core.reasonCounts[reason]! += 1;
   if (core.log.on) {
-    const ends = core.records.endpoints(index);
+    const ends = endpoints(core.records, index);
     core.log.bare(core.ctx.now, ends.local, ends.remote, reason, 'TIME-WAIT');
   }
   if (fateOf(verdict) === ACCEPT) return null;

@@ -6,6 +6,7 @@ import { pacingRate } from '../tcp/pacing.js';
 import { minRtt } from '../tcp/rack.js';
 import * as S from '../tcp/state.js';
 import { LOSS, OPEN, T_KEEP, T_PERSIST, T_REXMT, type Tcb } from '../tcp/tcb.js';
+import { endpoints } from '../timewait/copies.js';
 import type { SocketRow, TcpInfo } from './api.js';
 import type { Core } from './core.js';
 
@@ -137,7 +138,7 @@ export function sockets(core: Core, limit: number): SocketRow[] {
   const { records } = core;
   for (let i = records.first(); i >= 0 && rows.length < limit; i = records.next(i)) {
     const record = core.record.at(i);
-    const { local, remote } = records.endpoints(i);
+    const { local, remote } = endpoints(records, i);
     rows.push({
       state: record.finWait2 ? 'FIN-WAIT-2' : 'TIME-WAIT',
       local,

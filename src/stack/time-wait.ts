@@ -8,6 +8,7 @@ import { EV_CLOSED, EV_FLUSHED, EV_READABLE } from '../tcp/events.js';
 import { emitAck, emitBareReset } from '../tcp/output.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
+import { endpoints, save } from '../timewait/copies.js';
 import {
   ACCEPT,
   BECOME_TIME_WAIT,
@@ -176,7 +177,7 @@ export function makeRoom(core: Core): void {
 
 function note(core: Core, index: number, reason: number): void {
   if (!core.log.on) return;
-  const ends = core.records.endpoints(index);
+  const ends = endpoints(core.records, index);
   const state = core.record.at(index).finWait2 ? 'FIN-WAIT-2' : 'TIME-WAIT';
   core.log.bare(core.ctx.now, ends.local, ends.remote, reason, state);
 }
@@ -294,7 +295,7 @@ function reopen(core: Core, index: number, s: Segment, verdict: number): number 
     s.srcPort,
   );
   const iss = core.policy.isnOnReopen(core.record.at(index), fresh, core.hooks.about(s));
-  const saved = (verdict & REVERTIBLE) !== 0 ? records.save(index) : null;
+  const saved = (verdict & REVERTIBLE) !== 0 ? save(records, index) : null;
   core.flows.remove(records.hashOf(index), RECORD | index);
   records.remove(index);
   const listener = core.listenerFor(s);

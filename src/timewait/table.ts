@@ -19,7 +19,6 @@
  * `add` refuses. A chunk without records goes back, and everything when the table is empty.
  */
 import { beforeEq, diff } from '../seqnum.js';
-import { formatWords } from '../wire/address.js';
 import { Calendar } from './calendar.js';
 import { LocalAddresses } from './local-addresses.js';
 import { PortCounts } from './port-counts.js';
@@ -79,11 +78,6 @@ export type { RecordCursor, RecordEntry, TupleKeys } from './record.js';
 const NONE = -1;
 /** In place of BEFORE: a row that waits, but comes later than its EXPIRES says, so nobody may take it over. */
 const UNLISTED = -2;
-
-interface Ends {
-  readonly local: { address: string; port: number; family: 4 | 6 };
-  readonly remote: { address: string; port: number; family: 4 | 6 };
-}
 
 export class TimeWaitTable implements Records {
   private readonly rows = new RowPool(WIDTH);
@@ -290,7 +284,8 @@ export class TimeWaitTable implements Records {
     return w[3] === l3 && w[2] === l2 && w[1] === l1 && w[0] === l0;
   }
 
-  private localOf(i: number): Int32Array {
+  /** The words of the local address: the table's own array. */
+  localOf(i: number): Int32Array {
     const c = this.rows.chunk(i);
     const at = this.rows.offset(i);
     const high = (c[at + STATE]! & F_WIDE) === 0 ? 0 : c[at + TIMES]! >>> LOCAL_HIGH_SHIFT;
@@ -298,7 +293,7 @@ export class TimeWaitTable implements Records {
   }
 
   /** Word of the remote address. */
-  private remoteWord(i: number, word: number): number {
+  remoteWord(i: number, word: number): number {
     const c = this.rows.chunk(i);
     const at = this.rows.offset(i);
     if (word === 3) return c[at + REMOTE]!;
@@ -325,45 +320,13 @@ export class TimeWaitTable implements Records {
     );
   }
 
-  private isV6(i: number): boolean {
+  /** Local port in the upper half, remote port in the lower. */
+  portsOf(i: number): number {
+    return this.word(i, PORTS);
+  }
+
+  isV6(i: number): boolean {
     return this.flag(F_WIDE, i) && (this.word(i, TIMES) & T_V6) !== 0;
-  }
-
-  /** Both ends as text, for lists and traces. */
-  endpoints(i: number): Ends {
-    const family = this.isV6(i) ? 6 : 4;
-    const ports = this.word(i, PORTS);
-    const [l0, l1, l2, l3] = this.localOf(i) as unknown as [number, number, number, number];
-    const remote = [0, 1, 2, 3].map((word) => this.remoteWord(i, word)) as [number, number, number, number];
-    return {
-      local: { address: formatWords(l0, l1, l2, l3), port: ports >>> 16, family },
-      remote: { address: formatWords(...remote), port: ports & 0xffff, family },
-    };
-  }
-
-  /** A copy of the record that `add` can take back. */
-  save(i: number): RecordEntry {
-    const record = this.cursor().at(i);
-    const ports = this.word(i, PORTS);
-    const [local0, local1, local2, local3] = this.localOf(i) as unknown as [number, number, number, number];
-    const { sndNxt, rcvNxt, rcvWnd, rcvWscale, hasTimestamp, tsRecent, tsRecentAt, tsOffset } = record;
-    const { enteredAt, rto, finWait2, userClosed, reuseAddress, reusePort, boundPort, localPeer } = record;
-    return {
-      ...{ local0, local1, local2, local3 },
-      remote0: this.remoteWord(i, 0),
-      remote1: this.remoteWord(i, 1),
-      remote2: this.remoteWord(i, 2),
-      remote3: this.remoteWord(i, 3),
-      localPort: ports >>> 16,
-      remotePort: ports & 0xffff,
-      hash: this.hashOf(i),
-      ...{ sndNxt, rcvNxt, rcvWnd, rcvWscale, hasTimestamp, tsRecent, tsRecentAt, tsOffset },
-      ...{ enteredAt, rto, finWait2, userClosed, reuseAddress, reusePort, boundPort, localPeer },
-      nearPeer: record.nearPeer,
-      active: record.active,
-      holder: record.holder,
-      word: record.word,
-    };
   }
 
   // ---- walking ----------------------------------------------------------------

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { Calendar } from '../../src/timewait/calendar.js';
+import { endpoints, save } from '../../src/timewait/copies.js';
 import { RowPool } from '../../src/timewait/rows.js';
 import {
   TimeWaitTable,
@@ -114,11 +115,11 @@ void t.test('a record gives back every fact it was given', (t) => {
   indexes.forEach((index, n) => {
     const wanted = entry(n);
     t.match(wanted, shown(record.at(index)), `record ${n}`);
-    t.same(table.save(index), wanted, 'save() is the entry again');
+    t.same(save(table, index), wanted, 'save() is the entry again');
     t.ok(table.sameTuple(index, ...tuple(wanted)));
     t.equal(table.hashOf(index), wanted.hash);
     t.equal(record.ackedAtAll, false);
-    const ends = table.endpoints(index);
+    const ends = endpoints(table, index);
     const [l0, l1, l2, l3, r0, r1, r2, r3] = tuple(wanted);
     const family = (n & 1) === 1 ? 6 : 4;
     t.same(ends, {
@@ -274,7 +275,7 @@ void t.test('agrees with a plain list through adds, removals, restarts, eviction
     for (const line of list) {
       check(table.sameTuple(line.index, ...tuple(line.entry)));
       check(record.at(line.index).expiresAt === (line.expiresAt | 0));
-      check(JSON.stringify(table.save(line.index)) === JSON.stringify(line.entry));
+      check(JSON.stringify(save(table, line.index)) === JSON.stringify(line.entry));
     }
   };
   for (let step = 0; step < 20_000; step++) {
