@@ -109,16 +109,15 @@ function noteFin(dialect: Dialect, tcb: Tcb): void {
   const { seq, length, fin } = text;
   const last = (seq + length) | 0;
   const end = fin ? (last + 1) | 0 : last;
-  tcb.fins ??= new HeldFins();
   if (dialect.finOverText) {
-    if (tcb.fins.covers(seq, end)) return;
+    if (tcb.fins?.covers(seq, end) === true) return;
     if (fin && tcb.reassembly?.covers(seq, end) === true) {
       text.fin = false;
       return;
     }
-    tcb.fins.remove(seq, end);
+    tcb.fins?.remove(seq, end);
   }
-  if (fin && after(seq, tcb.rcvNxt)) tcb.fins.add(seq, last);
+  if (fin && after(seq, tcb.rcvNxt)) (tcb.fins ??= new HeldFins()).add(seq, last);
 }
 
 /** R9293-41; the peer repeats its FIN or sends beyond it. */
