@@ -6,7 +6,6 @@
 import { Mib, type Counters } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { isWriteable } from '../tcp/buffers.js';
-import { isClosing } from '../tcp/closing.js';
 import { deferred } from '../tcp/defer-accept.js';
 import { EV_LINGERED } from '../tcp/events.js';
 import { segmentArrives } from '../tcp/input.js';
@@ -15,7 +14,7 @@ import { mayTellOfLoss } from '../tcp/sender.js';
 import { COMPLETES, requestArrives } from '../tcp/request.js';
 import { SEND_ALL, send } from '../tcp/send.js';
 import * as S from '../tcp/state.js';
-import { LINGER_NOT, LINGER_WAITS, T_LINGER, type Tcb } from '../tcp/tcb.js';
+import { LINGER_WAITS, type Tcb } from '../tcp/tcb.js';
 import type { Stamp } from '../tcp/stamps.js';
 import { timersDue } from '../tcp/timers.js';
 import * as user from '../tcp/user.js';
@@ -47,6 +46,7 @@ import { Core, RECORD, type LocalAddress } from './core.js';
 import { keysOf, roomOnSyn, setKeys, synAckTold } from './fast-open.js';
 import { icmpArrives } from './icmp.js';
 import { nearest } from './knobs.js';
+import { abort, afterwards, close } from './letting-go.js';
 import type { Listener } from './listener.js';
 import { doubtPaths } from './path.js';
 import { closedState, completed, listenState } from './passive.js';
@@ -55,16 +55,7 @@ import { restoreRecord } from './restore.js';
 import { setListenOption, setOption } from './socket-options.js';
 import { fromCookie } from './syn-flood.js';
 import { sockets, stateCounts, tcpInfo } from './sockets.js';
-import {
-  dropRecords,
-  becomeRecord,
-  expireRecords,
-  makeRoom,
-  passiveCloserDone,
-  recordArrives,
-  revert,
-  settleRevert,
-} from './time-wait.js';
+import { dropRecords, expireRecords, makeRoom, recordArrives, revert, settleRevert } from './time-wait.js';
 
 const ICMP = 1;
 const TCP = 6;
@@ -264,33 +255,14 @@ export class Stack implements StackApi {
       (tcb.earlyFrom as Listener).settled(tcb, tcb.state === S.CLOSED, core.ctx.now);
     if (tcb.revert !== null) settleRevert(core, tcb, reason);
     core.log.states(core.ctx.now, tcb, history);
-    this.afterwards(tcb);
+    afterwards(core, tcb);
     return core.decide(reason, before, segment);
-  }
-
-  /** What a state means for the tables. */
-  private afterwards(tcb: Tcb): void {
-    const { core } = this;
-    if (tcb.id < 0) return;
-    if (tcb.lingering !== LINGER_NOT && !tcb.released && (tcb.lingerExpired || !isClosing(tcb))) {
-      this.lingerOver(tcb);
-      if (tcb.id < 0) return;
-    }
-    if (tcb.state === S.TIME_WAIT) becomeRecord(core, tcb, false);
-    else if (tcb.state === S.CLOSED) {
-      if (!(tcb.finished && passiveCloserDone(core, tcb))) core.detach(tcb, -1);
-    } else if (
-      tcb.state === S.FIN_WAIT_2 &&
-      tcb.userClosed &&
-      !tcb.orphanKept &&
-      core.policy.orphansAsRecords
-    )
-      becomeRecord(core, tcb, true);
   }
 
   /** ICMP may have ended a connection. */
   private sweepFailed(): void {
-    for (const tcb of this.core.ctx.raised) if (tcb.state === S.CLOSED && tcb.id >= 0) this.afterwards(tcb);
+    const { core } = this;
+    for (const tcb of core.ctx.raised) if (tcb.state === S.CLOSED && tcb.id >= 0) afterwards(core, tcb);
   }
 
   // ---- time -------------------------------------------------------------------
@@ -316,7 +288,7 @@ export class Stack implements StackApi {
         core.detach(tcb, -1);
         revert(core, tcb);
       }
-      this.afterwards(tcb);
+      afterwards(core, tcb);
     }
     doubtPaths(core);
     expireRecords(core);
@@ -451,65 +423,11 @@ export class Stack implements StackApi {
   }
 
   close(connection: ConnectionHandle): boolean {
-    const { core } = this;
-    const tcb = connection as Tcb;
-    if (tcb.released) return true;
-    const history = tcb.history;
-    if (tcb.lingering === LINGER_WAITS) tcb.lingering = LINGER_NOT;
-    else this.ended(tcb, user.close(core.ctx, tcb), history);
-    if (tcb.lingering === LINGER_WAITS) return false;
-    this.release(tcb);
-    return true;
-  }
-
-  /** The user holds it no more. */
-  private release(tcb: Tcb): void {
-    const { core } = this;
-    tcb.released = true;
-    if (tcb.id >= 0 && tcb.userClosed && !tcb.orphan) this.becomeOrphan(tcb);
-    // Only a record, or nothing, is left of it: unread bytes go with the handle.
-    if (tcb.id < 0) core.discard(tcb);
-  }
-
-  /** Who waited in close() is told; what is left becomes an orphan (Linux tcp_close after sk_stream_wait_close). */
-  private lingerOver(tcb: Tcb): void {
-    if (tcb.lingering === LINGER_WAITS) tcb.lingering = LINGER_NOT;
-    tcb.disarm(T_LINGER);
-    this.release(tcb);
-    tcb.events = 0;
-    this.core.ctx.raise(tcb, EV_LINGERED);
-  }
-
-  /** Linux tcp_check_oom: too many connections without a user are ended by RST. */
-  private becomeOrphan(tcb: Tcb): void {
-    const { core } = this;
-    if (core.orphans >= core.knobs.get('net.ipv4.tcp_max_orphans')) {
-      core.count(Mib.TcpExtTCPAbortOnMemory);
-      this.ended(tcb, user.abort(core.ctx, tcb, Reason['orphan-limit']), tcb.history);
-      return;
-    }
-    tcb.orphan = true;
-    core.orphans++;
-    this.afterwards(tcb);
+    return close(this.core, connection as Tcb);
   }
 
   abort(connection: ConnectionHandle): void {
-    const tcb = connection as Tcb;
-    if (tcb.released) return;
-    const history = tcb.history;
-    if (tcb.id >= 0) this.ended(tcb, user.abort(this.core.ctx, tcb, Reason['user-abort']), history);
-    else this.core.discard(tcb);
-    tcb.released = true;
-  }
-
-  private ended(tcb: Tcb, reason: number, history: number): void {
-    const { core } = this;
-    if (reason !== 0) {
-      core.reasonCounts[reason]! += 1;
-      core.log.bare(core.ctx.now, tcb.local, tcb.remote, reason, S.stateNames[(history & 15) as 0]);
-    }
-    core.log.states(core.ctx.now, tcb, history);
-    this.afterwards(tcb);
+    abort(this.core, connection as Tcb);
   }
 
   setListenOption(handle: ListenerHandle, option: ListenerOption, value: number): void {
