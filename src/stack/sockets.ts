@@ -2,6 +2,7 @@
 import { queuedMemory, unsentBytes } from '../tcp/buffers.js';
 import { C_BUFFER, C_BUSY, C_WINDOW } from '../tcp/chrono.js';
 import type { TcpContext } from '../tcp/context.js';
+import { largestText } from '../tcp/options.js';
 import { pacingRate } from '../tcp/pacing.js';
 import { minRtt } from '../tcp/rack.js';
 import * as S from '../tcp/state.js';
@@ -32,7 +33,7 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     sndSsthresh: tcb.congestion.ssthresh,
     sndMss: tcb.mss,
     rcvMss: tcb.rcvMss,
-    advMss: tcb.advMss,
+    advMss: largestText(tcb),
     pmtu: tcb.pathMtu,
     sndWnd: tcb.sndWnd,
     rcvWnd: tcb.rcvWnd,

@@ -7,6 +7,7 @@ import { beforeEq, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { FIN, PSH, SYN, URG, type Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
+import { largestText } from './options.js';
 import * as S from './state.js';
 import { T_COMPRESS, T_DELACK, type Tcb } from './tcb.js';
 import { windowUpdateDue } from './window.js';
@@ -39,28 +40,30 @@ export function ackAnswer(ctx: TcpContext, tcb: Tcb): void {
   tcb.arm(T_DELACK, (ctx.now + REPLY_MAX) | 0);
 }
 
-/** In-order text of this segment was taken: ACK now, or within the delay. */
+/** In-order text of this segment was taken: what it says of the peer's segments and pace. */
 export function dataArrived(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  if (ctx.config.dialect.pacesAcks) {
+    measure(tcb, segment);
+    keepPace(ctx, tcb);
+    return;
+  }
+  tcb.pace.heardAt = ctx.now;
+  if (segment.textSize > tcb.rcvMss) tcb.rcvMss = segment.textSize;
+}
+
+/**
+ * ACK now, or within the delay. SHLD-18, SHLD-19: every second full-sized segment at once. Linux
+ * __tcp_ack_snd_check: more than one full segment, or quick ACKs.
+ */
+export function acknowledgeInTime(ctx: TcpContext, tcb: Tcb): void {
   const { config } = ctx;
+  const unacknowledged = (tcb.rcvNxt - tcb.lastAckSent) | 0;
   if (!config.dialect.pacesAcks) {
-    const { textSize } = segment;
-    tcb.pace.heardAt = ctx.now;
-    if (textSize > tcb.rcvMss) tcb.rcvMss = textSize;
-    // SHLD-18, SHLD-19: every second full-sized segment at once, else within the delay
-    const unacknowledged = (tcb.rcvNxt - tcb.lastAckSent) | 0;
     if (unacknowledged >= 2 * tcb.rcvMss || config.delack === 0) tcb.ackNow = true;
     else if (!tcb.isArmed(T_DELACK)) tcb.arm(T_DELACK, (ctx.now + config.delack) | 0);
     return;
   }
-  measure(tcb, segment);
-  keepPace(ctx, tcb);
-  acknowledgeInTime(ctx, tcb);
-}
-
-/** Linux __tcp_ack_snd_check: more than one full segment, or quick ACKs; else the delay. */
-export function acknowledgeInTime(ctx: TcpContext, tcb: Tcb): void {
-  const unacknowledged = (tcb.rcvNxt - tcb.lastAckSent) | 0;
-  if (unacknowledged > tcb.rcvMss || inQuickMode(tcb) || ctx.config.delack === 0) tcb.ackNow = true;
+  if (unacknowledged > tcb.rcvMss || inQuickMode(tcb) || config.delack === 0) tcb.ackNow = true;
   else delayAck(ctx, tcb);
 }
 
@@ -75,7 +78,7 @@ function measure(tcb: Tcb, segment: Segment): void {
   const last = pace.shorter;
   pace.shorter = 0;
   if (length >= tcb.rcvMss) {
-    tcb.rcvMss = Math.min(length, tcb.advMss);
+    tcb.rcvMss = Math.min(length, largestText(tcb));
     // The end of a message in a full segment: nothing may follow soon.
     if ((flags & PSH) !== 0) pace.pushed = Math.max(pace.pushed, 1);
     return;

@@ -8,7 +8,7 @@
 import { before } from '../seqnum.js';
 import type { Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
-import { TIMESTAMP_OPTION } from './options.js';
+import { TIMESTAMP_OPTION, largestText } from './options.js';
 import type { Tcb } from './tcb.js';
 
 const UNBOUNDED = 0x7fffffff;
@@ -59,14 +59,14 @@ export function adjustSpace(ctx: TcpContext, tcb: Tcb): void {
   if (!tcb.spaceRunning) {
     // The first window is what a peer may have sent until now.
     tcb.spaceRunning = true;
-    tcb.space = Math.min(tcb.rcvLimit, CUSHION * tcb.advMss);
+    tcb.space = Math.min(tcb.rcvLimit, CUSHION * largestText(tcb));
     beginSpace(ctx, tcb, read);
     return;
   }
   if ((ctx.now - tcb.spaceAt) >>> 0 < tcb.rcvRtt8 >> 3) return;
   const copied = (read - tcb.spaceSeq) | 0;
   if (copied > tcb.space) {
-    let wanted = 2 * copied + CUSHION * tcb.advMss;
+    let wanted = 2 * copied + CUSHION * largestText(tcb);
     // The sender's window may double in the next round trip
     wanted += 2 * Math.floor((wanted * (copied - tcb.space)) / tcb.space);
     const { memory, receiveBufferMax } = ctx.config;
@@ -103,5 +103,5 @@ export function openWindow(ctx: TcpContext, tcb: Tcb): void {
 export function openByArrival(tcb: Tcb, length: number): void {
   if (length > tcb.rcvMss) tcb.offersBeyondField = true;
   if (tcb.rcvOffer >= tcb.rcvLimit || length < WORTH) return;
-  tcb.rcvOffer = Math.min(tcb.rcvLimit, tcb.rcvOffer + 2 * Math.max(tcb.advMss, length));
+  tcb.rcvOffer = Math.min(tcb.rcvLimit, tcb.rcvOffer + 2 * Math.max(largestText(tcb), length));
 }

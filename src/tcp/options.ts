@@ -20,6 +20,11 @@ export function sizeOf(tcb: Tcb, length: number): number {
   return length + fixedHeaders(tcb.version) + (tcb.tsEnabled ? TIMESTAMP_OPTION : 0);
 }
 
+/** The text of a full-sized segment from the peer: R6691-3, our offer less the options both agreed on. */
+export function largestText(tcb: Tcb): number {
+  return tcb.advMss - (tcb.tsEnabled ? TIMESTAMP_OPTION : 0);
+}
+
 /** What peer and path let pass, as far as is known. */
 export function largestPacket(tcb: Tcb): number {
   return Math.min(tcb.pathMtu, tcb.peerMss + fixedHeaders(tcb.version));

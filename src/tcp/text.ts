@@ -6,7 +6,7 @@ import { after, afterEq, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { FIN, type Segment } from '../wire/segment.js';
-import { dataArrived, duplicateOwed, finArrivedInPace } from './ack.js';
+import { acknowledgeInTime, dataArrived, duplicateOwed, finArrivedInPace } from './ack.js';
 import { measureReceiver, openByArrival } from './autotune.js';
 import { enterTimeWait } from './closing.js';
 import type { TcpContext } from './context.js';
@@ -151,6 +151,7 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   tcb.bytesReceived += length;
   measureReceiver(ctx, tcb, segment);
   openByArrival(tcb, length);
+  dataArrived(ctx, tcb, segment);
   ctx.raise(tcb, EV_READABLE);
   const holes = tcb.reassembly;
   if (text.fin && ctx.config.dialect.finOverText) return;
@@ -165,7 +166,7 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
     tcb.ackNow = true;
     return;
   }
-  dataArrived(ctx, tcb, segment);
+  acknowledgeInTime(ctx, tcb);
 }
 
 /** SHLD-31, R5681-19, R5681-24 */

@@ -137,7 +137,7 @@ export class Peer {
     if ((flags & ACK) !== 0) parts.push(`ack ${this.ackText(flags, ack)}`);
     if (length > 0) parts.push(`len ${length}`);
     if (segment.hasTimestamp) parts.push('TS');
-    if (!rst && segment.wnd === 0) parts.push('closed');
+    if (!rst) parts.push(`win ${segment.wnd}`);
     this.note('>', flags, seq, ack, length, { window: -1, stamp: null, mss: false });
     if (!rst) {
       const end = (seq + length + ((flags & SYN) !== 0 ? 1 : 0) + ((flags & FIN) !== 0 ? 1 : 0)) | 0;
