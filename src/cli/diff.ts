@@ -100,8 +100,8 @@ async function replay(flags: DiffFlags, one: DiffCase): Promise<number> {
 }
 
 function stepText({ event, kernel, ours }: { event: string; kernel: StepSeen; ours: StepSeen }): string {
-  const words = ({ call, replies, state, error, window }: StepSeen): string =>
-    [call, ...replies, state, error === '-' || error === '' ? '' : error, `offers ${window}`]
+  const words = ({ call, replies, windows, state, error }: StepSeen): string =>
+    [call, ...replies.map((reply, i) => `${reply} win ${windows[i]!}`), state, error === '-' ? '' : error]
       .filter((word) => word !== '')
       .join(', ');
   return `${event}\n    kernel  ${words(kernel)}\n    ours    ${words(ours)}\n`;

@@ -69,12 +69,12 @@ export interface DiffCase {
 export interface StepSeen {
   readonly call: string;
   readonly replies: readonly string[];
+  /** The window field of each reply. */
+  readonly windows: readonly number[];
   /** Of the tuple after it, as ss prints it; CLOSED when there is nothing. */
   readonly state: string;
   /** SO_ERROR, asked when the tuple became CLOSED and after the last step: '' for none, '-' without socket or not asked. */
   readonly error: string;
-  /** Bytes that may be sent behind what was acknowledged, as the peer reads the window; not compared. */
-  readonly window: number;
 }
 
 /** What one implementation did with a case. */

@@ -1,8 +1,8 @@
 /** Where two observations of one case part, in words that group equal causes. */
-import type { DiffCase, Observation } from './case.js';
+import type { DiffCase, Observation, StepSeen } from './case.js';
 import { eventText } from './words.js';
 
-export type DifferenceKind = 'reply' | 'call' | 'state' | 'error';
+export type DifferenceKind = 'call' | 'reply' | 'state' | 'error' | 'window';
 
 export interface Difference {
   readonly kind: DifferenceKind;
@@ -12,25 +12,44 @@ export interface Difference {
   readonly subject: string;
 }
 
-const listed = (replies: readonly string[]): string =>
-  replies.length === 0 ? 'nothing' : replies.join(', ');
+const listed = (items: readonly (string | number)[], none: string): string =>
+  items.length === 0 ? none : items.join(', ');
+
+/** What is compared of a step, in words. */
+type Aspect = readonly [DifferenceKind, (seen: StepSeen) => string];
+
+/**
+ * In ranks: a difference of a later rank counts only where the earlier ones show none in the whole
+ * case, so that another window, which says little, does not hide what was said otherwise.
+ */
+const RANKS: readonly (readonly Aspect[])[] = [
+  [
+    ['call', ({ call }) => call],
+    ['reply', ({ replies }) => listed(replies, 'nothing')],
+    ['state', ({ state }) => state],
+    ['error', ({ error }) => error || 'none'],
+  ],
+  [['window', ({ windows }) => listed(windows, 'none')]],
+];
+
+/** 0 for what outranks all else. */
+export function rankOf(kind: DifferenceKind): number {
+  return RANKS.findIndex((aspects) => aspects.some(([name]) => name === kind));
+}
 
 /**
  * The first difference, or null. Compared at each step: what a call returned; of every segment sent
  * the flags (but PSH), relative SEQ and ACK, length, whether it carries a timestamp, whether the
- * window is closed, and how a new ISN follows from the old connection; the state; and SO_ERROR once
- * the connection is over.
+ * window is closed, and how a new ISN follows from the old connection; the state; SO_ERROR once
+ * the connection is over; the window field.
  */
 export function firstDifference(judge: Observation, subject: Observation): Difference | null {
-  for (const [step, seen] of judge.steps.entries()) {
-    const other = subject.steps[step]!;
-    if (seen.call !== other.call) return { kind: 'call', step, judge: seen.call, subject: other.call };
-    const [a, b] = [listed(seen.replies), listed(other.replies)];
-    if (a !== b) return { kind: 'reply', step, judge: a, subject: b };
-    if (seen.state !== other.state) return { kind: 'state', step, judge: seen.state, subject: other.state };
-    if (seen.error !== other.error)
-      return { kind: 'error', step, judge: seen.error || 'none', subject: other.error || 'none' };
-  }
+  for (const aspects of RANKS)
+    for (const [step, seen] of judge.steps.entries())
+      for (const [kind, words] of aspects) {
+        const [a, b] = [words(seen), words(subject.steps[step]!)];
+        if (a !== b) return { kind, step, judge: a, subject: b };
+      }
   return null;
 }
 

@@ -137,7 +137,7 @@ export class Peer {
     if ((flags & ACK) !== 0) parts.push(`ack ${this.ackText(flags, ack)}`);
     if (length > 0) parts.push(`len ${length}`);
     if (segment.hasTimestamp) parts.push('TS');
-    if (!rst) parts.push(`win ${segment.wnd}`);
+    if (!rst && segment.wnd === 0) parts.push('closed');
     this.note('>', flags, seq, ack, length, { window: -1, stamp: null, mss: false });
     if (!rst) {
       const end = (seq + length + ((flags & SYN) !== 0 ? 1 : 0) + ((flags & FIN) !== 0 ? 1 : 0)) | 0;
@@ -162,11 +162,6 @@ export class Peer {
     if ((flags & SYN) !== 0) return `SYN${signed((ack - this.first) | 0)}`;
     if ((flags & RST) !== 0 && this.asked !== null) return `SEG${signed((ack - this.asked) | 0)}`;
     return `next${signed((ack - this.rcvNxt) | 0)}`;
-  }
-
-  /** What the other end offers beyond what it acknowledged. */
-  get offered(): number {
-    return (this.edge - this.rcvNxt) | 0;
   }
 
   /** A step begins: SEG.SEQ of the segment without ACK that is sent in it, when it is one. */

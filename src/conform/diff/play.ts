@@ -80,6 +80,7 @@ class Tuple {
   readonly steps: StepSeen[] = [];
   readonly key: string;
   replies: string[] = [];
+  windows: number[] = [];
   call = '';
   state = 'CLOSED';
 
@@ -108,9 +109,10 @@ class Tuple {
     const state = states.get(this.key) ?? 'CLOSED';
     const ended = state === 'CLOSED' && this.state !== 'CLOSED';
     const error = ended || k === this.one.events.length - 1 ? await this.program.error() : '-';
-    const { offered: window } = this.peer;
-    this.steps.push({ call: this.call, replies: this.replies, state, error, window });
+    const { call, replies, windows } = this;
+    this.steps.push({ call, replies, windows, state, error });
     this.replies = [];
+    this.windows = [];
     this.state = state;
   }
 }
@@ -187,6 +189,7 @@ function hear(byKey: ReadonlyMap<string, Tuple>, packets: readonly Uint8Array[],
     const tuple = byKey.get(keyOf(segment.srcPort, remote, segment.dstPort));
     if (tuple === undefined) continue;
     tuple.replies.push(tuple.peer.hear(segment, packet));
+    tuple.windows.push(segment.wnd);
   }
 }
 

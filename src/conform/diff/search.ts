@@ -3,7 +3,7 @@
  * difference shrunk, what is known told from what is not.
  */
 import type { DiffCase, Observation } from './case.js';
-import { firstDifference, groupOf, signature, type Difference } from './compare.js';
+import { firstDifference, groupOf, rankOf, signature, type Difference } from './compare.js';
 import { candidates, mechanisms, type Deviation, type Mechanism } from './deviations.js';
 import { sequence, simpler } from './generate.js';
 import { Tuples, inManner, play, type Side } from './play.js';
@@ -227,8 +227,8 @@ export class Search {
   }
 
   /**
-   * For each the shortest case that still shows a difference nobody has explained; null: it does
-   * not show again. All candidates of a round are played at once.
+   * For each the shortest case that still shows a difference of its rank or above that nobody has
+   * explained; null: it does not show again. All candidates of a round are played at once.
    */
   private async shrink(starts: readonly Differing[]): Promise<(Differing | null)[]> {
     const cut = starts.map(({ one, difference }) => ({
@@ -237,10 +237,16 @@ export class Search {
     }));
     // A state or an error at the end may need the events behind
     const whole = starts.map(({ one }) => one);
-    let best = await this.firstOfEach([cut, whole].map((tries) => tries.map((one) => [one])).reduce(joined));
+    const ranks = starts.map(({ difference }) => rankOf(difference.kind));
+    const both = [cut, whole].map((tries) => tries.map((one) => [one])).reduce(joined);
+    let best = await this.firstOfEach(both, ranks);
     let open = best.map((one, i) => (one === null ? -1 : i)).filter((i) => i >= 0);
     for (let round = 0; open.length > 0 && round < ROUNDS; round++) {
-      const better = await this.firstOfEach(open.map((i) => [...simpler(best[i]!.one)].slice(0, CANDIDATES)));
+      const tries = open.map((i) => [...simpler(best[i]!.one)].slice(0, CANDIDATES));
+      const better = await this.firstOfEach(
+        tries,
+        open.map((i) => ranks[i]!),
+      );
       best = [...best];
       for (const [k, i] of open.entries()) best[i] = better[k] ?? best[i]!;
       open = open.filter((_, k) => better[k] !== null);
@@ -248,14 +254,20 @@ export class Search {
     return best;
   }
 
-  /** The first candidate of each list that shows an unexplained difference. */
-  private async firstOfEach(lists: readonly (readonly DiffCase[])[]): Promise<(Differing | null)[]> {
+  /** The first candidate of each list that shows an unexplained difference of that rank or above. */
+  private async firstOfEach(
+    lists: readonly (readonly DiffCase[])[],
+    ranks: readonly number[],
+  ): Promise<(Differing | null)[]> {
     const all = lists.flat();
     const found = new Map<DiffCase, Differing>();
     for (let at = 0; at < all.length; at += this.options.batch)
       for (const one of await this.unexplained(all.slice(at, at + this.options.batch)))
         found.set(one.one, one);
-    return lists.map((list) => list.map((one) => found.get(one)).find((one) => one !== undefined) ?? null);
+    return lists.map((list, i) => {
+      const shown = list.flatMap((one) => found.get(one) ?? []);
+      return shown.find(({ difference }) => rankOf(difference.kind) <= ranks[i]!) ?? null;
+    });
   }
 
   private async unexplained(cases: readonly DiffCase[]): Promise<Differing[]> {
