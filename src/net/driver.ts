@@ -167,11 +167,16 @@ export class Driver {
       for (let batch = 0; batch < BATCHES && !idle; batch++) {
         const received = this.receive(now);
         moved += received;
-        // What was sent may make room for writers
-        do {
-          this.dispatch();
-          moved += this.flush(now);
-        } while (this.stack.hasEvents);
+        try {
+          // What was sent may make room for writers
+          do {
+            this.dispatch();
+            moved += this.flush(now);
+          } while (this.stack.hasEvents);
+        } finally {
+          // The next batch goes where this one is
+          if (received > 0) this.stack.settle();
+        }
         idle = received === 0;
       }
     } catch (error) {
@@ -228,6 +233,7 @@ export class Driver {
     const { rx, stack } = this;
     const count = this.guard(() => this.link.receive(rx));
     if (count === 0) return 0;
+    stack.borrow();
     for (let i = 0; i < rx.count; i++) {
       const slot = rx.slotOf(i);
       rx.reasons[slot] = stack.receive(

@@ -339,6 +339,13 @@ export interface StackApi {
   /** Live connections whose user has let go. */
   readonly orphans: number;
 
+  /**
+   * Of packets from here on the text stays where it is until `settle`: they must not change before. For
+   * who has their users told in between: what they `peek` at and `consume` then is never copied.
+   */
+  borrow(): void;
+  /** What was not read is copied: the memory of the packets may be used again. */
+  settle(): void;
   /** One packet; `offload` as in PacketRing. Returns the reason's number, 0: the plain path. */
   receive(bytes: Uint8Array, offset: number, length: number, now: number, offload?: number): number;
   advance(now: number): void;
@@ -373,9 +380,9 @@ export interface StackApi {
   urgentOctet(connection: ConnectionHandle): number;
   /** Up to `max` bytes in order, as a view that stays valid (its memory is never written again); null when nothing waits. */
   read(connection: ConnectionHandle, max?: number): Uint8Array | null;
-  /** As `read`, but the view is valid only until `consume`, and its memory is used again: for who is done with the bytes at once. */
+  /** As `read`, but the view is valid only until `consume` (or `settle`), and its memory is used again: for who is done with the bytes at once. */
   peek(connection: ConnectionHandle, max?: number): Uint8Array | null;
-  /** `count` bytes of what `peek` showed last are done with; 0: the user asked and knows that there is nothing, or the end. */
+  /** The first `count` bytes are done with, seen or not; 0: the user asked and knows that there is nothing, or the end. */
   consume(connection: ConnectionHandle, count: number): void;
   /** Half-close: FIN after what is queued. */
   shutdown(connection: ConnectionHandle): Errno | null;

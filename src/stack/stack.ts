@@ -126,6 +126,14 @@ export class Stack implements StackApi {
 
   // ---- packets ----------------------------------------------------------------
 
+  borrow(): void {
+    this.core.ctx.loans.open = true;
+  }
+
+  settle(): void {
+    this.core.ctx.loans.settle();
+  }
+
   receive(bytes: Uint8Array, offset: number, length: number, now: number, offload = 0): number {
     const { core } = this;
     core.setTime(now);

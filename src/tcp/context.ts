@@ -9,6 +9,7 @@ import { SegmentBuilder } from '../wire/builder.js';
 import type { PacketRing } from '../wire/ring.js';
 import { Chunks } from './chunks.js';
 import { dialects, type Dialect } from './dialect.js';
+import { Loans } from './loans.js';
 import type { Tcb } from './tcb.js';
 
 /** Settings of tcp/, refreshed by the stack from its knobs. Times in ms, sizes in bytes. */
@@ -126,6 +127,8 @@ export class TcpContext {
   readonly builder = new SegmentBuilder();
   /** Memory of queues. */
   readonly chunks = new Chunks();
+  /** Text that is still in the packets it came with. */
+  readonly loans = new Loans();
   /** Connections that may have something to send. */
   readonly ready: Tcb[] = [];
   /** Connections with events to take. */

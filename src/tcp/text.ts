@@ -146,7 +146,7 @@ function behindFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
 /** R9293-32: the text that continues the stream. */
 function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const { length } = text;
-  tcb.receiveQueue.append(segment.bytes, text.offset, length);
+  tcb.receiveQueue.take(segment.bytes, text.offset, length);
   tcb.rcvNxt = (tcb.rcvNxt + length) | 0;
   tcb.bytesReceived += length;
   measureReceiver(ctx, tcb, segment);

@@ -23,6 +23,7 @@ export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number
   const { config } = ctx;
   tcb.sendQueue.chunks = ctx.chunks;
   tcb.receiveQueue.chunks = ctx.chunks;
+  tcb.receiveQueue.loans = ctx.loans;
   tcb.iss = iss;
   tcb.sndUna = iss;
   tcb.sndNxt = iss;

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { Chunks } from '../../src/tcp/chunks.js';
+import { Loans } from '../../src/tcp/loans.js';
 import { ReceiveQueue } from '../../src/tcp/receive-queue.js';
 import { FULL, Reassembly } from '../../src/tcp/reassembly.js';
 import { RttEstimator } from '../../src/tcp/rto.js';
@@ -105,6 +106,92 @@ t.test(
     t.end();
   },
 );
+
+t.test(
+  'receive queue: text in the packets of a batch is read where it is, what is left outlives them',
+  (t) => {
+    const RING = 40_000;
+    const batch = fc.record({
+      texts: fc.array(fc.record({ whose: fc.nat(1), length: fc.integer({ min: 1, max: 3000 }) }), {
+        maxLength: 12,
+      }),
+      reads: fc.array(fc.record({ whose: fc.nat(1), most: fc.nat(9000), how: fc.nat(3) }), { maxLength: 8 }),
+    });
+    let shown = 0;
+    fc.assert(
+      fc.property(fc.array(batch, { maxLength: 12 }), (batches) => {
+        const loans = new Loans();
+        const ring = Buffer.alloc(RING);
+        const ends = [0, 1].map(() => {
+          const queue = new ReceiveQueue();
+          queue.loans = loans;
+          return { queue, written: [] as Buffer[], got: [] as Uint8Array[] };
+        });
+        let next = 0;
+        for (const { texts, reads } of batches) {
+          loans.open = true;
+          let at = 0;
+          for (const { whose, length } of texts) {
+            const { queue, written } = ends[whose]!;
+            for (let i = 0; i < length; i++) ring[at + i] = next++ % 251;
+            written.push(Buffer.from(ring.subarray(at, at + length)));
+            queue.take(ring, at, length);
+            at += length + 40;
+          }
+          for (const { whose, most, how } of reads) {
+            const { queue, got } = ends[whose]!;
+            // As a filled hole comes, from other memory
+            if (how === 0) {
+              const other = Buffer.from(Uint8Array.from({ length: 10 }, () => next++ % 251));
+              ends[whose]!.written.push(other);
+              queue.append(other, 0, 10);
+            } else if (how === 1) {
+              const view = queue.read(most);
+              if (view !== null) got.push(view);
+            } else if (how === 2) {
+              const { length } = queue;
+              const octets = [0, length >> 1, length - 1, length].map((place) => queue.at(place));
+              const view = queue.peek(most);
+              if (octets[3] !== -1 || (view !== null && view[0] !== octets[0])) return false;
+            } else {
+              const view = queue.peek(most);
+              if (view === null) continue;
+              if (view.buffer === ring.buffer && view.byteOffset >= ring.byteOffset) shown++;
+              got.push(Uint8Array.from(view));
+              queue.consume(view.length);
+            }
+          }
+          loans.settle();
+          // The next batch
+          ring.fill(255);
+        }
+        for (const { queue, got } of ends)
+          for (let view = queue.read(1 << 20); view !== null; view = queue.read(1 << 20)) got.push(view);
+        return ends.every(({ written, got }) => Buffer.concat(got).equals(Buffer.concat(written)));
+      }),
+      { numRuns: 300 },
+    );
+    t.ok(shown > 100, `${shown} texts were read in their packets`);
+    t.end();
+  },
+);
+
+t.test('receive queue: bytes are done with whether they were looked at or not', (t) => {
+  const loans = new Loans();
+  for (const open of [false, true]) {
+    const queue = new ReceiveQueue();
+    queue.loans = loans;
+    loans.open = open;
+    const packets = Uint8Array.from({ length: 9000 }, (_, i) => i % 251);
+    for (let i = 0; i < 9000; i += 3000) queue.take(packets, i, 3000);
+    queue.consume(7000);
+    t.equal(queue.length, 2000);
+    t.equal(queue.peek(1)![0], 7000 % 251);
+    loans.settle();
+    t.equal(queue.peek(1)![0], 7000 % 251);
+  }
+  t.end();
+});
 
 t.test('send queue: memory that is used again holds what was written', (t) => {
   const chunks = new Chunks();

@@ -1,0 +1,59 @@
+/**
+ * Text that stays in the packets it came with for as long as their memory does: until the batch has
+ * been dealt with. Who reads it meanwhile without keeping it costs no copy; what nobody has read by
+ * then is copied into the queues.
+ *
+ *   loans.open = true;
+ *   ...a batch of packets, all in one array; their users read...
+ *   loans.settle();   // now the array may change
+ *
+ * Memory: `MOST` pieces of text; what comes beyond is copied at once.
+ */
+
+const MOST = 256;
+
+/** A queue with pieces. */
+interface Borrower {
+  /** The packets go. */
+  keep(): void;
+}
+
+export class Loans {
+  /** Text that comes now may stay where it is. */
+  open = false;
+  /** Where all pieces are. */
+  bytes: Uint8Array = new Uint8Array(0);
+  /** Of each piece; `next` is the one behind it in its queue, -1: none. */
+  readonly offset = new Int32Array(MOST);
+  readonly length = new Int32Array(MOST);
+  readonly next = new Int32Array(MOST);
+  private count = 0;
+  private readonly borrowers: Borrower[] = [];
+
+  /** One piece more, its number; -1: it cannot stay. */
+  add(bytes: Uint8Array, offset: number, length: number): number {
+    if (!this.open || this.count === MOST) return -1;
+    if (this.count === 0) this.bytes = bytes;
+    else if (this.bytes !== bytes) return -1;
+    const piece = this.count++;
+    this.offset[piece] = offset;
+    this.length[piece] = length;
+    this.next[piece] = -1;
+    return piece;
+  }
+
+  /** Has pieces from now on: is to be told when they go. */
+  borrowedBy(queue: Borrower): void {
+    this.borrowers.push(queue);
+  }
+
+  settle(): void {
+    this.open = false;
+    for (const queue of this.borrowers) queue.keep();
+    this.borrowers.length = 0;
+    this.count = 0;
+  }
+}
+
+/** For queues of connections that no stack has prepared: nothing stays. */
+export const noLoans = new Loans();
