@@ -1,6 +1,6 @@
 /**
  * Small pieces beside other ways to do them, by benny: serial arithmetic as int32, BigInt and
- * bn.js, the checksum in JavaScript and in C, the wheel beside setTimeout, a segment read and
+ * bn.js, the checksum in WebAssembly and in C, the wheel beside setTimeout, a segment read and
  * a segment written. Every case does the same thousand operations.
  */
 import BN from 'bn.js';
@@ -50,7 +50,7 @@ function checksums(): Record<string, () => void> {
   const bytes = Uint8Array.from({ length: 1460 }, (_, i) => (i * 7) & 255);
   const addon = native();
   return {
-    'checksum of 1460 bytes, JavaScript': () => {
+    'checksum of 1460 bytes, WebAssembly': () => {
       for (let i = 0; i < BATCH; i++) sink ^= fold(sum(bytes, 0, 1460, i));
     },
     ...(addon.ok

@@ -235,32 +235,34 @@ function buildPlugin() {
 function removeOrphans() {
   for (const file of filesBelow('dist')) {
     const stem = /^dist\/(.*?)\.(?:js|js\.map|d\.ts)$/.exec(file)?.[1];
-    if (stem !== undefined && !existsSync(at(`${stem}.ts`))) rmSync(at(file));
+    if (stem !== undefined && ![stem, `${stem}.ts`].some((source) => existsSync(at(source))))
+      rmSync(at(file));
   }
 }
 
+/** Runs a program of Node's to its end. */
+function build(args, failure) {
+  if (spawnSync(process.execPath, args, { cwd: ROOT, stdio: 'inherit' }).status === 0) return;
+  say(failure);
+  process.exit(1);
+}
+
 function compile() {
-  const inputs = ['src', 'test', 'bench'].flatMap(filesBelow).filter((file) => file.endsWith('.ts'));
-  const marks = [...inputs, 'tsconfig.json', 'package-lock.json'].map((file) => {
+  const inputs = ['src', 'test', 'bench'].flatMap(filesBelow).filter((file) => /\.(ts|wat)$/.test(file));
+  const marks = [...inputs, 'native/wat.mjs', 'tsconfig.json', 'package-lock.json'].map((file) => {
     const { mtimeMs, size } = statSync(at(file));
     return `${file} ${mtimeMs} ${size}`;
   });
   const stamp = digest(marks.join('\n'));
   if (readText(at('dist/.stamp')) === stamp) return;
   say('compiling');
+  for (const source of inputs.filter((file) => file.endsWith('.wat')))
+    build(['native/wat.mjs', source, `dist/${source}.js`], `${source} does not compile`);
   const incremental = ['--incremental', '--tsBuildInfoFile', 'dist/.tsbuildinfo'];
-  const done = spawnSync(
-    process.execPath,
+  build(
     ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json', ...incremental],
-    {
-      cwd: ROOT,
-      stdio: 'inherit',
-    },
+    'the TypeScript does not compile',
   );
-  if (done.status !== 0) {
-    say('the TypeScript does not compile');
-    process.exit(1);
-  }
   removeOrphans();
   if (existsSync(at('dist/src/cli/main.js'))) chmodSync(at('dist/src/cli/main.js'), 0o755);
   writeFileSync(at('dist/.stamp'), stamp);

@@ -11,7 +11,8 @@ import { ask, converse, type Outcome } from './control.js';
 import { RunError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
 import type { LinkFlags } from './link-options.js';
-import { STACK_SIDE, openLink, type DeviceFlags, type OpenLink } from './links.js';
+import { STACK_SIDE, openLink, type DeviceFlags } from './links.js';
+import type { OpenLink } from './open-link.js';
 import { failureOf } from './serve.js';
 import { setUp } from './setup.js';
 
@@ -35,7 +36,7 @@ export async function connect(host: string, port: number, flags: ConnectFlags): 
 
 async function onOwnStack(host: string, port: number, flags: ConnectFlags): Promise<Outcome> {
   const policy = await choosePolicy(flags);
-  const opened = openLink(flags);
+  const opened = await openLink(flags);
   const { network, close } = setUp(opened.link, flags.address ?? STACK_SIDE, flags, policy);
   try {
     return await Promise.race([failureOf(network), own(network, opened, host, port)]);

@@ -15,6 +15,8 @@ if (args.length === 1 && (first === '--version' || first === '-V')) {
 } else if (first === 'run' && !insideNamespace() && environmentLack() === null) {
   process.exitCode = await reenter(args);
 } else {
+  // Its files are read while those of the command line are.
+  if (first === 'run') void import('./run.js');
   const { main } = await import('./program.js');
   await main();
 }

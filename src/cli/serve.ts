@@ -33,7 +33,7 @@ export async function serve(flags: ServeFlags): Promise<number> {
   if (flags.remember === true && flags.control === undefined)
     throw new UsageError('--remember is for `explain`, which asks through --control <socket>');
   const policy = await choosePolicy(flags);
-  const opened = openLink(flags);
+  const opened = await openLink(flags);
   const { link } = opened;
   const { network, close } = setUp(link, flags.address ?? STACK_SIDE, flags, policy);
   const failed = failureOf(network);

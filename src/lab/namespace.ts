@@ -167,12 +167,29 @@ export function sysctl(name: string, value: string | number): boolean {
   }
 }
 
-/** The kernel's side of a TUN device: addresses (with prefix length) and up, without duplicate address detection. */
+/**
+ * Lines for ip(8), in one process: a start of it costs more than what it does. `prefix` is put before it.
+ * Throws one line, as `must` does.
+ */
+export function ip(lines: readonly string[], prefix: readonly string[] = []): void {
+  const [program, ...args] = [...prefix, which('ip') ?? 'ip', '-batch', '-'];
+  const done = spawnSync(program!, args, { encoding: 'utf8', input: `${lines.join('\n')}\n` });
+  if (done.status === 0) return;
+  const said = done.error?.message ?? done.stderr.trim().split('\n')[0];
+  const failed = /^Command failed -:(\d+)$/m.exec(done.stderr);
+  throw new Error(`ip ${failed === null ? '-batch' : lines[Number(failed[1]) - 1]}: ${said}`);
+}
+
+/** Has `device` these addresses, with prefix length and without duplicate address detection, and brings it up: lines for `ip`. */
+export function addressing(device: string, addresses: readonly string[]): string[] {
+  return [
+    'link set lo up',
+    ...addresses.map((each) => `addr add ${each} dev ${device}${each.includes(':') ? ' nodad' : ''}`),
+    `link set ${device} up`,
+  ];
+}
+
+/** The kernel's side of a TUN device. */
 export function bringUp(device: string, addresses: readonly string[]): void {
-  must('ip', 'link', 'set', 'lo', 'up');
-  for (const address of addresses) {
-    const v6 = address.includes(':');
-    must('ip', ...(v6 ? ['-6'] : []), 'addr', 'add', address, 'dev', device, ...(v6 ? ['nodad'] : []));
-  }
-  must('ip', 'link', 'set', device, 'txqueuelen', '1000', 'up');
+  ip([`link set ${device} txqueuelen 1000`, ...addressing(device, addresses)]);
 }

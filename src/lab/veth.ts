@@ -7,7 +7,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { switchOffloadsOff } from '../link/interface.js';
 import { native } from '../link/native.js';
-import { must, sysctl, which } from './namespace.js';
+import { addressing, ip, must, sysctl, which } from './namespace.js';
 
 /** Holds the namespace until its input ends. /proc may be that of an outer process namespace: this is how it calls us. */
 const HOLDER = 'read -r pid rest </proc/self/stat; echo "$pid"; exec cat';
@@ -50,21 +50,13 @@ export class Wire {
     const wire = new Wire(holder, namespace, prefix);
     try {
       must('ip', 'link', 'set', theirs, 'netns', String(holder.pid));
-      wire.addressTheirs(theirs, options.theirs);
+      ip(addressing(theirs, options.theirs), prefix);
       addressOurs(ours, options.ours ?? []);
     } catch (error) {
       wire.close();
       throw error;
     }
     return wire;
-  }
-
-  private addressTheirs(name: string, addresses: readonly string[]): void {
-    const [program, ...before] = this.prefix;
-    const ip = (...args: string[]): string => must(program!, ...before, which('ip') ?? 'ip', ...args);
-    ip('link', 'set', 'lo', 'up');
-    for (const address of addresses) ip('addr', 'add', address, 'dev', name, ...nodad(address));
-    ip('link', 'set', name, 'up');
   }
 
   /** Ends the namespace, and the wire with it. Idempotent. */
@@ -74,13 +66,7 @@ export class Wire {
 }
 
 function addressOurs(name: string, addresses: readonly string[]): void {
-  must('ip', 'link', 'set', 'lo', 'up');
   // Not even a link-local address: our kernel is to stay off the wire.
   if (addresses.length === 0) sysctl(`net.ipv6.conf.${name}.disable_ipv6`, 1);
-  for (const address of addresses) must('ip', 'addr', 'add', address, 'dev', name, ...nodad(address));
-  must('ip', 'link', 'set', name, 'up');
-}
-
-function nodad(address: string): string[] {
-  return address.includes(':') ? ['nodad'] : [];
+  ip(addressing(name, addresses));
 }
