@@ -6,6 +6,7 @@ import { endianness } from 'node:os';
 import type { Address } from '../wire/address.js';
 import { constants } from './constants.js';
 import type { Value } from './script.js';
+import { infoLayout, infoOctets } from './tcp-info.js';
 import { number } from './values.js';
 
 const little = endianness() === 'LE';
@@ -87,52 +88,18 @@ export function sockaddr(address: Address, port: number): Memory {
   return memory;
 }
 
-interface Field {
-  readonly name: string;
-  readonly at: number;
-  readonly size: 1 | 4 | 8;
-}
-
-function layout(): readonly Field[] {
-  const fields: Field[] = [];
-  let at = 0;
-  const add = (size: 1 | 4 | 8, names: string): void => {
-    for (const name of names.split(' ')) {
-      at = Math.ceil(at / size) * size;
-      fields.push({ name: `tcpi_${name}`, at, size });
-      at += size;
-    }
-  };
-  add(1, 'state ca_state retransmits probes backoff options wscales flags');
-  add(
-    4,
-    'rto ato snd_mss rcv_mss unacked sacked lost retrans fackets last_data_sent last_ack_sent last_data_recv last_ack_recv pmtu rcv_ssthresh rtt rttvar snd_ssthresh snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans',
-  );
-  add(8, 'pacing_rate max_pacing_rate bytes_acked bytes_received');
-  add(4, 'segs_out segs_in notsent_bytes min_rtt data_segs_in data_segs_out');
-  add(8, 'delivery_rate busy_time rwnd_limited sndbuf_limited');
-  add(4, 'delivered delivered_ce');
-  add(8, 'bytes_sent bytes_retrans');
-  add(
-    4,
-    'dsack_dups reord_seen rcv_ooopack snd_wnd rcv_wnd rehash total_rto total_rto_recoveries total_rto_time',
-  );
-  return fields;
-}
-
-const TCP_INFO_FIELDS = layout();
-
 /** Fields by name, as far as the kernel filled the structure. */
 export function tcpInfo(memory: Memory, length: number): Map<string, number> {
   const fields = new Map<string, number>();
-  for (const { name, at, size } of TCP_INFO_FIELDS) {
+  for (const [at, name] of infoOctets.entries()) fields.set(`tcpi_${name}`, memory.bytes[at]!);
+  const [scales, flags] = memory.bytes.subarray(6, 8);
+  fields.set('tcpi_snd_wscale', scales! & 15);
+  fields.set('tcpi_rcv_wscale', scales! >> 4);
+  fields.set('tcpi_delivery_rate_app_limited', flags! & 1);
+  fields.set('tcpi_fastopen_client_fail', (flags! >> 1) & 3);
+  for (const { name, at, size } of infoLayout) {
     if (at + size > length) break;
-    const value = size === 1 ? memory.bytes[at]! : size === 4 ? memory.get32(at) : memory.get64(at);
-    fields.set(name, value);
+    fields.set(name, size === 2 ? memory.get16(at) : size === 4 ? memory.get32(at) : memory.get64(at));
   }
-  const scales = fields.get('tcpi_wscales') ?? 0;
-  fields.set('tcpi_snd_wscale', scales & 15);
-  fields.set('tcpi_rcv_wscale', scales >> 4);
-  fields.delete('tcpi_wscales');
   return fields;
 }

@@ -1,6 +1,7 @@
 /** Addresses, options and structures of Linux as bytes, little-endian, as the plug-in hands them to C. */
 import { parseAddress } from '../wire/address.js';
 import type { Value } from './script.js';
+import { infoLayout, infoOctets } from './tcp-info.js';
 import { number } from './values.js';
 
 const AF_INET = 2;
@@ -47,24 +48,6 @@ export function int32(value: number): Uint8Array {
   return bytes;
 }
 
-/** Fields of struct tcp_info (linux/tcp.h) behind its eight bytes: name and bytes, in order, without gaps. */
-const INFO = (
-  'rto ato snd_mss rcv_mss unacked sacked lost retrans fackets ' +
-  'last_data_sent last_ack_sent last_data_recv last_ack_recv pmtu rcv_ssthresh rtt rttvar ' +
-  'snd_ssthresh snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans ' +
-  'pacing_rate:8 max_pacing_rate:8 bytes_acked:8 bytes_received:8 segs_out segs_in ' +
-  'notsent_bytes min_rtt data_segs_in data_segs_out delivery_rate:8 ' +
-  'busy_time:8 rwnd_limited:8 sndbuf_limited:8 delivered delivered_ce ' +
-  'bytes_sent:8 bytes_retrans:8 dsack_dups reord_seen rcv_ooopack snd_wnd rcv_wnd rehash ' +
-  'total_rto:2 total_rto_recoveries:2 total_rto_time received_ce ' +
-  'delivered_e1_bytes delivered_e0_bytes delivered_ce_bytes ' +
-  'received_e1_bytes received_e0_bytes received_ce_bytes'
-)
-  .split(' ')
-  .map((field) => {
-    const [name, size] = field.split(':');
-    return { name: `tcpi_${name}`, size: Number(size ?? 4) };
-  });
 /** With two bytes of accurate ECN and two that are reserved behind the last field, rounded up to 8. */
 export const INFO_BYTES = 288;
 
@@ -75,17 +58,14 @@ export function encodeInfo(fields: ReadonlyMap<string, number>): Uint8Array {
   const bytes = new Uint8Array(INFO_BYTES);
   const view = new DataView(bytes.buffer);
   const get = (name: string): number => fields.get(`tcpi_${name}`) ?? 0;
-  for (const [i, name] of 'state ca_state retransmits probes backoff options'.split(' ').entries())
-    view.setUint8(i, get(name));
+  for (const [i, name] of infoOctets.entries()) view.setUint8(i, get(name));
   view.setUint8(6, (get('snd_wscale') & 15) | ((get('rcv_wscale') & 15) << 4));
-  view.setUint8(7, get('delivery_rate_app_limited') & 1);
-  let at = 8;
-  for (const { name, size } of INFO) {
+  view.setUint8(7, (get('delivery_rate_app_limited') & 1) | ((get('fastopen_client_fail') & 3) << 1));
+  for (const { name, at, size } of infoLayout) {
     const value = Math.max(0, Math.round(fields.get(name) ?? 0));
     if (size === 8) view.setBigUint64(at, value < 2 ** 64 ? BigInt(value) : ALL_BITS, true);
     else if (size === 4) view.setUint32(at, value, true);
     else view.setUint16(at, value, true);
-    at += size;
   }
   return bytes;
 }

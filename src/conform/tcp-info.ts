@@ -17,6 +17,35 @@ export const stateNumbers: Readonly<Record<string, number>> = {
   CLOSING: 11,
 };
 
+/** The first octets of struct tcp_info (linux/tcp.h); two of bit fields follow them. */
+export const infoOctets: readonly string[] = 'state ca_state retransmits probes backoff options'.split(' ');
+
+/** Fields behind these eight octets, without gaps: name (of four octets unless said) and place. */
+export const infoLayout: readonly { readonly name: string; readonly at: number; readonly size: number }[] =
+  placed(
+    'rto ato snd_mss rcv_mss unacked sacked lost retrans fackets ' +
+      'last_data_sent last_ack_sent last_data_recv last_ack_recv pmtu rcv_ssthresh rtt rttvar ' +
+      'snd_ssthresh snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans ' +
+      'pacing_rate:8 max_pacing_rate:8 bytes_acked:8 bytes_received:8 segs_out segs_in ' +
+      'notsent_bytes min_rtt data_segs_in data_segs_out delivery_rate:8 ' +
+      'busy_time:8 rwnd_limited:8 sndbuf_limited:8 delivered delivered_ce ' +
+      'bytes_sent:8 bytes_retrans:8 dsack_dups reord_seen rcv_ooopack snd_wnd rcv_wnd rehash ' +
+      'total_rto:2 total_rto_recoveries:2 total_rto_time received_ce ' +
+      'delivered_e1_bytes delivered_e0_bytes delivered_ce_bytes ' +
+      'received_e1_bytes received_e0_bytes received_ce_bytes',
+  );
+
+function placed(fields: string): { name: string; at: number; size: number }[] {
+  let next = 8;
+  return fields.split(' ').map((field) => {
+    const [name, octets] = field.split(':');
+    const size = Number(octets ?? 4);
+    const at = next;
+    next += size;
+    return { name: `tcpi_${name}`, at, size };
+  });
+}
+
 const caStates: Readonly<Record<string, number>> = { open: 0, disorder: 1, cwr: 2, recovery: 3, loss: 4 };
 
 /** No slow start threshold yet: ours in bytes, Linux's in segments. */
@@ -54,7 +83,6 @@ export function tcpInfoFields(info: TcpInfo): Map<string, number> {
     sacked: segments(info.sacked),
     lost: segments(info.lost),
     retrans: segments(info.resent),
-    fackets: 0,
     pmtu: info.pmtu,
     rcv_ssthresh: info.rcvWnd,
     rtt: Math.round(1000 * info.srtt),
@@ -84,14 +112,20 @@ export function tcpInfoFields(info: TcpInfo): Map<string, number> {
     bytes_retrans: info.bytesRetrans,
     data_segs_in: info.dataSegsIn,
     data_segs_out: info.dataSegsOut,
+    delivery_rate: info.deliveryRate,
+    delivery_rate_app_limited: info.deliveryLimited ? 1 : 0,
     delivered: info.delivered,
+    delivered_ce: info.deliveredCe,
     dsack_dups: info.dsacks,
     rcv_ooopack: info.oooSegments,
+    fastopen_client_fail: 0,
     total_rto: info.timeouts,
     snd_wnd: info.sndWnd,
     rcv_wnd: info.rcvWnd,
   };
-  return new Map(Object.entries(fields).map(([name, value]) => [`tcpi_${name}`, value]));
+  const all = new Map(infoLayout.map(({ name }) => [name, 0]));
+  for (const [name, value] of Object.entries(fields)) all.set(`tcpi_${name}`, value);
+  return all;
 }
 
 /** A listener's: its queue and backlog where a connection counts segments. */

@@ -235,8 +235,12 @@ export interface TcpInfo {
   readonly bytesRetrans: number;
   readonly dataSegsIn: number;
   readonly dataSegsOut: number;
-  /** Segments, our SYN counted. */
+  /** Segments that were acknowledged, our SYN counted; of these by ACKs that echoed a congestion mark. */
   readonly delivered: number;
+  readonly deliveredCe: number;
+  /** Bytes a second that the path carried lately, 0 unknown; less was there to send than it could carry. */
+  readonly deliveryRate: number;
+  readonly deliveryLimited: boolean;
   readonly dsacks: number;
   /** Segments that came ahead of a hole. */
   readonly oooSegments: number;

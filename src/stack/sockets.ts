@@ -5,6 +5,7 @@ import type { TcpContext } from '../tcp/context.js';
 import { largestText } from '../tcp/options.js';
 import { pacingRate } from '../tcp/pacing.js';
 import { minRtt } from '../tcp/rack.js';
+import { deliveryRate } from '../tcp/rate.js';
 import * as S from '../tcp/state.js';
 import { LOSS, OPEN, T_KEEP, T_PERSIST, T_REXMT, type Tcb } from '../tcp/tcb.js';
 import { endpoints } from '../timewait/copies.js';
@@ -69,7 +70,10 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     bytesRetrans: tcb.bytesRetrans,
     dataSegsIn: tcb.dataSegsIn,
     dataSegsOut: tcb.dataSegsOut,
-    delivered: tcb.delivered,
+    delivered: tcb.rate.delivered,
+    deliveredCe: tcb.rate.deliveredCe,
+    deliveryRate: deliveryRate(tcb),
+    deliveryLimited: tcb.rate.limited,
     dsacks: tcb.dsacks,
     oooSegments: tcb.oooSegments,
     timeouts: tcb.timeouts,

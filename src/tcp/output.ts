@@ -394,7 +394,7 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
 
 /** [seq, SND.NXT) went out for the first time. */
 function noteSent(ctx: TcpContext, tcb: Tcb, seq: number): void {
-  const sent = (tcb.sent ??= new Sent());
+  const sent = (tcb.sent ??= new Sent(tcb.rate));
   sent.push(seq, tcb.sndNxt, ctx.now, tcb.mss);
 }
 

@@ -116,7 +116,10 @@ function byTime(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   for (let i = 0; i < sent.count; i++) {
     const fate = sent.fateOf(i);
     if (fate === SACKED || fate === LOST) continue;
-    if (!sentAfter(tcb.rackTurn, tcb.rackEnd, sent.turnOf(i), sent.endOf(i))) continue;
+    if (!sentAfter(tcb.rackTurn, tcb.rackEnd, sent.turnOf(i), sent.endOf(i))) {
+      if (sent.inOrder) return;
+      continue;
+    }
     const left = window - ((ctx.now - sent.timeOf(i)) | 0);
     if (left <= 0) lose(sent, i);
     else if (left > tcb.reoWait) tcb.reoWait = Math.ceil(left);

@@ -4,6 +4,7 @@ import { mayQueue, sizeGoal } from './buffers.js';
 import { C_BUSY } from './chrono.js';
 import type { TcpContext } from './context.js';
 import { output, outputBurst } from './output.js';
+import { checkLimited } from './rate.js';
 import * as S from './state.js';
 import type { Tcb } from './tcb.js';
 import { PUSH, RECORD, Writes } from './writes.js';
@@ -23,6 +24,7 @@ export const SEND_ALL = 4;
  */
 export function send(ctx: TcpContext, tcb: Tcb, bytes: Uint8Array, flags: number): number {
   if (tcb.finQueued || tcb.state === S.CLOSED || tcb.state === S.TIME_WAIT) return -1;
+  checkLimited(tcb, (tcb.queueEnd - tcb.sndNxt) | 0);
   const record = (flags & SEND_RECORD) !== 0;
   const taken =
     tcb.writes !== null || record || ctx.config.dialect.keepsBuffers

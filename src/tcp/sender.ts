@@ -20,6 +20,7 @@ import {
   type ConnectionError,
 } from './events.js';
 import { DUP_THRESH, detectLoss, found, inEpisode, rackRecovered, rackUpdate } from './rack.js';
+import { sampleRate } from './rate.js';
 import type { Sent } from './sent.js';
 import { probeLost, sizeAcknowledged } from './mtu-search.js';
 import * as S from './state.js';
@@ -159,7 +160,7 @@ export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): number {
   let bytes = (ack - tcb.sndUna) | 0;
   if (!tcb.synAcked) {
     tcb.synAcked = true;
-    tcb.delivered++;
+    tcb.rate.delivered++;
     bytes--;
   }
   const finAcked = tcb.finSent && ack === tcb.sndNxt;
@@ -181,7 +182,6 @@ export function acknowledge(ctx: TcpContext, tcb: Tcb, ack: number): number {
   if (tcb.recovery === OPEN && after(ack, tcb.recover)) tcb.recover = (ack - 1) | 0;
   tcb.writes?.acknowledge(ack);
   if (tcb.stamps?.acked(ack, ctx.now) === true) ctx.raise(tcb, EV_STAMPED);
-  tcb.delivered += Math.ceil(bytes / tcb.mss);
   if (tcb.sendQueue.length === 0) tcb.chrono.stop(C_BUSY, true, ctx.now);
   // Serial numbers that are compared later stay near
   if (before(tcb.sndSmall, ack)) tcb.sndSmall = ack;
@@ -211,6 +211,7 @@ export function digest(
   if (tcb.marked) noteMark(ctx, tcb);
   sampleDelivered(ctx, tcb, sent, segment, advanced);
   rackUpdate(ctx, tcb, sent, segment);
+  sampleRate(ctx, tcb, sent, deliveredSegments(tcb, sent, advanced, duplicate));
   if (tcb.tlpOut) probeAnswered(ctx, tcb, segment, advanced);
   if (tcb.recovery !== OPEN && spurious(ctx, tcb, sent, segment, advanced)) undo(ctx, tcb, sent);
   if (duplicate) {
@@ -220,6 +221,12 @@ export function digest(
   if (tcb.sackEnabled) withSack(ctx, tcb, sent, bytes, advanced);
   else withoutSack(ctx, tcb, sent, bytes, advanced, duplicate);
   if (tcb.recovery === OPEN && sent.sacked === 0 && tcb.dupAcks === 0) tcb.limitedBytes = 0;
+}
+
+/** What this ACK delivered; without SACK a duplicate stands for a segment (Linux tcp_add_reno_sack, tcp_remove_reno_sacks). */
+function deliveredSegments(tcb: Tcb, sent: Sent, advanced: boolean, duplicate: boolean): number {
+  if (tcb.sackEnabled) return sent.packets;
+  return advanced ? Math.max(1, sent.packets - tcb.dupAcksEnded) : duplicate ? 1 : 0;
 }
 
 /** R3168-11: a mark is answered like a loss, once for each window of data, and nothing is resent. */

@@ -5,16 +5,20 @@
  * burst; records split where the peer's SACK blocks do. Only whole segments are joined, so
  * segments begin at whole multiples of the MSS behind the start of a record.
  *
- *     | end, time, mark | end, time, mark | ...      a record begins where the one before ends
+ *     | end, time, mark, rate | end, time, mark, rate | ...      a record begins where the one before ends
+ *
+ * `rate` is what delivery rate was measured from when these bytes were sent (rate.ts): when the
+ * first of the flight was sent, when something was delivered last, and how many segments were by then.
  *
  * The clock's millisecond does not say what was sent first, so a mark also has the number of
  * its turn: one for each run of bytes in order.
  *
- * Memory: 12 bytes a record, at most 4096 records. Beyond that, new data joins the last
+ * Memory: 24 bytes a record, at most 4096 records. Beyond that, new data joins the last
  * record and a SACK block that would need a split counts only where records lie wholly
  * inside it: coarser, never wrong.
  */
 import { after, before, max, min } from '../seqnum.js';
+import type { DeliveryRate } from './delivery.js';
 
 /** Low two bits of a mark: what the sender believes of these bytes. */
 export const SENT = 0;
@@ -27,9 +31,20 @@ export const EVER = 4;
 /** Resent although not known to be lost: counted twice in the pipe (RFC 6675 4 SetPipe). */
 export const TWICE = 8;
 
+const BITS = 15;
+/** Sent for want of more data (rate.ts); goes with the turn. */
+const LIMITED = 16;
+
 /** The rest of a mark is the number of its turn, a serial number in steps of TURN. */
-const TURN = 16;
-const BITS = TURN - 1;
+const TURN = 32;
+
+/** Words of a record. */
+const WIDTH = 6;
+const TIME = 1;
+const MARK = 2;
+const FIRST_SENT = 3;
+const DELIVERED_AT = 4;
+const DELIVERED = 5;
 
 /** RACK_sent_after of RFC 8985 6.2: the later sending, in the same turn the higher sequence number. */
 export function sentAfter(turn: number, end: number, otherTurn: number, otherEnd: number): boolean {
@@ -37,11 +52,11 @@ export function sentAfter(turn: number, end: number, otherTurn: number, otherEnd
 }
 
 const MOST = 4096;
-/** 60 bytes: V8 keeps so small an array beside its object (send-queue.ts). */
-const SMALLEST = 5;
+/** 48 bytes: V8 keeps so small an array beside its object (send-queue.ts). */
+const SMALLEST = 2;
 
 export class Sent {
-  private cells = new Int32Array(3 * SMALLEST);
+  private cells = new Int32Array(WIDTH * SMALLEST);
   private head = 0;
   private tail = 0;
   /** SND.UNA as far as this map knows: where the first record begins. */
@@ -58,9 +73,23 @@ export class Sent {
   private turn = 0;
   private turnEnd = 0;
   private turnAt = 0;
+  private turnOver = false;
+  /** Records were sent in their order: nothing of this flight was resent. */
+  inOrder = true;
 
   // What the present ACK delivered; `beginAck` clears it.
   delivered = 0;
+  /** The same in segments. */
+  packets = 0;
+  /** Of what was delivered, the piece that was sent last, and what it was measured from: valid while `sampled`. */
+  sampled = false;
+  private sampleTurn = 0;
+  private sampleEnd = 0;
+  sampleTime = 0;
+  sampleFirstSent = 0;
+  sampleDeliveredAt = 0;
+  sampleDelivered = 0;
+  sampleLimited = false;
   /** Delivered bytes that were sent once only; when the oldest of them and the youngest were sent, its turn, and where that ended. */
   original = 0;
   originalTime = 0;
@@ -83,13 +112,15 @@ export class Sent {
   /** Highest sequence number delivered: RACK.fack. */
   fack = 0;
 
+  constructor(private readonly rate: DeliveryRate) {}
+
   get count(): number {
-    return (this.tail - this.head) / 3;
+    return (this.tail - this.head) / WIDTH;
   }
 
   /** Where the last record ends: SND.NXT. */
   get end(): number {
-    return this.tail === this.head ? this.start : this.cells[this.tail - 3]!;
+    return this.tail === this.head ? this.start : this.cells[this.tail - WIDTH]!;
   }
 
   /** Bytes believed to be in the network (R6675-4). */
@@ -98,19 +129,19 @@ export class Sent {
   }
 
   endOf(i: number): number {
-    return this.cells[this.head + 3 * i]!;
+    return this.cells[this.head + WIDTH * i]!;
   }
 
   timeOf(i: number): number {
-    return this.cells[this.head + 3 * i + 1]!;
+    return this.cells[this.head + WIDTH * i + TIME]!;
   }
 
   markOf(i: number): number {
-    return this.cells[this.head + 3 * i + 2]! & BITS;
+    return this.cells[this.head + WIDTH * i + MARK]! & BITS;
   }
 
   turnOf(i: number): number {
-    return this.cells[this.head + 3 * i + 2]! & ~BITS;
+    return this.cells[this.head + WIDTH * i + MARK]! & -TURN;
   }
 
   fateOf(i: number): number {
@@ -118,14 +149,14 @@ export class Sent {
   }
 
   startOf(i: number): number {
-    return i === 0 ? this.start : this.cells[this.head + 3 * i - 3]!;
+    return i === 0 ? this.start : this.cells[this.head + WIDTH * (i - 1)]!;
   }
 
   /** Segments in flight, FIN counted. */
   segments(): number {
     let start = this.start;
     let count = 0;
-    for (let at = this.head; at < this.tail; at += 3) {
+    for (let at = this.head; at < this.tail; at += WIDTH) {
       const end = this.cells[at]!;
       count += Math.ceil(((end - start) | 0) / this.mss);
       start = end;
@@ -133,8 +164,21 @@ export class Sent {
     return count;
   }
 
+  /** Of these the ones in the network. */
+  inNetwork(): number {
+    let count = 0;
+    for (let i = 0; i < this.count; i++) {
+      const fate = this.fateOf(i);
+      if (fate === SENT || fate === RESENT)
+        count += Math.ceil(((this.endOf(i) - this.startOf(i)) | 0) / this.mss);
+    }
+    return count;
+  }
+
   beginAck(): void {
     this.delivered = 0;
+    this.packets = 0;
+    this.sampled = false;
     this.original = 0;
     this.repeated = 0;
     this.reordered = false;
@@ -143,9 +187,28 @@ export class Sent {
 
   /** [seq, end) is sent now: in the same turn as what was sent before, or in the next one. */
   private takeTurn(seq: number, end: number, now: number): void {
-    if (seq !== this.turnEnd || now !== this.turnAt) this.turn = (this.turn + TURN) | 0;
+    if (this.turnOver || seq !== this.turnEnd || now !== this.turnAt) this.turn = (this.turn + TURN) | 0;
+    this.turnOver = false;
     this.turnEnd = end;
     this.turnAt = now;
+  }
+
+  /** Something was delivered: what is sent from now on is measured from there. */
+  endTurn(): void {
+    this.turnOver = true;
+  }
+
+  /** What the record at cell `at` is measured from, as it is sent. */
+  private measure(at: number): void {
+    const { rate } = this;
+    this.cells[at + FIRST_SENT] = rate.firstSentAt;
+    this.cells[at + DELIVERED_AT] = rate.deliveredAt;
+    this.cells[at + DELIVERED] = rate.delivered;
+  }
+
+  /** A mark of the turn in hand. */
+  private mark(bits: number): number {
+    return this.turn | (this.rate.appLimited === 0 ? 0 : LIMITED) | bits;
   }
 
   /** [seq, end) was sent for the first time. */
@@ -157,27 +220,32 @@ export class Sent {
       this.head = 0;
       this.tail = 0;
       this.fack = seq;
+      this.inOrder = true;
+      this.rate.firstSentAt = now;
+      this.rate.deliveredAt = now;
     } else {
-      const last = this.tail - 3;
-      const mark = this.cells[last + 2]!;
-      const same = mark === (this.turn | SENT) && this.cells[last + 1] === now;
+      const last = this.tail - WIDTH;
+      const mark = this.cells[last + MARK]!;
+      const same = mark === this.mark(SENT) && this.cells[last + TIME] === now;
       if ((same && this.wholeAt(last)) || (this.count >= MOST && (mark & FATE) !== SACKED)) {
         this.tally(mark, (end - this.cells[last]!) | 0);
         this.cells[last] = end;
-        this.cells[last + 1] = now;
+        this.cells[last + TIME] = now;
+        this.measure(last);
         return;
       }
     }
     this.room();
     this.cells[this.tail] = end;
-    this.cells[this.tail + 1] = now;
-    this.cells[this.tail + 2] = this.turn | SENT;
-    this.tail += 3;
+    this.cells[this.tail + TIME] = now;
+    this.cells[this.tail + MARK] = this.mark(SENT);
+    this.measure(this.tail);
+    this.tail += WIDTH;
   }
 
   /** The record at cell `at` ends with a full-sized segment. */
   private wholeAt(at: number): boolean {
-    const start = at === this.head ? this.start : this.cells[at - 3]!;
+    const start = at === this.head ? this.start : this.cells[at - WIDTH]!;
     return ((this.cells[at]! - start) | 0) % this.mss === 0;
   }
 
@@ -186,7 +254,7 @@ export class Sent {
     while (this.head < this.tail && !after(this.cells[this.head]!, una)) {
       this.release(this.head, this.cells[this.head]!);
       this.start = this.cells[this.head]!;
-      this.head += 3;
+      this.head += WIDTH;
     }
     if (this.head < this.tail && after(una, this.start)) {
       this.release(this.head, una);
@@ -202,7 +270,7 @@ export class Sent {
 
   /** The record at `at` leaves, from its start up to `to`. */
   private release(at: number, to: number): void {
-    const mark = this.cells[at + 2]!;
+    const mark = this.cells[at + MARK]!;
     const bytes = (to - this.start) | 0;
     if ((mark & FATE) !== SACKED) this.deliver(at, this.start, to);
     this.tally(mark, -bytes);
@@ -210,10 +278,13 @@ export class Sent {
 
   private deliver(at: number, start: number, end: number): void {
     const bytes = (end - start) | 0;
-    const time = this.cells[at + 1]!;
-    const turn = this.cells[at + 2]! & ~BITS;
+    const time = this.cells[at + TIME]!;
+    const turn = this.cells[at + MARK]! & -TURN;
+    // A segment counts with its last octet
+    this.packets += end === this.cells[at] ? Math.ceil(bytes / this.mss) : Math.floor(bytes / this.mss);
+    if (!this.sampled || sentAfter(turn, end, this.sampleTurn, this.sampleEnd)) this.sample(at, turn, end);
     // R8985-6: the later sending, then the higher sequence number
-    this.lastRepeated = (this.cells[at + 2]! & EVER) !== 0;
+    this.lastRepeated = (this.cells[at + MARK]! & EVER) !== 0;
     this.lastTime = time;
     if (this.lastRepeated) {
       if (this.repeated === 0 || sentAfter(turn, end, this.repeatedTurn, this.repeatedEnd)) {
@@ -237,6 +308,17 @@ export class Sent {
     }
     this.delivered += bytes;
     if (after(end, this.fack)) this.fack = end;
+  }
+
+  private sample(at: number, turn: number, end: number): void {
+    this.sampled = true;
+    this.sampleTurn = turn;
+    this.sampleEnd = end;
+    this.sampleTime = this.cells[at + TIME]!;
+    this.sampleFirstSent = this.cells[at + FIRST_SENT]!;
+    this.sampleDeliveredAt = this.cells[at + DELIVERED_AT]!;
+    this.sampleDelivered = this.cells[at + DELIVERED]!;
+    this.sampleLimited = (this.cells[at + MARK]! & LIMITED) !== 0;
   }
 
   /** `seq` moved to the next (`up`) or to the last start of a segment. */
@@ -275,7 +357,7 @@ export class Sent {
 
   private sackRecord(i: number): void {
     if (this.fateOf(i) === SACKED) return;
-    const at = this.head + 3 * i;
+    const at = this.head + WIDTH * i;
     this.deliver(at, this.startOf(i), this.cells[at]!);
     this.setMark(i, SACKED);
   }
@@ -285,7 +367,7 @@ export class Sent {
     let i = Math.max(0, this.find(left) - 1);
     while (i + 1 < this.count && !after(this.startOf(i + 1), right)) {
       if (this.fateOf(i) === SACKED && this.fateOf(i + 1) === SACKED) {
-        this.cells[this.head + 3 * i] = this.endOf(i + 1);
+        this.cells[this.head + WIDTH * i] = this.endOf(i + 1);
         this.remove(i + 1);
       } else i++;
     }
@@ -294,22 +376,24 @@ export class Sent {
   /** [left, right) was resent now; `doubles`: what was not lost is now twice in the network. */
   resent(left: number, right: number, now: number, doubles: boolean): void {
     this.takeTurn(left, right, now);
+    this.inOrder = false;
     let i = this.split(left, true);
     this.split(right, false);
     for (; i < this.count && !after(this.endOf(i), right); i++) {
       const fate = this.fateOf(i);
       const second = doubles && (fate === SENT || fate === RESENT) ? TWICE : 0;
       this.setMark(i, RESENT | EVER | second);
-      const at = this.head + 3 * i;
-      this.cells[at + 1] = now;
-      this.cells[at + 2] = this.turn | (this.cells[at + 2]! & BITS);
+      const at = this.head + WIDTH * i;
+      this.cells[at + TIME] = now;
+      this.cells[at + MARK] = this.mark(this.cells[at + MARK]! & BITS);
+      this.measure(at);
       while (
         i > 0 &&
-        this.cells[this.head + 3 * i - 1] === this.cells[this.head + 3 * i + 2] &&
+        this.cells[this.head + WIDTH * (i - 1) + MARK] === this.cells[this.head + WIDTH * i + MARK] &&
         this.timeOf(i - 1) === now
       ) {
-        if (!this.wholeAt(this.head + 3 * (i - 1))) break;
-        this.cells[this.head + 3 * (i - 1)] = this.endOf(i);
+        if (!this.wholeAt(this.head + WIDTH * (i - 1))) break;
+        this.cells[this.head + WIDTH * (i - 1)] = this.endOf(i);
         this.remove(i);
         i--;
       }
@@ -385,15 +469,15 @@ export class Sent {
     this.lost = 0;
     this.again = 0;
     this.twice = 0;
-    if (this.cells.length > 3 * 64) this.cells = new Int32Array(3 * SMALLEST);
+    if (this.cells.length > WIDTH * 64) this.cells = new Int32Array(WIDTH * SMALLEST);
   }
 
   private setMark(i: number, mark: number): void {
-    const at = this.head + 3 * i;
+    const at = this.head + WIDTH * i;
     const bytes = (this.cells[at]! - this.startOf(i)) | 0;
-    const old = this.cells[at + 2]!;
+    const old = this.cells[at + MARK]!;
     this.tally(old, -bytes);
-    this.cells[at + 2] = (old & ~BITS) | mark;
+    this.cells[at + MARK] = (old & ~BITS) | mark;
     this.tally(mark, bytes);
   }
 
@@ -423,22 +507,22 @@ export class Sent {
     if (i === this.count || this.startOf(i) === seq) return i;
     if (this.count >= MOST) return up ? i + 1 : i;
     this.room();
-    const at = this.head + 3 * i;
-    this.cells.copyWithin(at + 3, at, this.tail);
-    this.tail += 3;
+    const at = this.head + WIDTH * i;
+    this.cells.copyWithin(at + WIDTH, at, this.tail);
+    this.tail += WIDTH;
     this.cells[at] = seq;
     return i + 1;
   }
 
   private remove(i: number): void {
-    const at = this.head + 3 * i;
-    this.cells.copyWithin(at, at + 3, this.tail);
-    this.tail -= 3;
+    const at = this.head + WIDTH * i;
+    this.cells.copyWithin(at, at + WIDTH, this.tail);
+    this.tail -= WIDTH;
   }
 
   /** Room for one record at the tail. */
   private room(): void {
-    if (this.tail + 3 <= this.cells.length) return;
+    if (this.tail + WIDTH <= this.cells.length) return;
     if (this.head * 2 >= this.cells.length) {
       this.cells.copyWithin(0, this.head, this.tail);
     } else {

@@ -12,6 +12,7 @@ import { AckPace } from './ack-pace.js';
 import { Chrono } from './chrono.js';
 import type { CongestionControl } from './congestion/control.js';
 import { NewReno } from './congestion/reno.js';
+import { DeliveryRate } from './delivery.js';
 import { WINDOW_RFC } from './dialect.js';
 import type { ConnectionError } from './events.js';
 import type { HeldFins } from './held-fins.js';
@@ -421,8 +422,8 @@ export class Tcb {
   bytesRetrans = 0;
   dataSegsOut = 0;
   dataSegsIn = 0;
-  /** Segments acknowledged, our SYN counted; D-SACKs; segments that came ahead of a hole; retransmission timeouts. */
-  delivered = 0;
+  readonly rate = new DeliveryRate();
+  /** D-SACKs; segments that came ahead of a hole; retransmission timeouts. */
   dsacks = 0;
   oooSegments = 0;
   timeouts = 0;

@@ -4,6 +4,7 @@ import t from 'tap';
 import { Chunks } from '../../src/tcp/chunks.js';
 import { Loans } from '../../src/tcp/loans.js';
 import { ReceiveQueue } from '../../src/tcp/receive-queue.js';
+import { DeliveryRate } from '../../src/tcp/delivery.js';
 import { FULL, Reassembly } from '../../src/tcp/reassembly.js';
 import { RttEstimator } from '../../src/tcp/rto.js';
 import { SendQueue } from '../../src/tcp/send-queue.js';
@@ -286,7 +287,7 @@ const event = fc.record({
 t.test('R6675-1, R6675-4, R8985-6: what is in flight, against one entry a byte', (t) => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 60 }), (events) => {
-      const sent = new Sent();
+      const sent = new Sent(new DeliveryRate());
       const bytes = new Map<number, SentByte>();
       let una = 1;
       let nxt = 1;
@@ -368,13 +369,13 @@ function ordered(sent: Sent, bytes: ReadonlyMap<number, SentByte>): boolean {
 }
 
 t.test('R6675-3: what counts as lost', (t) => {
-  const sent = new Sent();
+  const sent = new Sent(new DeliveryRate());
   sent.push(0, 20_000, 0, 1000);
   sent.sack(2000, 4000);
   t.equal(sent.lostEdge(1000), 0, 'two segments above are not enough');
   sent.sack(4000, 4001);
   t.equal(sent.lostEdge(1000), 2000, 'a byte more is');
-  const three = new Sent();
+  const three = new Sent(new DeliveryRate());
   three.push(0, 20_000, 0, 1000);
   for (const left of [2000, 5000, 7000]) three.sack(left, left + 1);
   t.equal(three.lostEdge(1000), 2000, 'three separate ranges are');
@@ -382,7 +383,7 @@ t.test('R6675-3: what counts as lost', (t) => {
 });
 
 t.test('bounded: however small the segments and the holes, at most 4097 records', (t) => {
-  const sent = new Sent();
+  const sent = new Sent(new DeliveryRate());
   for (let i = 0; i < 20_000; i++) sent.push(i * 2, i * 2 + 2, i, 1000);
   for (let i = 0; i < 20_000; i += 1) sent.sack(i * 2 + 1, i * 2 + 2);
   t.ok(sent.count <= 4097, `${sent.count} records`);
