@@ -20,6 +20,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   stack: ['tcp', 'timewait', 'wire', 'time', 'link/link'],
   // The packet ring is part of the link's contract.
   net: ['stack', 'link', 'time', 'wire/ring'],
+  workers: ['net', 'stack', 'link', 'time', 'wire'],
   sim: ['stack', 'link', 'time', 'wire'],
   conform: ['stack', 'wire', 'link', 'time'],
   // Plain result types.
@@ -27,7 +28,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   // Labs make packets by hand and read captures.
   lab: ['sim', 'net', 'stack', 'link', 'view', 'wire', 'time'],
   // Anything but tcp's and timewait's insides.
-  cli: ['wire', 'time', 'link', 'stack', 'net', 'sim', 'lab', 'conform', 'view'],
+  cli: ['wire', 'time', 'link', 'stack', 'net', 'workers', 'sim', 'lab', 'conform', 'view'],
 };
 /** Files of src/ itself: these import nothing and are for everybody; others there gather what the package exports. */
 const roots = new Set(['seqnum', 'mib', 'reasons', 'nearest']);
@@ -40,7 +41,7 @@ const packages: readonly (readonly [name: string, users: RegExp])[] = [
   ['fast-check', /^conform\/diff\//],
 ];
 /** Where Node's own modules may be: file sinks, device links, kernel targets, and the folders that face the user. */
-const nodeUsers = /^(net\/|cli\/|lab\/|link\/(sink|tun|native|packet|raw|pcap)|conform\/kernel)/;
+const nodeUsers = /^(net\/|workers\/|cli\/|lab\/|link\/(sink|tun|native|packet|raw|pcap)|conform\/kernel)/;
 /** Folders in which time, chance and events come from outside. */
 const engine = new Set(['wire', 'time', 'timewait', 'tcp', 'stack']);
 const forbiddenNames = new Set(

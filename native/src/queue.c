@@ -277,8 +277,10 @@ napi_status define_queue(napi_env env, napi_value exports, const queue_class_t *
       {"unref", NULL, queue_unref, NULL, NULL, NULL, napi_default_method, data},
       {"close", NULL, queue_close, NULL, NULL, NULL, napi_default_method, data},
       {"counters", NULL, of->counters, NULL, NULL, NULL, napi_default_method, data},
+      {"steer", NULL, of->steer, NULL, NULL, NULL, napi_default_method, data},
   };
-  napi_status status = napi_define_class(env, of->name, NAPI_AUTO_LENGTH, of->construct, data,
-                                         sizeof members / sizeof members[0], members, &class_value);
+  size_t count = sizeof members / sizeof members[0] - (of->steer == NULL);
+  napi_status status =
+      napi_define_class(env, of->name, NAPI_AUTO_LENGTH, of->construct, data, count, members, &class_value);
   return status == napi_ok ? napi_set_named_property(env, exports, of->name, class_value) : status;
 }

@@ -5,6 +5,7 @@
  *   new TunQueue(name, offload, multiQueue)
  *   .receive(bytes, lengths, head, count, slots, slotSize, offloads) -> packets put into the free slots
  *   .transmit(bytes, lengths, head, count, slots, slotSize, offloads) -> packets taken, oldest first
+ *   .steer(program): which queue of the device a packet goes to; eBPF, 8 bytes an instruction
  *
  * With `offload` the kernel is told that we do what its network cards do: a virtio header goes
  * before each packet, with what is left to do in it (PacketRing.offloads of src/wire/ring.ts).
@@ -16,11 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 /* After the C library's headers: both define parts of struct ifreq. */
 #include <net/if.h>
+#include <linux/bpf.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 
@@ -192,6 +195,39 @@ static napi_value tun_counters(napi_env env, napi_callback_info info) {
   return result;
 }
 
+#define INSTRUCTION 8
+
+static napi_value tun_steer(napi_env env, napi_callback_info info) {
+  napi_value argv[MAX_ARGUMENTS];
+  void *program;
+  size_t size;
+  queue_t *queue = queue_of_call(env, info, &TUN);
+  if (queue == NULL || !read_arguments(env, info, 1, argv, NULL) ||
+      !read_array(env, argv[0], "program", napi_uint8_array, &program, &size)) {
+    return NULL;
+  }
+  if (queue->closed) {
+    napi_throw_error(env, "ERR_CLOSED", "the queue is closed");
+    return NULL;
+  }
+  union bpf_attr load;
+  memset(&load, 0, sizeof load);
+  load.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
+  load.insns = (uintptr_t)program;
+  load.insn_cnt = (uint32_t)(size / INSTRUCTION);
+  load.license = (uintptr_t) "MIT";
+  int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
+  if (fd < 0) {
+    throw_errno(env, errno, "bpf", queue->name);
+    return NULL;
+  }
+  int failed = ioctl(queue->fd, TUNSETSTEERINGEBPF, &fd) == 0 ? 0 : errno;
+  // The device has a share of its own.
+  close(fd);
+  if (failed != 0) throw_errno(env, failed, "ioctl", queue->name);
+  return NULL;
+}
+
 /* Opens the device; returns the descriptor, or -1 with an error pending. `request.ifr_name` holds the real name afterwards. */
 static int open_device(napi_env env, struct ifreq *request, bool offload) {
   static const char path[] = "/dev/net/tun";
@@ -261,6 +297,7 @@ static napi_value tun_construct(napi_env env, napi_callback_info info) {
 }
 
 static const queue_class_t TUN = {
-    "TunQueue", {0x6b1f0c63a4f14f52, 0x9d07e2b35c8a4d11}, tun_construct, tun_receive, tun_transmit, tun_counters};
+    "TunQueue", {0x6b1f0c63a4f14f52, 0x9d07e2b35c8a4d11}, tun_construct, tun_receive, tun_transmit, tun_counters,
+    tun_steer};
 
 napi_status define_tun_queue(napi_env env, napi_value exports) { return define_queue(env, exports, &TUN); }

@@ -51,6 +51,11 @@ export interface TunQueue {
   ref(): void;
   unref(): void;
   counters(): TunCounters;
+  /**
+   * An eBPF program (8 bytes an instruction, of socket filters) whose result is the number of the queue,
+   * in the order in which queues were opened, that a packet to this device goes to. Throws (EPERM: no CAP_BPF).
+   */
+  steer(program: Uint8Array): void;
   /** Idempotent. */
   close(): void;
 }
@@ -65,7 +70,7 @@ export interface PacketCounters extends TunCounters {
  * An Ethernet interface through AF_PACKET. As TunQueue, with one more array: the record of
  * each slot's link header (wire/ethernet.ts).
  */
-export interface PacketQueue extends Omit<TunQueue, 'receive' | 'transmit' | 'counters'> {
+export interface PacketQueue extends Omit<TunQueue, 'receive' | 'transmit' | 'counters' | 'steer'> {
   receive(
     bytes: Uint8Array,
     lengths: Int32Array,

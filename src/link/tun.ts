@@ -121,6 +121,14 @@ export class TunLink implements Link {
     return taken;
   }
 
+  /**
+   * Which queue of a multi-queue device the kernel gives a packet to: the result of an eBPF program, as the
+   * number of the queue in the order of opening. Throws Error with code (EPERM: no CAP_BPF here).
+   */
+  steer(program: Uint8Array): void {
+    this.queue.steer(program);
+  }
+
   onReadable(listener: (() => void) | null): void {
     if (!this.isClosed) this.queue.listen(listener);
   }

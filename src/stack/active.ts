@@ -285,6 +285,25 @@ function findSole(core: Core, t: Tcb): number {
   return same ? RECORD | i : -1;
 }
 
+/** Does the tuple belong to this engine, where a host has several? */
+function isOurs(core: Core, t: Tcb): boolean {
+  return (
+    core.owns === null ||
+    core.owns(
+      t.local0,
+      t.local1,
+      t.local2,
+      t.local3,
+      t.remote0,
+      t.remote1,
+      t.remote2,
+      t.remote3,
+      t.localPort,
+      t.remotePort,
+    )
+  );
+}
+
 /** An explicit local port: bind's rules, then the tuple's. */
 function bindPort(core: Core, tcb: Tcb, local: Address, port: number, timestamps: boolean): Errno | null {
   const request = {
@@ -296,6 +315,7 @@ function bindPort(core: Core, tcb: Tcb, local: Address, port: number, timestamps
   if (!mayBind(core, local.words, local.family, port, request, false)) return 'EADDRINUSE';
   tcb.localPort = port;
   tcb.boundPort = true;
+  if (!isOurs(core, tcb)) return 'EADDRNOTAVAIL';
   tcb.hash = hashOf(core, tcb);
   const handle = findTuple(core, tcb);
   if (handle < 0) return null;
@@ -312,11 +332,12 @@ function choosePort(core: Core, tcb: Tcb, timestamps: boolean): Errno | null {
   const isFree = (port: number): boolean => {
     // R6056-3, R6056-4
     if (core.listeners.has(port) || core.reservedPorts.has(port)) return false;
+    tcb.localPort = port;
+    if (!isOurs(core, tcb)) return false;
     const live = core.portUsers.has(port);
     const records = core.records.onPort(port);
     if (!live && records === 0) return true;
     if (wholePort) return false;
-    tcb.localPort = port;
     const handle = live || records > 1 ? findTuple(core, tcb) : findSole(core, tcb);
     if (handle < 0) return true;
     return (handle & RECORD) !== 0 && mayReopen(core, handle & ~RECORD, request) === null;

@@ -314,6 +314,20 @@ export interface SocketRow {
   readonly retransmits: number;
 }
 
+/** Words of both addresses, IPv4 mapped, and both ports. */
+export type OwnsTuple = (
+  l0: number,
+  l1: number,
+  l2: number,
+  l3: number,
+  r0: number,
+  r1: number,
+  r2: number,
+  r3: number,
+  localPort: number,
+  remotePort: number,
+) => boolean;
+
 export interface StackOptions {
   /** 32 secret bytes: keys of the flow hash, ISNs, ports, timestamp offsets. Same seed, same run. */
   readonly seed: Uint8Array;
@@ -327,6 +341,16 @@ export interface StackOptions {
   readonly offload?: boolean;
   /** Memory for received text and for what is to be sent; whatever is in it is overwritten. Default: `new Uint8Array(size)`. */
   readonly allocate?: (size: number) => Uint8Array;
+  /**
+   * 32 secret bytes more, for what several engines of one host must show alike: timestamp offsets and the
+   * cookies of Fast Open, which peers remember by host. Default: `seed`.
+   */
+  readonly hostSeed?: Uint8Array;
+  /**
+   * Whether packets of a connection would come to this engine, for hosts of several engines: connect() takes
+   * no port of another's, and refuses one that was asked for with EADDRNOTAVAIL. Default: all come.
+   */
+  readonly owns?: OwnsTuple;
   /** Ports that no connect() is given, for services to come (R6056-3; Linux net.ipv4.ip_local_reserved_ports). */
   readonly reservedPorts?: readonly number[];
 }

@@ -21,7 +21,7 @@ import { sharesPrefix, type Address } from '../wire/address.js';
 import { IpHeader } from '../wire/ip.js';
 import { LARGEST_SLOT, PacketRing } from '../wire/ring.js';
 import { Segment } from '../wire/segment.js';
-import type { StackOptions } from './api.js';
+import type { OwnsTuple, StackOptions } from './api.js';
 import { FastOpen } from './cookies.js';
 import { DecisionLog } from './decisions.js';
 import { FlowTable, RECORD } from './flow-table.js';
@@ -88,6 +88,7 @@ export class Core {
   readonly portUsers = new Map<number, number>();
   readonly listeners = new Map<number, Listener[]>();
   readonly reservedPorts: ReadonlySet<number>;
+  readonly owns: OwnsTuple | null;
   readonly raisedListeners: Listener[] = [];
   /** Echo replies sent in the present second (knob icmp_ratelimit). */
   icmpWindow = 0;
@@ -101,6 +102,8 @@ export class Core {
 
   constructor(options: StackOptions, addresses: LocalAddress[], policy: Policy) {
     const { seed, now } = options;
+    const hostSeed = options.hostSeed ?? seed;
+    this.owns = options.owns ?? null;
     this.rules = policy;
     this.hook = policy.segmentArrives;
     this.addresses = addresses;
@@ -109,8 +112,8 @@ export class Core {
     this.random = new KeyedRandom(seed);
     this.isnHash = new SipHash(deriveKey(seed, 1));
     this.portHash = new SipHash(deriveKey(seed, 2));
-    this.stampHash = new SipHash(deriveKey(seed, 3));
-    this.fastOpen = new FastOpen(deriveKey(seed, 6));
+    this.stampHash = new SipHash(deriveKey(hostSeed, 3));
+    this.fastOpen = new FastOpen(deriveKey(hostSeed, 6));
     this.synCookies = new SynCookies(seed);
     this.ports = new PortPicker(this.random);
     const offload = options.offload ?? false;

@@ -3,6 +3,7 @@ export { act, reason, type ReasonGiven } from '../timewait/act.js';
 export {
   definePolicy,
   isBuiltIn,
+  keepsHosts,
   labelOf,
   policyMistake,
   policyNamed,

@@ -15,6 +15,7 @@ import {
   type HookName,
   type RuleName,
 } from './members.js';
+import { BasePolicy } from './policies/base.js';
 import { findPolicy, policies } from './policies/registry.js';
 import type { Policy } from './policy.js';
 
@@ -39,6 +40,15 @@ const labels = new WeakMap<Policy, string>();
 export function ownerOf(policy: Policy, hook: HookName): Policy {
   const lender = lenders.get(policy)?.get(hook);
   return lender === undefined ? policy : ownerOf(lender, hook);
+}
+
+/**
+ * Does it keep the memory per host, so that what one connection leaves there concerns all others of that host?
+ * A hook of a user's own is taken to do so.
+ */
+export function keepsHosts(policy: Policy): boolean {
+  const owner = ownerOf(policy, 'remembersHost');
+  return owner.remembersHost !== BasePolicy.prototype.remembersHost;
 }
 
 export function isBuiltIn(policy: Policy): boolean {

@@ -79,6 +79,19 @@ export class PacketRing {
     this.count++;
   }
 
+  /** Packet i takes the place of packet j, both counted from the oldest. */
+  move(i: number, j: number): void {
+    if (i === j) return;
+    const from = this.slotOf(i);
+    const to = this.slotOf(j);
+    const length = this.lengths[from]!;
+    const at = from * this.slotSize;
+    this.bytes.copyWithin(to * this.slotSize, at, at + length);
+    this.lengths[to] = length;
+    this.reasons[to] = this.reasons[from]!;
+    this.offloads[to] = this.offloads[from]!;
+  }
+
   /** Forgets the n oldest packets. */
   drop(n: number): void {
     this.count -= n;

@@ -1,0 +1,76 @@
+/** Where the workers of one device hand packets to each other: a lane for each pair and direction, and a bell for each worker. */
+import type { PacketRing } from '../wire/ring.js';
+import { Lane } from './lane.js';
+
+/** What all workers share. */
+export interface SharedLanes {
+  /** lanes[from][to]; none from a worker to itself. */
+  readonly lanes: readonly (readonly (SharedArrayBuffer | null)[])[];
+  /** An int32 for each worker: 1 once its bell was rung, until it looks into its lanes. */
+  readonly bells: SharedArrayBuffer;
+}
+
+export function sharedLanes(workers: number): SharedLanes {
+  const all = Array.from({ length: workers }, (_, i) => i);
+  return {
+    lanes: all.map((from) => all.map((to) => (from === to ? null : Lane.memory()))),
+    bells: new SharedArrayBuffer(4 * workers),
+  };
+}
+
+/** One worker's place at the exchange. */
+export class Exchange {
+  /** Packets handed to others, taken from others, and lost because the lane was full. */
+  given = 0;
+  taken = 0;
+  lost = 0;
+  private readonly out: (Lane | null)[];
+  private readonly in: Lane[];
+  private readonly bells: Int32Array;
+  /** Which lane is looked into first, in turn. */
+  private turn = 0;
+  private readonly unrung: boolean[];
+
+  /** `wake`: tells a worker that something waits for it. */
+  constructor(
+    shared: SharedLanes,
+    readonly self: number,
+    private readonly wake: (worker: number) => void,
+  ) {
+    const lane = (memory: SharedArrayBuffer | null): Lane | null =>
+      memory === null ? null : new Lane(memory);
+    this.out = shared.lanes[self]!.map(lane);
+    this.in = shared.lanes.map((row) => lane(row[self]!)).filter((each) => each !== null);
+    this.bells = new Int32Array(shared.bells);
+    this.unrung = this.out.map(() => false);
+  }
+
+  /** A packet for another worker. `ring` tells it, once for all that were given. */
+  give(to: number, bytes: Uint8Array, offset: number, length: number, offload: number): void {
+    if (!this.out[to]!.put(bytes, offset, length, offload)) {
+      this.lost++;
+      return;
+    }
+    this.given++;
+    this.unrung[to] = true;
+  }
+
+  ring(): void {
+    for (let to = 0; to < this.unrung.length; to++) {
+      if (!this.unrung[to]) continue;
+      this.unrung[to] = false;
+      if (Atomics.exchange(this.bells, to, 1) === 0) this.wake(to);
+    }
+  }
+
+  /** What others have handed over, as far as there are free slots; how many. */
+  take(ring: PacketRing): number {
+    // Before the look: what comes after it rings anew.
+    Atomics.store(this.bells, this.self, 0);
+    let taken = 0;
+    for (let i = 0; i < this.in.length; i++) taken += this.in[(this.turn + i) % this.in.length]!.take(ring);
+    this.turn++;
+    this.taken += taken;
+    return taken;
+  }
+}

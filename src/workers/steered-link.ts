@@ -1,0 +1,94 @@
+/**
+ * One queue of a device that several engines share: the engine behind this link sees the packets of its own
+ * flows, whichever queue the kernel put them into. What belongs to another worker is handed over, what others
+ * hand over comes in with what the queue gives.
+ */
+import type { Link } from '../link/link.js';
+import type { PacketRing } from '../wire/ring.js';
+import type { Exchange } from './exchange.js';
+import type { Steering } from './steering.js';
+
+/** A batch of others' packets is followed by another look at the queue, this often at most. */
+const MOST_READS = 8;
+
+export class SteeredLink implements Link {
+  readonly name: string;
+  readonly mtu: number;
+  readonly largest: number;
+  readonly offload: boolean;
+  private listener: (() => void) | null = null;
+
+  constructor(
+    private readonly queue: Link,
+    private readonly steering: Steering,
+    private readonly exchange: Exchange,
+  ) {
+    this.name = queue.name;
+    this.mtu = queue.mtu;
+    this.largest = queue.largest ?? queue.mtu;
+    this.offload = queue.offload ?? false;
+  }
+
+  receive(ring: PacketRing): number {
+    const before = ring.count;
+    this.exchange.take(ring);
+    for (let reads = 0; ring.free > 0 && reads < MOST_READS; reads++) {
+      const first = ring.count;
+      const got = this.queue.receive(ring);
+      this.keepOwn(ring, first);
+      // Nothing more there, or something to do first.
+      if (got === 0 || ring.count > first) break;
+    }
+    this.exchange.ring();
+    return ring.count - before;
+  }
+
+  /** Of the packets from the first on, those of other workers go to them, and the others close up. */
+  private keepOwn(ring: PacketRing, first: number): void {
+    const { steering, exchange } = this;
+    const { count } = ring;
+    let kept = first;
+    for (let i = first; i < count; i++) {
+      const at = ring.offsetOf(i);
+      const length = ring.lengthOf(i);
+      const owner = steering.ownerOf(ring.bytes, at, length);
+      if (owner !== exchange.self) exchange.give(owner, ring.bytes, at, length, ring.offloads[ring.slotOf(i)]!);
+      else ring.move(i, kept++);
+    }
+    ring.count = kept;
+  }
+
+  settle(ring: PacketRing): void {
+    this.queue.settle(ring);
+  }
+
+  transmit(ring: PacketRing): number {
+    return this.queue.transmit(ring);
+  }
+
+  onReadable(listener: (() => void) | null): void {
+    this.listener = listener;
+    this.queue.onReadable(listener);
+  }
+
+  /** The worker's bell was rung. */
+  awake(): void {
+    this.listener?.();
+  }
+
+  ref(): void {
+    this.queue.ref();
+  }
+
+  unref(): void {
+    this.queue.unref();
+  }
+
+  losses(): Readonly<Record<string, number>> {
+    return { ...this.queue.losses?.(), handover: this.exchange.lost };
+  }
+
+  close(): void {
+    this.queue.close();
+  }
+}

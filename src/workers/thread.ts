@@ -1,0 +1,120 @@
+/** One worker: a queue of the device, the steering before it, and the program with its engine. Started by workers.ts. */
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
+import { TunLink } from '../link/tun.js';
+import { Network } from '../net/network.js';
+import { RealClock } from '../net/real-clock.js';
+import { counterNames } from '../mib.js';
+import { Exchange } from './exchange.js';
+import { steeringProgram } from './program.js';
+import type { Call, Failure, HandedOver, Reply, Seat, ThreadData, WorkerMain, WorkerProgram } from './seat.js';
+import { SteeredLink } from './steered-link.js';
+import { Steering } from './steering.js';
+
+class Thread {
+  private readonly steering: Steering;
+  private readonly exchange: Exchange;
+  private queue: TunLink | null = null;
+  private link: SteeredLink | null = null;
+  private program: WorkerProgram | null = null;
+
+  constructor(
+    private readonly given: ThreadData,
+    private readonly toMain: MessagePort,
+  ) {
+    const { seat, steering, lanes, ports } = given;
+    this.steering = new Steering(steering.key, seat.workers, steering.by);
+    this.exchange = new Exchange(lanes, seat.index, (worker) => ports[worker]!.postMessage(null));
+    for (const port of ports) {
+      port?.on('message', () => this.link?.awake());
+      // What keeps this thread is its parent's port.
+      port?.unref();
+    }
+  }
+
+  async handle(call: Call): Promise<unknown> {
+    switch (call.call) {
+      case 'open':
+        return this.open(call.device);
+      case 'steer':
+        return this.queue!.steer(steeringProgram(this.steering));
+      case 'start':
+        return this.start();
+      case 'ask':
+        return this.program?.answer?.(call.question, call.port);
+      case 'handedOver':
+        return this.handedOver();
+      case 'close':
+        // The port closes with the thread, behind the answer.
+        return this.program?.network.close();
+    }
+    const { network } = this.program!;
+    // Timers that are due count as fired.
+    network.driver.sync();
+    switch (call.call) {
+      case 'sockets':
+        return network.sockets(call.limit);
+      case 'records':
+        return network.timeWait.list(call.limit);
+      case 'counters': {
+        const { values } = network.stack.counters;
+        return Object.fromEntries(counterNames.map((name, i) => [name, values[i]!]));
+      }
+    }
+  }
+
+  private open(name: string): string {
+    const { mtu, offload } = this.given;
+    this.queue = TunLink.open({ name, mtu, offload, multiQueue: true });
+    this.queue.unref();
+    this.link = new SteeredLink(this.queue, this.steering, this.exchange);
+    return this.queue.name;
+  }
+
+  private async start(): Promise<void> {
+    const { seat, origin, hostSeed, program, data } = this.given;
+    const { steering } = this;
+    const place: Seat = {
+      ...seat,
+      link: this.link!,
+      clock: new RealClock(origin),
+      stack: {
+        hostSeed,
+        owns: (...tuple) => steering.ownerOfTuple(...tuple) === seat.index,
+      },
+    };
+    const { default: main } = (await import(program)) as { default: WorkerMain };
+    const made = await main(place, data);
+    this.program = made instanceof Network ? { network: made } : made;
+    this.program.network.on('error', (error) => {
+      throw error;
+    });
+  }
+
+  private handedOver(): HandedOver {
+    const { given, taken, lost } = this.exchange;
+    return { given, taken, lost };
+  }
+
+  serve(): void {
+    this.toMain.on('message', (call: Call) => {
+      const { id } = call;
+      void this.handle(call).then(
+        (value) => this.toMain.postMessage({ id, value } satisfies Reply),
+        (error: unknown) => this.toMain.postMessage({ id, error: failureOf(error) } satisfies Reply),
+      );
+    });
+  }
+}
+
+function failureOf(error: unknown): Failure {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error) };
+  const { name, message, code, details } = error as Error & { code?: unknown; details?: unknown };
+  return {
+    name: error.constructor.name || name,
+    message,
+    ...(typeof code === 'string' ? { code } : {}),
+    ...(Array.isArray(details) ? { details: details.map(String) } : {}),
+  };
+}
+
+new Thread(workerData as ThreadData, parentPort!).serve();

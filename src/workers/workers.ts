@@ -1,0 +1,258 @@
+/**
+ * One host on several threads: a TUN device with a queue for each, an engine of its own in each, and flows
+ * that never change their engine. docs/workers.md says how.
+ *
+ *     const workers = await Workers.start({ workers: 2, program: new URL('./server.js', import.meta.url) });
+ *     await workers.timeWait.list();
+ */
+import { randomBytes } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import { MessageChannel, Worker, type MessagePort, type Transferable } from 'node:worker_threads';
+import { RealClock } from '../net/real-clock.js';
+import type { SocketRow } from '../stack/api.js';
+import { sharedLanes } from './exchange.js';
+import type { Call, Failure, HandedOver, Reply, ThreadData } from './seat.js';
+import type { SteerBy } from './steering.js';
+
+/** Each pair of workers has two lanes, of half a megabyte each when they are used. */
+export const MOST_WORKERS = 32;
+
+export interface WorkersOptions {
+  /** 1 to 32. */
+  readonly workers: number;
+  /** Module whose default export is a WorkerMain. */
+  readonly program: URL | string;
+  /** For the program; what postMessage can carry. */
+  readonly data?: unknown;
+  /** Name of the device, as for TunLink.open. */
+  readonly device?: string;
+  readonly mtu?: number;
+  /** Default true. */
+  readonly offload?: boolean;
+  /** What a flow's worker depends on; default `tuple`. By `host` for policies with a memory per host. */
+  readonly steerBy?: SteerBy;
+  /** Called once the device has all its queues, before any program runs: to bring it up. */
+  readonly prepare?: (device: string) => void | Promise<void>;
+}
+
+/** Without the number that makes an answer of it. */
+type Unnumbered<T> = T extends { id: number } ? Omit<T, 'id'> : never;
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}
+
+export interface Workers {
+  on(event: 'error', listener: (error: Error) => void): this;
+  on(event: string | symbol, listener: (...args: unknown[]) => void): this;
+}
+
+/** Event 'error': a worker ended, and its connections with it; the others have been ended too. */
+export class Workers extends EventEmitter {
+  private readonly threads: readonly Worker[];
+  private readonly waiting: Map<number, Waiting>[];
+  private calls = 0;
+  private ended = false;
+  private deviceName = '';
+  private isSteered = false;
+
+  private constructor(private readonly options: WorkersOptions) {
+    super();
+    const { workers } = options;
+    this.threads = startThreads(options);
+    this.waiting = this.threads.map(() => new Map<number, Waiting>());
+    this.threads.forEach((thread, i) => {
+      thread.on('message', ({ id, value, error }: Reply) => {
+        const waiting = this.waiting[i]!.get(id);
+        this.waiting[i]!.delete(id);
+        if (error === undefined) waiting?.resolve(value);
+        else waiting?.reject(errorOf(error));
+      });
+      thread.on('error', (error) => this.fail(error));
+      thread.on('exit', () => this.fail(new Error(`worker ${i} of ${workers} ended`)));
+    });
+  }
+
+  /**
+   * Resolves when all programs are ready. Rejects with what TunLink.open throws, with what a program threw, and with
+   * a RangeError for a number of workers that cannot be.
+   */
+  static async start(options: WorkersOptions): Promise<Workers> {
+    const { workers: count } = options;
+    if (!Number.isInteger(count) || count < 1 || count > MOST_WORKERS)
+      throw new RangeError(`workers must be an integer from 1 to ${MOST_WORKERS}, got ${count}`);
+    const workers = new Workers(options);
+    try {
+      await workers.begin();
+      return workers;
+    } catch (error) {
+      await workers.end();
+      throw error;
+    }
+  }
+
+  private async begin(): Promise<void> {
+    // One after the other: queues are numbered in the order in which they come.
+    for (let i = 0; i < this.count; i++) {
+      const device = i === 0 ? (this.options.device ?? 'tw%d') : this.deviceName;
+      this.deviceName = (await this.call(i, { call: 'open', device })) as string;
+    }
+    if (this.count > 1) {
+      try {
+        await this.call(0, { call: 'steer' });
+        this.isSteered = true;
+      } catch {
+        // Nothing is wrong without: the workers hand over what is not theirs.
+      }
+    }
+    await this.options.prepare?.(this.deviceName);
+    await this.all({ call: 'start' });
+  }
+
+  get count(): number {
+    return this.threads.length;
+  }
+
+  /** The device's name. */
+  get name(): string {
+    return this.deviceName;
+  }
+
+  /** The kernel puts each flow's packets into its worker's queue. Else the workers hand over what came into another's. */
+  get steered(): boolean {
+    return this.isSteered;
+  }
+
+  get steerBy(): SteerBy {
+    return this.options.steerBy ?? 'tuple';
+  }
+
+  /** Listeners (one in each worker), connections and TIME-WAIT records of all, at most `limit`; records last. */
+  async sockets(limit = Number.MAX_SAFE_INTEGER): Promise<SocketRow[]> {
+    return mergeSockets((await this.all({ call: 'sockets', limit })) as SocketRow[][], limit);
+  }
+
+  readonly timeWait = {
+    /** The records of all workers, at most `limit`. */
+    list: async (limit = 100_000): Promise<SocketRow[]> =>
+      ((await this.all({ call: 'records', limit })) as SocketRow[][]).flat().slice(0, limit),
+  };
+
+  /** Counters under nstat's names, of all workers together. */
+  async counters(): Promise<Record<string, number>> {
+    return addUp((await this.all({ call: 'counters' })) as Record<string, number>[]);
+  }
+
+  /** What each worker handed to others, took from them, and lost because a lane was full. */
+  async handedOver(): Promise<HandedOver[]> {
+    return (await this.all({ call: 'handedOver' })) as HandedOver[];
+  }
+
+  /** Asks each worker's program; the answers in the order of the workers. */
+  ask(question: unknown): Promise<unknown[]> {
+    return this.all({ call: 'ask', question, port: null });
+  }
+
+  /** Asks the program of one worker. `port` becomes the program's. */
+  askOne(worker: number, question: unknown, port: MessagePort | null = null): Promise<unknown> {
+    return this.call(worker, { call: 'ask', question, port }, port === null ? [] : [port]);
+  }
+
+  /** Resets all connections, closes servers and the device. */
+  async close(): Promise<void> {
+    if (!this.ended) await this.all({ call: 'close' });
+    await this.end();
+  }
+
+  private all(call: Unnumbered<Call>): Promise<unknown[]> {
+    return Promise.all(this.threads.map((_, i) => this.call(i, call)));
+  }
+
+  private call(worker: number, call: Unnumbered<Call>, transfer: Transferable[] = []): Promise<unknown> {
+    if (this.ended) return Promise.reject(new Error('the workers have ended'));
+    const id = ++this.calls;
+    return new Promise((resolve, reject) => {
+      this.waiting[worker]!.set(id, { resolve, reject });
+      this.threads[worker]!.postMessage({ ...call, id }, transfer);
+    });
+  }
+
+  private fail(error: Error): void {
+    if (this.ended) return;
+    const asked = this.waiting.flatMap((waiting) => [...waiting.values()]);
+    void this.end();
+    for (const { reject } of asked) reject(error);
+    // Whoever asked has it; an error that nobody listens for would be thrown.
+    if (asked.length === 0 || this.listenerCount('error') > 0) this.emit('error', error);
+  }
+
+  private async end(): Promise<void> {
+    this.ended = true;
+    await Promise.all(this.threads.map((thread) => thread.terminate()));
+  }
+}
+
+function startThreads(options: WorkersOptions): Worker[] {
+  const { workers, program, data, mtu = 1500, offload = true, steerBy = 'tuple' } = options;
+  const lanes = sharedLanes(workers);
+  const ports: (MessagePort | null)[][] = Array.from({ length: workers }, () =>
+    Array.from({ length: workers }, () => null),
+  );
+  for (let a = 0; a < workers; a++) {
+    for (let b = 0; b < a; b++) {
+      const { port1, port2 } = new MessageChannel();
+      ports[a]![b] = port1;
+      ports[b]![a] = port2;
+    }
+  }
+  const steering = { key: randomBytes(16), by: steerBy };
+  const hostSeed = randomBytes(32);
+  const { origin } = new RealClock();
+  return ports.map((own, index) => {
+    const workerData: ThreadData = {
+      seat: { index, workers },
+      program: String(program),
+      data,
+      mtu,
+      offload,
+      lanes,
+      ports: own,
+      steering,
+      hostSeed,
+      origin,
+    };
+    const transferList = own.filter((port) => port !== null);
+    return new Worker(new URL('./thread.js', import.meta.url), { workerData, transferList });
+  });
+}
+
+/** Rows of several engines as those of one: records last. */
+export function mergeSockets(lists: readonly (readonly SocketRow[])[], limit: number): SocketRow[] {
+  const isRecord = (row: SocketRow): boolean => row.state === 'TIME-WAIT';
+  const rows = lists.flatMap((list) => list.filter((row) => !isRecord(row)));
+  for (const list of lists) {
+    for (const row of list) {
+      if (rows.length >= limit) return rows.slice(0, limit);
+      if (isRecord(row)) rows.push(row);
+    }
+  }
+  return rows.slice(0, limit);
+}
+
+export function addUp(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const each of all)
+    for (const [name, value] of Object.entries(each)) sums[name] = (sums[name] ?? 0) + value;
+  return sums;
+}
+
+/** An error of a worker's, with what it said there. */
+function errorOf({ name, message, code, details }: Failure): Error {
+  const error = Object.assign(name === 'RangeError' ? new RangeError(message) : new Error(message), {
+    ...(code === undefined ? {} : { code }),
+    ...(details === undefined ? {} : { details }),
+  });
+  error.name = name;
+  return error;
+}
