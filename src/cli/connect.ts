@@ -13,7 +13,7 @@ import type { StackFlags } from './options.js';
 import type { LinkFlags } from './link-options.js';
 import { STACK_SIDE, openLink, type DeviceFlags } from './links.js';
 import type { OpenLink } from './open-link.js';
-import { failureOf } from './serve.js';
+import { failureOf } from './engines.js';
 import { setUp } from './setup.js';
 
 export interface ConnectFlags extends StackFlags, DeviceFlags, LinkFlags {

@@ -6,25 +6,12 @@
  */
 import { lstatSync, unlinkSync, type Stats } from 'node:fs';
 import { connect as connectUnix, createServer, type Server, type Socket } from 'node:net';
-import { counterNames } from '../mib.js';
-import type { Network } from '../net/network.js';
-import type { StackApi } from '../stack/api.js';
-import { knobs } from '../stack/catalogue.js';
-import { formatTuple } from '../view/exchange.js';
+import type { Duplex } from 'node:stream';
 import { RunError, lineOf } from './fail.js';
-import { DecisionMemory, type RememberedDecision } from './memory.js';
-import { parseTuple } from './tuple.js';
+import type { RememberedDecision } from './memory.js';
 
 /** Longest request line, bytes. */
 const LONGEST = 65_536;
-/** Most rows of one `ss`: TIME-WAIT tables are large. */
-const ROWS = 1_000_000;
-/** Ends of relayed connections that are kept until asked for; the oldest go first. */
-const OUTCOMES = 1024;
-
-/** Most tuples that `explain` names. */
-const TUPLES = 1000;
-
 export type Request =
   | { readonly command: 'status' }
   /** `records`: TIME-WAIT as well. */
@@ -38,23 +25,23 @@ export type Request =
   | { readonly command: 'connect'; readonly host: string; readonly port: number }
   | { readonly command: 'outcome'; readonly id: number };
 
+export type Connect = Extract<Request, { command: 'connect' }>;
+export type Question = Exclude<Request, Connect>;
+
+/** What a control socket is the way to: one stack, or the workers of one. */
+export interface Controlled {
+  /** Rejects only when something failed; a refusal is an answer. */
+  answer(request: Question): Promise<object>;
+  /** Answers, and joins the stream to a new connection when the answer is good. */
+  connect(stream: Duplex, request: Connect): void;
+}
+
 /** How a relayed connection went. */
 export interface Outcome {
   /** null: both directions ended well. */
   readonly failure: string | null;
   readonly bytesRead: number;
   readonly bytesWritten: number;
-}
-
-/** What the conversations of one control socket share. */
-interface Session {
-  readonly network: Network;
-  /** Counters as `nstat` showed them last: its next call without -a shows the difference. */
-  readonly shown: Float64Array;
-  /** By number of the connection; a promise while it is open. */
-  readonly outcomes: Map<number, Promise<Outcome>>;
-  relays: number;
-  readonly memory: DecisionMemory;
 }
 
 /** The answer to `explain`. */
@@ -69,22 +56,10 @@ export interface Explained {
   readonly decisions: readonly RememberedDecision[];
 }
 
-/**
- * Opens the socket, for its owner only. A live one is not replaced, a stale one is; anything else is left alone.
- * `remember`: decisions are remembered at once, not from the first `explain` on.
- */
-export async function serveControl(network: Network, path: string, remember = false): Promise<Server> {
+/** Opens the socket, for its owner only. A live one is not replaced, a stale one is; anything else is left alone. */
+export async function serveControl(controlled: Controlled, path: string): Promise<Server> {
   await removeStale(path, '--control');
-  const memory = new DecisionMemory(network);
-  if (remember) memory.start();
-  const session: Session = {
-    network,
-    shown: new Float64Array(counterNames.length),
-    outcomes: new Map(),
-    relays: 0,
-    memory,
-  };
-  const server = createServer({ allowHalfOpen: true }, (socket) => serveClient(session, socket));
+  const server = createServer({ allowHalfOpen: true }, (socket) => serveClient(controlled, socket));
   const mask = process.umask(0o177);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -127,7 +102,7 @@ function probe(path: string): Promise<string | null> {
   });
 }
 
-function serveClient(session: Session, socket: Socket): void {
+function serveClient(controlled: Controlled, socket: Socket): void {
   let gathered = Buffer.alloc(0);
   const answer = (value: object): void => void socket.write(`${JSON.stringify(value)}\n`);
   socket.on('error', () => undefined);
@@ -145,10 +120,10 @@ function serveClient(session: Session, socket: Socket): void {
         socket.off('end', onEnd);
         socket.pause();
         if (gathered.length > 0) socket.unshift(gathered);
-        relay(session, socket, request);
+        controlled.connect(socket, request);
         return;
       } else
-        void handle(session, request).then(answer, (error) => answer({ ok: false, error: lineOf(error) }));
+        void controlled.answer(request).then(answer, (error) => answer({ ok: false, error: lineOf(error) }));
     }
     if (gathered.length > LONGEST) socket.destroy();
   };
@@ -163,128 +138,6 @@ function parseRequest(line: string): Request | null {
   } catch {
     return null;
   }
-}
-
-async function handle(session: Session, request: Exclude<Request, { command: 'connect' }>): Promise<object> {
-  const { stack } = session.network;
-  // Timers that are due count as fired.
-  session.network.driver.sync();
-  switch (request.command) {
-    case 'status':
-      return {
-        ok: true,
-        policy: stack.policyName,
-        knobs: Object.fromEntries(knobs.map(({ name }) => [name, stack.knob(name)])),
-      };
-    case 'ss': {
-      const sockets = stack.sockets(request.records ? ROWS : live(stack));
-      return { ok: true, sockets, omitted: request.records ? Math.max(0, total(stack) - ROWS) : 0 };
-    }
-    case 'counts':
-      return { ok: true, counts: stack.stateCounts(), orphans: stack.orphans, live: families(stack) };
-    case 'nstat': {
-      const { values } = stack.counters;
-      const counters = Object.fromEntries(
-        counterNames.map((name, i) => [
-          name,
-          values[i]! - (request.absolute === true ? 0 : session.shown[i]!),
-        ]),
-      );
-      if (request.keep !== true) session.shown.set(values);
-      return { ok: true, counters };
-    }
-    case 'set':
-      return verdict(stack.setKnob(String(request.name), Number(request.value)));
-    case 'policy':
-      return verdict(stack.setPolicy(String(request.name)));
-    case 'explain':
-      return remembered(session, request.tuple);
-    case 'outcome': {
-      const outcome = session.outcomes.get(request.id);
-      if (outcome === undefined) return { ok: false, error: `no connection ${request.id}` };
-      session.outcomes.delete(request.id);
-      return { ok: true, outcome: await outcome };
-    }
-    default:
-      return { ok: false, error: `unknown command '${String((request as { command?: unknown }).command)}'` };
-  }
-}
-
-function remembered({ network, memory }: Session, text: string | undefined): object {
-  const tuple = text === undefined ? null : parseTuple(String(text));
-  if (text !== undefined && tuple === null) return { ok: false, error: `no tuple: '${text}'` };
-  const remembering = memory.started;
-  memory.start();
-  const explained: Explained = {
-    policy: network.stack.policyName,
-    remembering,
-    forgotten: memory.forgotten,
-    tuples: memory
-      .tuples()
-      .slice(0, TUPLES)
-      .map(([local, remote]) => formatTuple(local, remote)),
-    decisions: memory.list(tuple),
-  };
-  return { ok: true, ...explained };
-}
-
-function verdict(message: string | null): object {
-  return message === null ? { ok: true } : { ok: false, error: message };
-}
-
-function total(stack: StackApi): number {
-  return Object.values(stack.stateCounts()).reduce((sum, count) => sum + count, 0);
-}
-
-/** Rows up to and with the last that is not in TIME-WAIT: records come last. */
-function live(stack: StackApi): number {
-  return total(stack) - (stack.stateCounts()['TIME-WAIT'] ?? 0);
-}
-
-/** Listeners and connections by family. A record that waits for a FIN is neither. */
-function families(stack: StackApi): { v4: number; v6: number } {
-  const rows = stack.sockets(live(stack)).filter((row) => row.timer !== 'timewait');
-  const v4 = rows.filter((row) => row.local.family === 4).length;
-  return { v4, v6: rows.length - v4 };
-}
-
-/** Joins the control socket to a new connection of the stack. */
-function relay(session: Session, socket: Socket, request: { host: string; port: number }): void {
-  const refuse = (error: unknown): void =>
-    void socket.end(`${JSON.stringify({ ok: false, error: lineOf(error) })}\n`);
-  let peer;
-  try {
-    peer = session.network.connect({ host: request.host, port: request.port, allowHalfOpen: true });
-  } catch (error) {
-    refuse(error);
-    return;
-  }
-  const connection = peer;
-  connection.once('error', refuse);
-  // Whoever was here has gone: what came from there still goes out, as from a program that ends.
-  socket.once('close', () => connection.destroySoon());
-  connection.once('connect', () => {
-    connection.off('error', refuse);
-    const id = ++session.relays;
-    session.outcomes.set(id, outcomeOf(connection));
-    for (const old of session.outcomes.keys()) if (old <= id - OUTCOMES) session.outcomes.delete(old);
-    // The other side asks for the `outcome` and learns why.
-    connection.once('error', () => socket.destroy());
-    socket.write(`${JSON.stringify({ ok: true, id })}\n`);
-    socket.pipe(connection);
-    connection.pipe(socket);
-  });
-}
-
-function outcomeOf(connection: ReturnType<Network['connect']>): Promise<Outcome> {
-  return new Promise((resolve) => {
-    let failure: string | null = null;
-    connection.once('error', (error: Error) => (failure = error.message));
-    connection.once('close', () => {
-      const { bytesRead, bytesWritten } = connection;
-      resolve({ failure, bytesRead, bytesWritten });
-    });
-  });
 }
 
 /** Sends one request to the stack at `path`; its answer, or a RunError with one line. */

@@ -74,13 +74,18 @@ export async function openPrivateLink(flags: LinkFlags & ServiceOptions): Promis
   }
 }
 
-/** A TUN device that is up, with the kernel's side addressed. */
-function openTun(flags: DeviceFlags & LinkFlags): TunLink {
+/** Throws one line when there cannot be a TUN device here. */
+export function needTun(): void {
   if (which('ip') === null) {
     throw new RunError('ip(8) is not installed: apt-get install iproute2 (dnf install iproute)');
   }
   const tun = tunAvailable();
   if (!tun.ok) throw new RunError(`${tun.reason}: ${tun.cure}`);
+}
+
+/** A TUN device that is up, with the kernel's side addressed. */
+function openTun(flags: DeviceFlags & LinkFlags): TunLink {
+  needTun();
   let link: TunLink;
   try {
     link = TunLink.open({ name: flags.device, offload: flags.offload ?? true });
@@ -96,7 +101,7 @@ function openTun(flags: DeviceFlags & LinkFlags): TunLink {
   return link;
 }
 
-function explainTun(device: string, error: NodeJS.ErrnoException): Error {
+export function explainTun(device: string, error: NodeJS.ErrnoException): Error {
   const argument = `--device ${device}`;
   if (error instanceof RangeError || error instanceof TypeError) {
     return new UsageError(`${argument}: ${lineOf(error)}`);

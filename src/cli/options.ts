@@ -5,6 +5,7 @@ import { nearest } from '../nearest.js';
 import { parseKnobSetting, policies } from '../stack/catalogue.js';
 import { ruleNames, type RuleName } from '../stack/policies.js';
 import { parseAddress, parsePrefix } from '../wire/address.js';
+import { MOST_WORKERS } from '../workers/limits.js';
 import { isPolicyPath, pathMistake } from './policy-path.js';
 
 export interface ServiceOptions {
@@ -48,6 +49,13 @@ export function jobs(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > 256)
     throw new InvalidArgumentError('threads are an integer from 1 to 256.');
+  return value;
+}
+
+export function workers(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > MOST_WORKERS)
+    throw new InvalidArgumentError(`workers are an integer from 1 to ${MOST_WORKERS}.`);
   return value;
 }
 

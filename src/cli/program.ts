@@ -6,7 +6,7 @@ import type { DemoFlags } from './demo.js';
 import type { DiffFlags } from './diff.js';
 import type { ExplainFlags } from './explain.js';
 import type { NstatFlags, SsFlags } from './inspect.js';
-import { withLinkOptions, type LinkFlags } from './link-options.js';
+import { withLinkOptions } from './link-options.js';
 import type { ListFlags } from './lists.js';
 import type { PacketdrillFlags } from './packetdrill-server.js';
 import type { PktFlags } from './pkt.js';
@@ -26,9 +26,10 @@ import {
   span,
   withPolicyOptions,
   withStackOptions,
-  type StackFlags,
+  workers,
 } from './options.js';
 import type { ReplayFlags } from './replay.js';
+import type { EngineFlags } from './engines.js';
 import type { ServeFlags } from './serve.js';
 import { sidePattern, tuplePattern } from './tuple.js';
 import { version } from './version.js';
@@ -47,15 +48,14 @@ function program(): Command {
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
-  withRunOptions(
-    timewait
-      .command('run')
+  withWorkers(
+    withRunOptions(timewait.command('run'))
       .description(
         'our stack in private namespaces, COMMAND on the kernel side (10.77.0.1, fd77::1; ours is 10.77.0.2, fd77::2)',
       )
       .argument('<command...>', 'program and its arguments, behind --')
       .passThroughOptions(),
-  ).action(async (command: string[], flags: StackFlags & LinkFlags) => {
+  ).action(async (command: string[], flags: EngineFlags) => {
     const { run } = await import('./run.js');
     await finish(run(command, flags, args));
   });
@@ -91,7 +91,7 @@ function program(): Command {
       const { hazards } = await import('./hazards.js');
       await finish(hazards(flags));
     });
-  withDevice(withRunOptions(timewait.command('serve')))
+  withDevice(withWorkers(withRunOptions(timewait.command('serve'))))
     .description(
       'the same services in the present network namespace, until interrupted (needs CAP_NET_ADMIN)',
     )
@@ -174,6 +174,14 @@ function replaying(timewait: Command): void {
       const { replayFile } = await import('./replay.js');
       await finish(replayFile(file, flags));
     });
+}
+
+function withWorkers(command: Command): Command {
+  return command.option(
+    '--workers <number>',
+    'stacks on as many threads, each with a queue of the TUN device and its share of the connections (docs/workers.md)',
+    workers,
+  );
 }
 
 function withRunOptions(command: Command): Command {

@@ -6,6 +6,7 @@ import { FileSink } from '../link/sink.js';
 import { createNetwork, type Network, type NetworkOptions } from '../net/network.js';
 import { RealClock } from '../net/real-clock.js';
 import type { FailureKind, Policy } from '../stack/policies.js';
+import type { Seat } from '../workers/seat.js';
 import { PcapngWriter } from '../wire/pcapng.js';
 import { RunError, UsageError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
@@ -16,14 +17,15 @@ export interface Setup {
   close(): void;
 }
 
-/** capture(faults(link)), a stack on `addresses`, policy and knobs applied. */
+/** capture(faults(link)), a stack on `addresses`, policy and knobs applied. `seat`: that of a worker among several. */
 export function setUp(
   link: Link,
   addresses: readonly string[],
   flags: StackFlags,
   policy: string | Policy,
+  seat?: Seat,
 ): Setup {
-  const clock = new RealClock();
+  const clock = seat?.clock ?? new RealClock();
   let outer: Link = link;
   if (flags.faults !== undefined) outer = new FaultsLink(outer, clock, flags.faults);
   let sink: FileSink | null = null;
@@ -32,7 +34,7 @@ export function setUp(
     outer = new CaptureLink(outer, sink, clock, new PcapngWriter(link.name));
   }
   const network = makeNetwork({
-    stack: { addresses: [...addresses] },
+    stack: { addresses: [...addresses], ...seat?.stack },
     link: outer,
     clock,
     policy,
@@ -44,7 +46,9 @@ export function setUp(
     const message = network.stack.setKnob(name, value);
     if (message !== null) throw new UsageError(`--set: ${message}`);
   }
-  for (const line of network.stack.warnings()) process.stderr.write(`timewait: warning: ${line}\n`);
+  // All workers would say the same.
+  const warnings = (seat?.index ?? 0) === 0 ? network.stack.warnings() : [];
+  for (const line of warnings) process.stderr.write(`timewait: warning: ${line}\n`);
   return {
     network,
     close() {

@@ -26,6 +26,12 @@ export interface RunSummary {
     readonly source: string;
   }[];
   readonly pcap: string | null;
+  /** What each worker did, when there are several. `handedOver`: packets that came in by its queue and belonged to others. */
+  readonly workers?: readonly {
+    readonly accepted: number;
+    readonly segments: number;
+    readonly handedOver: number;
+  }[];
 }
 
 export function formatSummary(s: RunSummary): string {
@@ -42,6 +48,11 @@ export function formatSummary(s: RunSummary): string {
     `TIME-WAIT    ${s.timeWait.stack} on our side, ${s.timeWait.kernel} on the kernel's`,
     `states       ${states.length > 0 ? states.join(', ') : 'none'}`,
   ];
+  if (s.workers !== undefined) {
+    const each = s.workers.map(({ accepted }, i) => `worker ${i} accepted ${accepted}`);
+    const handedOver = s.workers.reduce((sum, worker) => sum + worker.handedOver, 0);
+    lines.push(`workers      ${each.join(', ')}; ${handedOver} packets handed over`);
+  }
   const losses = Object.entries(s.losses).map(([what, count]) => `${count} ${what}`);
   if (losses.length > 0) lines.push(`lost         ${losses.join(', ')}`);
   if (s.pcap !== null) lines.push(`capture      ${s.pcap}`);

@@ -206,4 +206,3 @@ export function steeringProgram(steering: Steering): Uint8Array {
   a.put(EXIT);
   return a.bytes();
 }
-

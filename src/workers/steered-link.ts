@@ -52,7 +52,8 @@ export class SteeredLink implements Link {
       const at = ring.offsetOf(i);
       const length = ring.lengthOf(i);
       const owner = steering.ownerOf(ring.bytes, at, length);
-      if (owner !== exchange.self) exchange.give(owner, ring.bytes, at, length, ring.offloads[ring.slotOf(i)]!);
+      if (owner !== exchange.self)
+        exchange.give(owner, ring.bytes, at, length, ring.offloads[ring.slotOf(i)]!);
       else ring.move(i, kept++);
     }
     ring.count = kept;

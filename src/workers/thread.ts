@@ -6,7 +6,16 @@ import { RealClock } from '../net/real-clock.js';
 import { counterNames } from '../mib.js';
 import { Exchange } from './exchange.js';
 import { steeringProgram } from './program.js';
-import type { Call, Failure, HandedOver, Reply, Seat, ThreadData, WorkerMain, WorkerProgram } from './seat.js';
+import type {
+  Call,
+  Failure,
+  HandedOver,
+  Reply,
+  Seat,
+  ThreadData,
+  WorkerMain,
+  WorkerProgram,
+} from './seat.js';
 import { SteeredLink } from './steered-link.js';
 import { Steering } from './steering.js';
 

@@ -11,11 +11,11 @@ import { MessageChannel, Worker, type MessagePort, type Transferable } from 'nod
 import { RealClock } from '../net/real-clock.js';
 import type { SocketRow } from '../stack/api.js';
 import { sharedLanes } from './exchange.js';
+import { parseAddress } from '../wire/address.js';
+import { MOST_WORKERS } from './limits.js';
+import { addUp, mergeSockets } from './merge.js';
 import type { Call, Failure, HandedOver, Reply, ThreadData } from './seat.js';
-import type { SteerBy } from './steering.js';
-
-/** Each pair of workers has two lanes, of half a megabyte each when they are used. */
-export const MOST_WORKERS = 32;
+import { Steering, type SteerBy } from './steering.js';
 
 export interface WorkersOptions {
   /** 1 to 32. */
@@ -51,6 +51,7 @@ export interface Workers {
 /** Event 'error': a worker ended, and its connections with it; the others have been ended too. */
 export class Workers extends EventEmitter {
   private readonly threads: readonly Worker[];
+  private readonly steering: Steering;
   private readonly waiting: Map<number, Waiting>[];
   private calls = 0;
   private ended = false;
@@ -59,8 +60,9 @@ export class Workers extends EventEmitter {
 
   private constructor(private readonly options: WorkersOptions) {
     super();
-    const { workers } = options;
-    this.threads = startThreads(options);
+    const { workers, steerBy = 'tuple' } = options;
+    this.steering = new Steering(randomBytes(16), workers, steerBy);
+    this.threads = startThreads(options, this.steering);
     this.waiting = this.threads.map(() => new Map<number, Waiting>());
     this.threads.forEach((thread, i) => {
       thread.on('message', ({ id, value, error }: Reply) => {
@@ -125,7 +127,15 @@ export class Workers extends EventEmitter {
   }
 
   get steerBy(): SteerBy {
-    return this.options.steerBy ?? 'tuple';
+    return this.steering.by;
+  }
+
+  /** Who has all connections with an address, when flows are steered by host; null otherwise. */
+  ownerOfHost(address: string): number | null {
+    const parsed = parseAddress(address);
+    if (this.steerBy !== 'host' || parsed === null) return null;
+    const [w0, w1, w2, w3] = parsed.words;
+    return this.steering.ownerOfTuple(0, 0, 0, 0, w0!, w1!, w2!, w3!, 0, 0);
   }
 
   /** Listeners (one in each worker), connections and TIME-WAIT records of all, at most `limit`; records last. */
@@ -193,8 +203,8 @@ export class Workers extends EventEmitter {
   }
 }
 
-function startThreads(options: WorkersOptions): Worker[] {
-  const { workers, program, data, mtu = 1500, offload = true, steerBy = 'tuple' } = options;
+function startThreads(options: WorkersOptions, { key, by }: Steering): Worker[] {
+  const { workers, program, data, mtu = 1500, offload = true } = options;
   const lanes = sharedLanes(workers);
   const ports: (MessagePort | null)[][] = Array.from({ length: workers }, () =>
     Array.from({ length: workers }, () => null),
@@ -206,7 +216,7 @@ function startThreads(options: WorkersOptions): Worker[] {
       ports[b]![a] = port2;
     }
   }
-  const steering = { key: randomBytes(16), by: steerBy };
+  const steering = { key, by };
   const hostSeed = randomBytes(32);
   const { origin } = new RealClock();
   return ports.map((own, index) => {
@@ -225,26 +235,6 @@ function startThreads(options: WorkersOptions): Worker[] {
     const transferList = own.filter((port) => port !== null);
     return new Worker(new URL('./thread.js', import.meta.url), { workerData, transferList });
   });
-}
-
-/** Rows of several engines as those of one: records last. */
-export function mergeSockets(lists: readonly (readonly SocketRow[])[], limit: number): SocketRow[] {
-  const isRecord = (row: SocketRow): boolean => row.state === 'TIME-WAIT';
-  const rows = lists.flatMap((list) => list.filter((row) => !isRecord(row)));
-  for (const list of lists) {
-    for (const row of list) {
-      if (rows.length >= limit) return rows.slice(0, limit);
-      if (isRecord(row)) rows.push(row);
-    }
-  }
-  return rows.slice(0, limit);
-}
-
-export function addUp(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
-  const sums: Record<string, number> = {};
-  for (const each of all)
-    for (const [name, value] of Object.entries(each)) sums[name] = (sums[name] ?? 0) + value;
-  return sums;
 }
 
 /** An error of a worker's, with what it said there. */

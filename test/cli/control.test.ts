@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { connect as connectUnix, createServer as createUnixServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { ControlSession } from '../../src/cli/control-session.js';
 import { serveControl } from '../../src/cli/control.js';
 import type { Network } from '../../src/net/network.js';
 import type { Socket } from '../../src/net/socket.js';
@@ -24,7 +25,7 @@ interface World {
 async function world(t: Test): Promise<World> {
   const { client, server, close } = pair();
   const path = join(folder(t), 'control');
-  const control = await serveControl(server, path);
+  const control = await serveControl(new ControlSession(server), path);
   t.teardown(() => {
     control.close();
     close();
@@ -290,9 +291,9 @@ t.test(
     const { server, client, close } = pair();
     t.teardown(close);
     const path = join(folder(t), 'control');
-    const first = await serveControl(server, path);
+    const first = await serveControl(new ControlSession(server), path);
     t.equal(lstatSync(path).mode & 0o777, 0o600);
-    await t.rejects(serveControl(client, path), /another stack answers there/);
+    await t.rejects(serveControl(new ControlSession(client), path), /another stack answers there/);
     t.equal((await raw(path, '{"command":"status"}'))['ok'], true, 'the first one still does');
     first.close();
     await once(first, 'close');
@@ -302,16 +303,19 @@ t.test(
     const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
     spawnSync(process.execPath, ['-e', script]);
     t.ok(lstatSync(path).isSocket(), 'stale');
-    const second = await serveControl(server, path);
+    const second = await serveControl(new ControlSession(server), path);
     t.equal((await raw(path, '{"command":"status"}'))['ok'], true);
     second.close();
     await once(second, 'close');
 
     writeFileSync(path, 'precious');
-    await t.rejects(serveControl(server, path), /something else than a socket/);
+    await t.rejects(serveControl(new ControlSession(server), path), /something else than a socket/);
     t.equal(readFileSync(path, 'utf8'), 'precious');
-    await t.rejects(serveControl(server, join(path, 'below')), /ENOTDIR/);
-    await t.rejects(serveControl(server, '/nonexistent/control'), /^--control \/nonexistent\/control: /);
+    await t.rejects(serveControl(new ControlSession(server), join(path, 'below')), /ENOTDIR/);
+    await t.rejects(
+      serveControl(new ControlSession(server), '/nonexistent/control'),
+      /^--control \/nonexistent\/control: /,
+    );
   },
 );
 

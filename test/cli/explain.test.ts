@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { ControlSession } from '../../src/cli/control-session.js';
 import { serveControl } from '../../src/cli/control.js';
 import { SERVER, listen, pair } from '../net/helpers.js';
 import { folder, start, timewait } from './helpers.js';
@@ -201,7 +202,7 @@ t.test('our stack, judged by the policy that it ran, answers as it did', async (
 t.test('--control: what a running stack remembers', async (t) => {
   const { client, server, close } = pair();
   const path = join(folder(t), 'control');
-  const control = await serveControl(server, path);
+  const control = await serveControl(new ControlSession(server), path);
   t.teardown(() => {
     control.close();
     close();
@@ -253,7 +254,7 @@ t.test('--control: what a running stack remembers', async (t) => {
 t.test('--control of a stack that remembers from the start', async (t) => {
   const { client, server, close } = pair();
   const path = join(folder(t), 'control');
-  const control = await serveControl(server, path, true);
+  const control = await serveControl(new ControlSession(server, true), path);
   t.teardown(() => {
     control.close();
     close();
