@@ -322,7 +322,8 @@ export class Stack implements StackApi {
       else ready[kept++] = tcb;
       core.log.states(now, tcb, history);
     }
-    ready.length = kept;
+    // Not by setting the length, which is a call into V8's runtime (measured: a microsecond of a connection)
+    while (ready.length > kept) ready.pop();
     return core.tx.count;
   }
 

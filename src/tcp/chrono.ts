@@ -13,7 +13,10 @@ export const C_BUFFER = 3;
 export class Chrono {
   private kind = C_IDLE;
   private since = 0;
-  private readonly spent = new Float64Array(4);
+  // By kind; an array of its own for each connection costs more than all that is counted
+  private busy = 0;
+  private byWindow = 0;
+  private byBuffer = 0;
 
   start(kind: number, now: number): void {
     if (kind > this.kind) this.turn(kind, now);
@@ -32,11 +35,15 @@ export class Chrono {
 
   /** ms of this kind up to now. */
   total(kind: number, now: number): number {
-    return this.spent[kind]! + (this.kind === kind ? (now - this.since) | 0 : 0);
+    const before = kind === C_BUSY ? this.busy : kind === C_WINDOW ? this.byWindow : this.byBuffer;
+    return before + (this.kind === kind ? (now - this.since) | 0 : 0);
   }
 
   private turn(kind: number, now: number): void {
-    this.spent[this.kind]! += (now - this.since) | 0;
+    const spent = (now - this.since) | 0;
+    if (this.kind === C_BUSY) this.busy += spent;
+    else if (this.kind === C_WINDOW) this.byWindow += spent;
+    else if (this.kind === C_BUFFER) this.byBuffer += spent;
     this.kind = kind;
     this.since = now;
   }

@@ -152,7 +152,7 @@ export class ReceiveQueue {
 
   clear(): void {
     for (let i = this.lent ? 1 : 0; i < this.blocks.length; i++) this.chunks.give(this.blocks[i]!);
-    this.blocks.length = 0;
+    if (this.blocks.length > 0) this.blocks.length = 0;
     this.start = 0;
     this.end = 0;
     this.lent = false;
