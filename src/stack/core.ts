@@ -355,6 +355,7 @@ export class Core {
     c.rtoMin = k('net.ipv4.tcp_rto_min');
     c.rtoMax = k('net.ipv4.tcp_rto_max');
     c.delack = k('net.ipv4.tcp_delack');
+    c.acksBatches = k('tcp_ack_batch') !== 0;
     c.synRetries = k('net.ipv4.tcp_syn_retries');
     c.synAckRetries = k('net.ipv4.tcp_synack_retries');
     c.retries = k('net.ipv4.tcp_retries2');

@@ -411,6 +411,14 @@ const rows: readonly Row[] = [
     'retransmissions before a connection is given up: R2 (MUST-20)',
   ],
   ['net.ipv4.tcp_orphan_retries', 'times', 0, 255, 0, 'the same for a connection without a user; 0 means 8'],
+  [
+    'tcp_ack_batch',
+    'boolean',
+    0,
+    1,
+    1,
+    'segments taken from the link together get one ACK (RFC 9293 3.8.6.3); 0: every second full-sized one gets its own (SHLD-19 to the letter)',
+  ],
   ['net.ipv4.tcp_delack', 'ms', 0, 499, 40, 'longest delay of an ACK (MUST-40: below 500), 0: none'],
   [
     'net.ipv4.tcp_user_timeout',

@@ -31,6 +31,8 @@ export class TcpConfig {
   rtoMin = 200;
   rtoMax = 120_000;
   delack = 40;
+  /** Segments that came together get one ACK. */
+  acksBatches = true;
   synRetries = 7;
   synAckRetries = 5;
   /** R2 as a count (MUST-20). */

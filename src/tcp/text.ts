@@ -167,6 +167,9 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
     return;
   }
   acknowledgeInTime(ctx, tcb);
+  // SHLD-19: else the ACK goes out when all that came together was looked at (R9293 3.8.6.3)
+  const two = ((tcb.rcvNxt - tcb.lastAckSent) | 0) > tcb.rcvMss;
+  if (!ctx.config.acksBatches && tcb.ackNow && two && !text.fin) emitAck(ctx, tcb, Reason.plain);
 }
 
 /** SHLD-31, R5681-19, R5681-24 */
