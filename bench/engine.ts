@@ -75,6 +75,8 @@ export interface EngineRun {
   /** ns for one data segment in, its text read, and its ACK out: one ACK each, and as delayed ACKs have it. */
   readonly segmentEach: number;
   readonly segmentBatch: number;
+  /** The same with an ACK for every second segment (tcp_ack_batch 0). */
+  readonly segmentEverySecond: number;
   /** Bytes that a segment allocates, its text not read. */
   readonly segmentBytes: number;
   /** ns for a connection from SYN to TIME-WAIT, both ends. */
@@ -156,9 +158,10 @@ function senderFor(pair: Pair, port: number): [Sender, ConnectionHandle] {
 }
 
 /** ns of the server for a segment; packets are made outside the time that counts. */
-function segments(batch: number, rounds: number): number {
+function segments(batch: number, rounds: number, together = 1): number {
   const pair = new Pair();
   const { server } = pair;
+  server.setKnob('tcp_ack_batch', together);
   const [sender, end] = senderFor(pair, 4000);
   const copies = Array.from({ length: batch }, () => new Uint8Array(1600));
   const times: number[] = [];
@@ -221,6 +224,7 @@ export function measureEngine(): EngineRun {
   return {
     segmentEach: segments(1, 40_000),
     segmentBatch: segments(16, 10_000),
+    segmentEverySecond: segments(16, 10_000, 0),
     segmentBytes,
     connection: connections(40_000),
   };

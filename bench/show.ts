@@ -88,6 +88,7 @@ const showEngine = (runs: readonly EngineRun[]): string =>
   lines(runs, [
     ['data segment in, text read, ACK out, one by one: ns', (run) => run.segmentEach],
     ['the same in batches of 16: ns a segment', (run) => run.segmentBatch],
+    ['the same with an ACK for every second one (tcp_ack_batch 0)', (run) => run.segmentEverySecond],
     ['bytes allocated by a segment, its text aside', (run) => run.segmentBytes, 1],
     ['connection from SYN to TIME-WAIT, both ends: ns', (run) => run.connection],
   ]);

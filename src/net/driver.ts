@@ -8,8 +8,10 @@
  *   - when a socket was used (several writes of one pass through the event loop
  *     share one turn, so they share segments),
  *   - when the earliest deadline of engine and sockets is reached.
- * Each turn is one `setImmediate`, bounded to a few batches, so that other work of
- * the process gets its share however fast packets come.
+ * Each turn is one `setImmediate`, bounded in batches and in time (pace.ts), so that other
+ * work of the process gets its share however fast packets come. Between connections turns
+ * are fair as the link's queue is: packets in their order, and of each connection that has
+ * something to send a few segments, then the next one (tcp/output.ts).
  *
  * In manual mode there is neither native timer nor setImmediate: somebody calls
  * `turn(now)`, under virtual time.
@@ -20,12 +22,11 @@ import type { ConnectionHandle, ListenerHandle, StackApi } from '../stack/api.js
 import type { Clock } from '../time/clock.js';
 import { LARGEST_SLOT, PacketRing } from '../wire/ring.js';
 import { IdleTimers } from './idle.js';
+import { MOST, Pace } from './pace.js';
 import { Tracer } from './trace.js';
 
-/** Packets taken from the link before the engine's answers go out. */
-const BATCH = 128;
-/** Batches in one turn, before the event loop gets its share. */
-const BATCHES = 8;
+/** TIME-WAIT records that a turn lets expire: no fewer than its packets may have made. */
+const EXPIRIES = 1024;
 /** A busy link is tried again after this many ms, unless it calls earlier. */
 const BUSY_RETRY = 1;
 /** Longest native timer, ms. */
@@ -65,6 +66,7 @@ export class Driver {
   private readonly members = new Set<Closeable>();
   private readonly onError: ((error: Error) => void) | null;
   private readonly rx: PacketRing;
+  private readonly pace: Pace;
   private turning = false;
   private turnNow = 0;
   private closing = false;
@@ -88,9 +90,10 @@ export class Driver {
     this.tracer = new Tracer(stack);
     this.idle = new IdleTimers(clock.now());
     this.rx = new PacketRing(
-      BATCH,
+      MOST,
       link.offload === true ? LARGEST_SLOT : Math.max(stack.tx.slotSize, link.largest ?? link.mtu),
     );
+    this.pace = new Pace(this.manual ? () => 0 : () => performance.now());
     link.unref();
     link.onReadable(() => {
       this.schedule(this.alive);
@@ -108,7 +111,7 @@ export class Driver {
 
   /** Brings the engine to the present before a call whose answer depends on the time. */
   sync(): void {
-    if (!this.turning && !this.isClosed) this.stack.advance(this.clock.now());
+    if (!this.turning && !this.isClosed) this.stack.advance(this.clock.now(), EXPIRIES);
   }
 
   /** The engine has something to do: a turn follows soon. Cheap to call often. */
@@ -162,9 +165,10 @@ export class Driver {
     // Stays false when a listener of the user's throws: the rest is done in the next turn.
     let idle = false;
     try {
-      this.stack.advance(now);
+      this.stack.advance(now, EXPIRIES);
       this.idle.advance(now);
-      for (let batch = 0; batch < BATCHES && !idle; batch++) {
+      this.pace.begin();
+      for (let more = true; more && !idle;) {
         const received = this.receive(now);
         moved += received;
         try {
@@ -178,6 +182,7 @@ export class Driver {
           if (received > 0) this.stack.settle();
         }
         idle = received === 0;
+        more = this.pace.more(received);
       }
     } catch (error) {
       if (!(error instanceof LinkFailure)) throw error;
@@ -231,6 +236,7 @@ export class Driver {
 
   private receive(now: number): number {
     const { rx, stack } = this;
+    rx.use(this.pace.batch);
     const count = this.guard(() => this.link.receive(rx));
     if (count === 0) return 0;
     stack.borrow();

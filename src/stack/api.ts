@@ -376,7 +376,11 @@ export interface StackApi {
   settle(): void;
   /** One packet; `offload` as in PacketRing. Returns the reason's number, 0: the plain path. */
   receive(bytes: Uint8Array, offset: number, length: number, now: number, offload?: number): number;
-  advance(now: number): void;
+  /**
+   * Timers that are due. TIME-WAIT records go at most `expiries` at a time, so that one turn does not have to do what
+   * a pause has left; then `nextDeadline` is 0. To whoever asks they are all gone in their millisecond all the same.
+   */
+  advance(now: number, expiries?: number): void;
   output(now: number): number;
   /** ms until `advance` has something to do, 0 when overdue, -1 when no timer runs. */
   nextDeadline(now: number): number;

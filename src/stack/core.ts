@@ -76,6 +76,9 @@ export class Core {
   /** Path MTU by remote address, when lower than the link's, and when that has grown old. */
   readonly paths = new Map<string, { readonly mtu: number; readonly until: number }>();
 
+  /** Records whose time is over are still in the table: an expiry was done in part. */
+  overdue = false;
+
   /** Connections by id; freed ids are used again. */
   readonly tcbs: (Tcb | null)[] = [];
   readonly freeIds: number[] = [];
@@ -198,6 +201,7 @@ export class Core {
     remotePort: number,
   ): boolean {
     if ((handle & RECORD) !== 0) {
+      if (this.overdue && this.records.isOver(handle & ~RECORD, this.ctx.now)) return false;
       return this.records.sameTuple(handle & ~RECORD, l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort);
     }
     const t = this.tcbs[handle]!;

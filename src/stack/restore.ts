@@ -3,7 +3,7 @@ import { HOLDER_CLOSER } from '../timewait/policy.js';
 import { parseAddress } from '../wire/address.js';
 import type { TimeWaitEntry } from './api.js';
 import { RECORD, type Core } from './core.js';
-import { addRecord } from './time-wait.js';
+import { addRecord, expireOverdue } from './time-wait.js';
 
 /**
  * As though the connection had come into TIME-WAIT now, by the policy's rules; an older
@@ -15,6 +15,7 @@ export function restoreRecord(core: Core, entry: TimeWaitEntry): boolean {
   const local = parseAddress(entry.local.address);
   const remote = parseAddress(entry.remote.address);
   if (local === null || remote === null) throw new RangeError('not an address');
+  expireOverdue(core);
   const [l0, l1, l2, l3] = local.words as unknown as [number, number, number, number];
   const [r0, r1, r2, r3] = remote.words as unknown as [number, number, number, number];
   const { port: localPort } = entry.local;

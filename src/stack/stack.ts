@@ -55,7 +55,15 @@ import { restoreRecord } from './restore.js';
 import { setListenOption, setOption } from './socket-options.js';
 import { fromCookie } from './syn-flood.js';
 import { sockets, stateCounts, tcpInfo } from './sockets.js';
-import { dropRecords, expireRecords, makeRoom, recordArrives, revert, settleRevert } from './time-wait.js';
+import {
+  dropRecords,
+  expireOverdue,
+  expireRecords,
+  makeRoom,
+  recordArrives,
+  revert,
+  settleRevert,
+} from './time-wait.js';
 
 const ICMP = 1;
 const TCP = 6;
@@ -102,6 +110,7 @@ export class Stack implements StackApi {
 
   /** TIME-WAIT records held, FIN-WAIT-2 orphans kept as records included; and the bytes of their table. */
   get timeWait(): { count: number; memoryBytes: number } {
+    expireOverdue(this.core);
     return { count: this.core.records.count, memoryBytes: this.core.records.memoryBytes };
   }
 
@@ -121,7 +130,7 @@ export class Stack implements StackApi {
 
   /** Timers that run: connections' and records'. */
   get timers(): number {
-    return this.core.ctx.wheel.size + this.core.records.count;
+    return this.core.ctx.wheel.size + this.timeWait.count;
   }
 
   // ---- packets ----------------------------------------------------------------
@@ -275,7 +284,7 @@ export class Stack implements StackApi {
 
   // ---- time -------------------------------------------------------------------
 
-  advance(now: number): void {
+  advance(now: number, expiries = Infinity): void {
     const { core } = this;
     core.setTime(now);
     for (;;) {
@@ -299,7 +308,7 @@ export class Stack implements StackApi {
       afterwards(core, tcb);
     }
     doubtPaths(core);
-    expireRecords(core);
+    expireRecords(core, expiries);
   }
 
   nextDeadline(now: number): number {
@@ -348,6 +357,7 @@ export class Stack implements StackApi {
   // ---- user calls -------------------------------------------------------------
 
   listen(options: ListenOptions): ListenerHandle | Errno {
+    expireOverdue(this.core);
     return active.listen(this.core, options);
   }
 
@@ -364,6 +374,7 @@ export class Stack implements StackApi {
   }
 
   connect(options: ConnectOptions): ConnectionHandle | Errno {
+    expireOverdue(this.core);
     const opened = active.connect(this.core, options);
     makeRoom(this.core);
     return opened;
@@ -523,10 +534,12 @@ export class Stack implements StackApi {
   }
 
   sockets(limit = 100_000): SocketRow[] {
+    expireOverdue(this.core);
     return sockets(this.core, limit);
   }
 
   stateCounts(): Record<string, number> {
+    expireOverdue(this.core);
     return stateCounts(this.core);
   }
 }

@@ -114,6 +114,10 @@ export function addRecord(core: Core, entry: RecordEntry, returned = false): num
   const context = hooks.about(null);
   const limit = Math.min(policy.capacity(context), core.knobs.get('timewait_max_records'));
   while (records.count >= limit) {
+    if (core.overdue) {
+      expireRecords(core, 1);
+      continue;
+    }
     if (records.count === 0 || policy.onPressure(records.count, context) !== PRESSURE_EVICT_OLDEST) {
       core.count(Mib.TcpExtTCPTimeWaitOverflow);
       core.count(Mib.TimewaitSkipped);
@@ -168,6 +172,7 @@ export function makeRoom(core: Core): void {
   if (records.count === 0) return;
   const context = core.hooks.about(null);
   const limit = policy.capacity(context);
+  while (core.overdue && records.count > limit) expireRecords(core, 1);
   while (records.count > Math.max(0, limit)) {
     if (policy.onPressure(records.count, context) !== PRESSURE_EVICT_OLDEST) return;
     core.count(Mib.TimewaitEvicted);
@@ -190,17 +195,29 @@ function dropRecord(core: Core, index: number, reason: number): void {
   core.records.remove(index);
 }
 
-/** Records whose time is over. */
-export function expireRecords(core: Core): void {
-  for (;;) {
-    const index = core.records.expireNext(core.ctx.now);
+/**
+ * Records whose time is over go, at most `most` of them. Those that are left answer nothing any more
+ * (`Core.sameTuple`); whoever counts records or walks them calls `expireOverdue` first.
+ */
+export function expireRecords(core: Core, most: number): void {
+  const { records } = core;
+  core.overdue = false;
+  for (let gone = 0; gone < most; gone++) {
+    const index = records.expireNext(core.ctx.now);
     if (index < 0) return;
     dropRecord(core, index, Reason['tw-expired']);
   }
+  core.overdue = records.nextDeadline(core.ctx.now) === 0;
+}
+
+/** The rest of what an expiry in steps has left. */
+export function expireOverdue(core: Core): void {
+  if (core.overdue) expireRecords(core, Infinity);
 }
 
 /** All records go at once, without a word to anybody. */
 export function dropRecords(core: Core): void {
+  expireOverdue(core);
   for (let i = core.records.first(); i >= 0; i = core.records.next(i))
     dropRecord(core, i, Reason['tw-dropped']);
 }

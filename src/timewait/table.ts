@@ -465,10 +465,15 @@ export class TimeWaitTable implements Records {
     }
   }
 
+  /** The record's time is over at `now`. */
+  isOver(i: number, now: number): boolean {
+    return beforeEq(this.word(i, EXPIRES), now);
+  }
+
   /** The record that is due at `now` because this row's turn has come, -1 when none is. */
   private settle(row: number, now: number): number {
     const i = this.recordOf(row);
-    return this.flag(F_LIVE, i) && beforeEq(this.word(i, EXPIRES), now) ? i : NONE;
+    return this.flag(F_LIVE, i) && this.isOver(i, now) ? i : NONE;
   }
 
   /** The record that a row stands for: itself, or a proxy's. */

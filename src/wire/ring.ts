@@ -24,7 +24,8 @@ export const SEGMENT_SIZE = 0xffff;
 export const LARGEST_SLOT = 65_536 + 192;
 
 export class PacketRing {
-  readonly slots: number;
+  /** Slots in use: all, unless `use` said less. */
+  slots: number;
   readonly slotSize: number;
   readonly bytes: Uint8Array;
   /** Packet length per slot, bytes. */
@@ -90,6 +91,12 @@ export class PacketRing {
     this.lengths[to] = length;
     this.reasons[to] = this.reasons[from]!;
     this.offloads[to] = this.offloads[from]!;
+  }
+
+  /** From here on `slots` of the slots are in use, a power of two and no more than were made. The ring is empty. */
+  use(slots: number): void {
+    this.slots = slots;
+    this.head = 0;
   }
 
   /** Forgets the n oldest packets. */

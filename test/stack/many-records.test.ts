@@ -2,6 +2,7 @@
 import t from 'tap';
 import type { ConnectionHandle, ListenerHandle } from '../../src/stack/api.js';
 import { EV_CLOSED, EV_PEER_CLOSED } from '../../src/stack/api.js';
+import { Reason } from '../../src/reasons.js';
 import { Stack } from '../../src/stack/stack.js';
 
 const COUNT = 20_000;
@@ -91,5 +92,60 @@ t.test('20,000 records: there, gone at their time, memory as before', (t) => {
   t.equal(two.server.timers, 0);
   t.equal(two.client.timers, 0);
   t.equal(two.server.queuedBytes + two.client.queuedBytes, 0);
+  t.end();
+});
+
+t.test('expiry in steps: a few each turn, and nobody meets a record whose time is over', (t) => {
+  const two = new Two();
+  const { server, client } = two;
+  const listener = server.listen({ port: 80 }) as ListenerHandle;
+  for (let i = 0; i < 1000; i++) open(two, listener, 20_000 + i);
+  const expired = (): number => server.reasonCounts[Reason['tw-expired']]!;
+  two.now += TIME_WAIT;
+  const now = two.now | 0;
+  server.advance(now, 100);
+  t.equal(expired(), 100);
+  t.equal(server.nextDeadline(now), 0, 'the next turn goes on with it');
+  server.advance(now, 100);
+  t.equal(expired(), 200);
+
+  // The last record is still in the table: its tuple is free for a SYN all the same
+  client.setKnob('net.ipv4.tcp_timestamps', 0);
+  const again = client.connect({ address: '10.0.0.2', port: 80, localPort: 20_999 }) as ConnectionHandle;
+  two.settle();
+  t.equal(again.stateName, 'ESTABLISHED');
+  t.equal(expired(), 200, 'and nothing was hurried');
+  const far = server.accept(listener)!;
+  t.equal(far.stateName, 'ESTABLISHED');
+
+  t.equal(server.timeWait.count, 0, 'whoever counts, counts none');
+  t.equal(expired(), 1000);
+  t.same(
+    server.sockets().map(({ state }) => state),
+    ['LISTEN', 'ESTABLISHED'],
+  );
+  server.close(far);
+  two.settle();
+  client.close(again);
+  two.settle();
+  t.equal(server.timeWait.count, 1, 'the new connection has a record of its own');
+  two.pass(TIME_WAIT);
+  t.equal(server.timeWait.count, 0);
+  t.equal(server.nextDeadline(two.now | 0), -1);
+  t.end();
+});
+
+t.test('a full table: a record whose time is over makes room before one is refused', (t) => {
+  const two = new Two();
+  const { server } = two;
+  server.setKnob('timewait_max_records', 10);
+  const listener = server.listen({ port: 80 }) as ListenerHandle;
+  for (let i = 0; i < 10; i++) open(two, listener, 20_000 + i);
+  two.now += TIME_WAIT;
+  server.advance(two.now | 0, 1);
+  two.client.advance(two.now | 0);
+  for (let i = 0; i < 10; i++) open(two, listener, 21_000 + i);
+  t.equal(server.timeWait.count, 10);
+  t.equal(server.reasonCounts[Reason['tw-table-full']], 0);
   t.end();
 });

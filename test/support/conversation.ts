@@ -128,6 +128,17 @@ export class Conversation {
   }
 
   inject(text: string, payload?: Uint8Array): void {
+    this.arrive(text, payload);
+    this.collect();
+  }
+
+  /** Segments that come in one batch: the stack speaks when it has seen them all. */
+  injectTogether(...texts: string[]): void {
+    for (const text of texts) this.arrive(text);
+    this.collect();
+  }
+
+  private arrive(text: string, payload?: Uint8Array): void {
     const stamp = this.stamped && !text.includes('<') && !/^[^ ]*R/.test(text);
     const parsed = parseNotation(stamp ? `${text} <TS val 100 ecr 0>` : text);
     if ('error' in parsed) throw new SyntaxError(`${text}: ${parsed.error} at ${parsed.column}`);
@@ -140,7 +151,6 @@ export class Conversation {
     const ends = { src: this.peer, dst: this.us, srcPort: this.peerPort, dstPort: this.ourPort };
     const packet = buildPacket(absolute, ends, payload ?? new Uint8Array(parsed.length).fill(97));
     this.reason = reasonText(this.stack.receive(packet, 0, packet.length, this.now | 0)).id;
-    this.collect();
   }
 
   /** Lets the clock go on, timer by timer. */

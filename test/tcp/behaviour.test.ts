@@ -96,6 +96,39 @@ t.test(
 );
 
 t.test(
+  'SHLD-19, R9293 3.8.6.3: segments of one batch get one ACK; with tcp_ack_batch 0 every second full one its own',
+  (t: Test) => {
+    const five = [0, 1, 2, 3, 4].map((i) => `. ${1 + 1460 * i}:${1461 + 1460 * i}(1460) ack 1 win 65535`);
+    for (const profile of ['rfc9293', 'linux']) {
+      const acks = (batch: number): string[] => {
+        const c = new Conversation({ policy: profile, knobs: { tcp_ack_batch: batch } });
+        c.established();
+        // Linux's quick ACKs are over, and it knows the size of the peer's segments
+        for (let i = 0; i < 40; i++) {
+          const at = 1 + 1460 * i;
+          c.inject(`. ${at}:${at + 1460}(1460) ack 1 win 65535`);
+        }
+        c.read();
+        c.advance(50);
+        c.rest();
+        const moved = five.map((text) =>
+          text.replace(
+            /^\. (\d+):(\d+)/,
+            (_, from, to) => `. ${Number(from) + 58_400}:${Number(to) + 58_400}`,
+          ),
+        );
+        c.injectTogether(...moved);
+        return c.rest().map((text) => text.replace(/ win.*/, ''));
+      };
+      const [second, fourth, fifth] = [2, 4, 5].map((n) => `. 1:1(0) ack ${1 + 58_400 + 1460 * n}`);
+      t.same(acks(1), [fifth], `${profile}: together`);
+      t.same(acks(0), [second, fourth], `${profile}: every second`);
+    }
+    t.end();
+  },
+);
+
+t.test(
   'SHLD-7, MUST-17: Nagle holds small segments back while data is in flight, and can be switched off',
   (t: Test) => {
     const c = new Conversation();
