@@ -118,6 +118,7 @@ export const counterNames = [
   'TcpExtTCPLossProbeRecovery',
   'TcpExtTCPLossUndo',
   'TcpExtTCPFullUndo',
+  'TcpExtTCPPartialUndo',
   'TcpExtTCPDSACKUndo',
   'TcpExtTCPSpuriousRTOs',
   'TcpExtTCPSACKReneging',

@@ -9,7 +9,7 @@ import {
 } from '../stack/api.js';
 import { type Outcome, NOTHING, done, failed, int, field } from './call-outcome.js';
 import type { Value } from './script.js';
-import { TCP_MAXSEG, getOption, setOption } from './stack-options.js';
+import { TCP_MAXSEG, TCP_WINDOW_CLAMP, getOption, setOption } from './stack-options.js';
 import { Epoll } from './stack-epoll.js';
 import { stampMessage } from './stack-stamps.js';
 import { POLLERR, POLLHUP, StackSocket } from './stack-socket.js';
@@ -253,6 +253,7 @@ export class StackCalls {
       fastOpen,
       synRetries: socket.options.get(TCP_SYNCNT) ?? 0,
       maxSegment: socket.options.get(TCP_MAXSEG) ?? 0,
+      windowClamp: socket.options.get(TCP_WINDOW_CLAMP) ?? 0,
       reuseAddress: (socket.options.get('1:2') ?? 0) !== 0,
       reusePort: (socket.options.get('1:15') ?? 0) !== 0,
       ...(socket.bound?.address === undefined ? {} : { localAddress: socket.bound.address }),

@@ -22,12 +22,15 @@ const TCP_INFO = '6:11';
 const SO_SNDBUF = '1:7';
 const SO_RCVBUF = '1:8';
 export const TCP_MAXSEG = '6:2';
+export const TCP_WINDOW_CLAMP = '6:10';
 const TCP_QUICKACK = '6:12';
 const TCP_FASTOPEN_CONNECT = '6:30';
 const TCP_FASTOPEN_KEY = '6:33';
 /** What TCP_MAXSEG takes besides 0 (TCP_MIN_MSS, MAX_TCP_WINDOW). */
 const SEGMENT_MIN = 88;
 const SEGMENT_MAX = 32_767;
+/** SOCK_MIN_RCVBUF / 2 */
+const WINDOW_CLAMP_MIN = 1152;
 
 /** Values before anybody sets one, where not 0. */
 const defaults: Readonly<Record<string, number>> = {
@@ -60,6 +63,7 @@ const honoured = new Set([
   '6:5',
   '6:6',
   '6:7',
+  TCP_WINDOW_CLAMP,
   TCP_DEFER_ACCEPT,
   '6:12',
   '6:18',
@@ -115,6 +119,8 @@ export function getOption(
       return wrote(infoRecord(infoOf(socket)));
     case TCP_MAXSEG:
       return listed(socket.info?.sndMss ?? (socket.options.get(key) || 536));
+    case TCP_WINDOW_CLAMP:
+      return listed(socket.info?.windowClamp ?? socket.options.get(key) ?? 0);
     case TCP_DEFER_ACCEPT: {
       const [first, most] = [
         socket.stack.knob('net.ipv4.tcp_rto_init'),
@@ -195,9 +201,12 @@ export function setOption(
   }
   if (key === TCP_MAXSEG && value.value !== 0 && (value.value < SEGMENT_MIN || value.value > SEGMENT_MAX))
     return result(-1, 'EINVAL');
+  let chosen = value.value;
+  if (key === TCP_WINDOW_CLAMP && chosen !== 0) chosen = Math.max(WINDOW_CLAMP_MIN, chosen);
+  else if (key === TCP_WINDOW_CLAMP && socket.phase !== 'idle') return result(-1, 'EINVAL');
   if (!honoured.has(key)) notes.add(`socket option ${name} of level ${level} has no effect on the stack`);
-  socket.options.set(key, value.value);
+  socket.options.set(key, chosen);
   socket.applyOptions();
-  socket.act(key, value.value);
+  socket.act(key, chosen);
   return result(0);
 }

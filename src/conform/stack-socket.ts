@@ -216,6 +216,7 @@ export class StackSocket {
     if (fastOpen !== undefined) this.stack.setListenOption(listener, 'fastOpen', fastOpen);
     this.stack.setListenOption(listener, 'deferAccept', this.options.get(TCP_DEFER_ACCEPT) ?? 0);
     this.stack.setListenOption(listener, 'synRetries', this.options.get('6:7') ?? 0);
+    this.stack.setListenOption(listener, 'windowClamp', this.options.get('6:10') ?? 0);
     if (this.cookieKeys !== null) this.stack.setFastOpenKeys(this.cookieKeys, listener);
   }
 
@@ -256,6 +257,8 @@ export class StackSocket {
     const option = immediate[key];
     if (option !== undefined && this.connection !== null && this.phase !== 'closed')
       this.stack.setOption(this.connection, option, option === 'stamps' ? wantedStamps(value) : value);
+    if (key === '6:10' && this.phase === 'connected')
+      this.stack.setOption(this.connection!, 'windowClamp', value);
     if (key === '6:2' && this.listener !== null) this.listener.maxSegment = value;
   }
 

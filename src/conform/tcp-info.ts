@@ -65,7 +65,8 @@ export function tcpInfoFields(info: TcpInfo): Map<string, number> {
     (info.sndWscale > 0 || info.rcvWscale > 0 ? 4 : 0) |
     (info.ecn ? 8 : 0) |
     (info.ecnSeen ? 16 : 0) |
-    (info.synData ? 32 : 0);
+    (info.synData ? 32 : 0) |
+    (info.fastOpenChild ? 128 : 0);
   const fields: Record<string, number> = {
     state: stateNumbers[info.state] ?? 7,
     ca_state: caStates[info.caState] ?? 0,
@@ -84,7 +85,7 @@ export function tcpInfoFields(info: TcpInfo): Map<string, number> {
     lost: segments(info.lost),
     retrans: segments(info.resent),
     pmtu: info.pmtu,
-    rcv_ssthresh: info.rcvWnd,
+    rcv_ssthresh: info.rcvOffer,
     rtt: Math.round(1000 * info.srtt),
     rttvar: Math.round(1000 * info.rttvar),
     snd_ssthresh: info.sndSsthresh < NO_SSTHRESH ? segments(info.sndSsthresh) : INFINITE_SSTHRESH,
@@ -93,7 +94,8 @@ export function tcpInfoFields(info: TcpInfo): Map<string, number> {
     reordering: info.reordering,
     reord_seen: info.reorderings,
     min_rtt: info.minRtt === 0 ? 0xffffffff : 1000 * info.minRtt,
-    rcv_space: info.rcvWnd,
+    rcv_rtt: Math.round(1000 * info.rcvRtt),
+    rcv_space: info.rcvSpace,
     total_retrans: info.totalRetrans,
     pacing_rate: rate(info.pacingRate),
     max_pacing_rate: rate(info.maxPacingRate),
@@ -118,8 +120,14 @@ export function tcpInfoFields(info: TcpInfo): Map<string, number> {
     delivered_ce: info.deliveredCe,
     dsack_dups: info.dsacks,
     rcv_ooopack: info.oooSegments,
-    fastopen_client_fail: 0,
+    fastopen_client_fail: info.fastOpenFailure,
     total_rto: info.timeouts,
+    total_rto_recoveries: info.timeoutRuns,
+    total_rto_time: info.timeoutTime,
+    received_ce: info.received.marked,
+    received_e1_bytes: info.received.ect1,
+    received_e0_bytes: info.received.ect0,
+    received_ce_bytes: info.received.ce,
     snd_wnd: info.sndWnd,
     rcv_wnd: info.rcvWnd,
   };

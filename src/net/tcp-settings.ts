@@ -35,6 +35,8 @@ export interface TcpSettings {
 export interface OpenSettings {
   /** Bytes of text a segment carries at most, told the peer as MSS (TCP_MAXSEG). */
   maxSegment?: number;
+  /** Bytes of the largest window that is ever offered (TCP_WINDOW_CLAMP). */
+  windowClamp?: number;
   /** SYNs, of a server SYN,ACKs, resent at most (TCP_SYNCNT). */
   synRetries?: number;
 }
@@ -63,6 +65,7 @@ const MOST = 2 ** 31 - 1;
 /** TCP_MAXSEG, a retry count, TCP_DEFER_ACCEPT. */
 const SEGMENT: Range = { min: 88, max: 32_767 };
 const COUNT: Range = { min: 0, max: 127 };
+const WINDOW: Range = { min: 0, max: 2 ** 30 };
 const WAIT: Range = { min: 0, max: 65_535 };
 
 const connectionKinds: Readonly<Record<keyof TcpSettings, readonly [ConnectionOption, Kind]>> = {
@@ -81,12 +84,14 @@ const connectKinds: Readonly<Record<keyof ConnectSettings, Kind>> = {
   fastOpen: 'switch',
   deferAccept: WAIT,
   maxSegment: SEGMENT,
+  windowClamp: WINDOW,
   synRetries: COUNT,
 };
 const listenKinds: Readonly<Record<keyof ListenSettings, Kind>> = {
   fastOpen: { min: 0, max: 65_535 },
   deferAccept: WAIT,
   maxSegment: SEGMENT,
+  windowClamp: WINDOW,
   synRetries: COUNT,
 };
 
@@ -155,6 +160,7 @@ export function connectSettings(options: ConnectSettings): {
   fastOpen?: boolean;
   deferAccept?: number;
   maxSegment?: number;
+  windowClamp?: number;
   synRetries?: number;
 } {
   const { fastOpen, ...numbers } = picked(connectKinds, options);

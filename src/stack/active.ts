@@ -1,6 +1,7 @@
 /** The user's OPEN calls: listen and connect, with the checks of bind between them. */
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
+import { limitWindow } from '../tcp/autotune.js';
 import { limitMss } from '../tcp/options.js';
 import { fail } from '../tcp/sender.js';
 import * as S from '../tcp/state.js';
@@ -61,6 +62,7 @@ export function listen(core: Core, options: ListenOptions): Listener | Errno {
   setListenOption(core, listener, 'deferAccept', options.deferAccept ?? 0);
   listener.synRetries = options.synRetries ?? 0;
   listener.maxSegment = options.maxSegment ?? 0;
+  listener.windowClamp = options.windowClamp ?? 0;
   const list = core.listeners.get(port);
   if (list === undefined) core.listeners.set(port, [listener]);
   else list.push(listener);
@@ -189,6 +191,7 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
     );
   prepare(ctx, tcb, iss, stampOffset(core, tcb), pathMtu(core, r0, r1, r2, r3));
   limitMss(ctx, tcb, options.maxSegment ?? 0);
+  limitWindow(ctx, tcb, options.windowClamp ?? 0);
   tcb.tsEnabled = timestamps;
   if (replaced !== null) {
     // The reused tuple carries on the old connection's clock (Linux tcp_twsk_unique).

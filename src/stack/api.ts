@@ -75,12 +75,14 @@ export interface ListenOptions {
   readonly deferAccept?: number;
   /** TCP_MAXSEG of the connections to come; 0 or absent: none. */
   readonly maxSegment?: number;
+  /** TCP_WINDOW_CLAMP of the connections to come, bytes; 0 or absent: none. */
+  readonly windowClamp?: number;
   /** TCP_SYNCNT: SYN,ACKs resent at most, instead of knob net.ipv4.tcp_synack_retries. */
   readonly synRetries?: number;
 }
 
 /** What may be changed of a listener later, as in ListenOptions. */
-export type ListenerOption = 'fastOpen' | 'deferAccept' | 'synRetries';
+export type ListenerOption = 'fastOpen' | 'deferAccept' | 'synRetries' | 'windowClamp';
 
 export interface ConnectOptions {
   readonly address: string;
@@ -92,6 +94,8 @@ export interface ConnectOptions {
   readonly reusePort?: boolean;
   /** TCP_MAXSEG: what the MSS option says and segments carry, at most; 0 or absent: no limit. */
   readonly maxSegment?: number;
+  /** TCP_WINDOW_CLAMP: bytes of the largest window offered, which the shift on the SYN is chosen for; 0 or absent: no limit. */
+  readonly windowClamp?: number;
   /** Overrides of the stack's knobs for this connection. */
   readonly timestamps?: boolean;
   /**
@@ -113,7 +117,7 @@ export interface ConnectOptions {
  * still to be sent to the engine, 0 aborts, else waits for so many s; `userTimeout` ms, 0 the stack's, -1 none
  * and no limit of retransmissions; `errorReports` 0: no EV_SOFT_ERROR;
  * `deferAccept` s (a client's handshake ends with an ACK that waits for the first text); `notsentLowat`, `sendBuffer`
- * bytes; `maxPacingRate` bytes a second, Infinity none: from the first one on segments are paced; `stamps` STAMP_ bits:
+ * bytes; `windowClamp` bytes of the largest window offered from now on; `maxPacingRate` bytes a second, Infinity none: from the first one on segments are paced; `stamps` STAMP_ bits:
  * what `takeStamp` is to tell of writes from here on.
  */
 export type ConnectionOption =
@@ -134,7 +138,8 @@ export type ConnectionOption =
   | 'maxPacingRate'
   | 'sendBuffer'
   | 'stamps'
-  | 'receiveBuffer';
+  | 'receiveBuffer'
+  | 'windowClamp';
 
 /** One live connection as its user holds it. */
 export interface ConnectionHandle {
@@ -193,6 +198,11 @@ export interface TcpInfo {
   readonly pmtu: number;
   readonly sndWnd: number;
   readonly rcvWnd: number;
+  /** Bytes: the largest window that is offered by now, and may ever be; what the user reads in a round trip, and how long that is, ms, 0 unknown. */
+  readonly rcvOffer: number;
+  readonly windowClamp: number;
+  readonly rcvSpace: number;
+  readonly rcvRtt: number;
   readonly sndWscale: number;
   readonly rcvWscale: number;
   readonly timestamps: boolean;
@@ -200,8 +210,18 @@ export interface TcpInfo {
   /** Agreed on by both ends; a packet came with ECT or CE. */
   readonly ecn: boolean;
   readonly ecnSeen: boolean;
+  /** Segments with CE; bytes of text by codepoint. */
+  readonly received: {
+    readonly marked: number;
+    readonly ect1: number;
+    readonly ect0: number;
+    readonly ce: number;
+  };
   /** Text on the SYN was taken (TCPI_OPT_SYN_DATA). */
   readonly synData: boolean;
+  /** A SYN with a valid cookie made the connection; why our own Fast Open came to nothing: 1 no cookie, 2 text not acknowledged, 3 SYN resent. */
+  readonly fastOpenChild: boolean;
+  readonly fastOpenFailure: number;
   readonly unacked: number;
   /** Bytes selectively acknowledged, believed lost (resent or not), resent and not heard of since. */
   readonly sacked: number;
@@ -245,6 +265,9 @@ export interface TcpInfo {
   /** Segments that came ahead of a hole. */
   readonly oooSegments: number;
   readonly timeouts: number;
+  /** Runs of retransmission timeouts, and ms until something got through again. */
+  readonly timeoutRuns: number;
+  readonly timeoutTime: number;
   /** Window probes and keep-alive probes without an answer. */
   readonly probes: number;
   /** Bytes a second, Infinity before the first measurement or without a limit. */

@@ -4,7 +4,7 @@
  */
 import { after } from '../seqnum.js';
 import { Mib } from '../mib.js';
-import { earlyOpen } from '../tcp/early.js';
+import { FAST_OPEN_NO_COOKIE, earlyOpen } from '../tcp/early.js';
 import { fixedHeaders } from '../tcp/options.js';
 import type { Tcb } from '../tcp/tcb.js';
 import type { Segment } from '../wire/segment.js';
@@ -43,6 +43,7 @@ export function prepareSyn(core: Core, tcb: Tcb): void {
   const cookie = known?.cookie ?? new Uint8Array(0);
   tcb.cookieExperiment = cookie.length > 0 ? known!.experiment : known?.next === TRY_EXPERIMENT;
   if (!noCookie) tcb.cookie = cookie;
+  if (!noCookie && cookie.length === 0) tcb.fastOpenFailure = FAST_OPEN_NO_COOKIE;
   if (noCookie || cookie.length > 0) {
     const path =
       pathMtu(core, tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3) - fixedHeaders(tcb.version);

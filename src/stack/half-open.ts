@@ -1,5 +1,5 @@
 /** A connection in SYN-RECEIVED is made of a SYN (R9293-13) and joins its listener's queue. */
-import { openWindow } from '../tcp/autotune.js';
+import { limitWindow, openWindow } from '../tcp/autotune.js';
 import { ecnFromSyn } from '../tcp/ecn.js';
 import { limitMss, peerOptions } from '../tcp/options.js';
 import * as S from '../tcp/state.js';
@@ -21,6 +21,8 @@ export function fromSyn(core: Core, listener: Listener, tcb: Tcb, segment: Segme
     pathMtu(core, segment.src0, segment.src1, segment.src2, segment.src3),
   );
   limitMss(ctx, tcb, listener.maxSegment);
+  limitWindow(ctx, tcb, listener.windowClamp);
+  tcb.segsIn = segment.count;
   tcb.irs = segment.seq;
   tcb.rcvNxt = (segment.seq + 1) | 0;
   peerOptions(ctx, tcb, segment);

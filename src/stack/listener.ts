@@ -29,6 +29,8 @@ export class Listener {
   synRetries = 0;
   /** TCP_MAXSEG of the connections to come, 0: none. */
   maxSegment = 0;
+  /** TCP_WINDOW_CLAMP, 0: none. */
+  windowClamp = 0;
 
   constructor(
     /** null: any address. */

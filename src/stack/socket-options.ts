@@ -1,5 +1,6 @@
 /** What a user may set on a live connection, and on a listener. */
 import { setQuickAck } from '../tcp/ack.js';
+import { RECEIVE_BUFFER_MIN, clampWindow } from '../tcp/autotune.js';
 import { setSendBuffer } from '../tcp/buffers.js';
 import type { TcpContext } from '../tcp/context.js';
 import { setCongestion } from '../tcp/early.js';
@@ -10,9 +11,6 @@ import { setKeepAlive } from '../tcp/user.js';
 import type { ConnectionOption, ListenerOption } from './api.js';
 import type { Core } from './core.js';
 import type { Listener } from './listener.js';
-
-/** SOCK_MIN_RCVBUF of Linux without its bookkeeping, which it takes to be as much again. */
-const RECEIVE_BUFFER_MIN = 1152;
 
 /** What the clock can tell apart, s: 12 days. */
 const LINGER_MOST = 2 ** 30 / 1000;
@@ -78,6 +76,8 @@ export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, v
       tcb.rcvLimit = Math.max(RECEIVE_BUFFER_MIN, value);
       tcb.receiveLimitSet = true;
       return;
+    case 'windowClamp':
+      return clampWindow(tcb, Math.max(RECEIVE_BUFFER_MIN, value));
   }
 }
 
@@ -97,6 +97,9 @@ export function setListenOption(
       return;
     case 'synRetries':
       listener.synRetries = value;
+      return;
+    case 'windowClamp':
+      listener.windowClamp = value;
       return;
   }
 }

@@ -38,13 +38,20 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     pmtu: tcb.pathMtu,
     sndWnd: tcb.sndWnd,
     rcvWnd: tcb.rcvWnd,
+    rcvOffer: Math.min(tcb.rcvOffer, tcb.rcvLimit),
+    windowClamp: tcb.windowClamp,
+    rcvSpace: tcb.space,
+    rcvRtt: tcb.rcvRtt8 / 8,
     sndWscale: tcb.sndWscale,
     rcvWscale: tcb.rcvWscale,
     timestamps: tcb.tsEnabled,
     sack: tcb.sackEnabled,
     ecn: tcb.ecn,
     ecnSeen: tcb.ecnSeen,
+    received: received(tcb),
     synData: tcb.synTextTaken,
+    fastOpenChild: tcb.fastOpenChild,
+    fastOpenFailure: tcb.fastOpenFailure,
     unacked: tcb.flight,
     sacked: sent?.sacked ?? 0,
     lost: sent === null ? 0 : sent.lost + sent.again - sent.twice,
@@ -77,12 +84,19 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     dsacks: tcb.dsacks,
     oooSegments: tcb.oooSegments,
     timeouts: tcb.timeouts,
+    timeoutRuns: tcb.timeoutRuns,
+    timeoutTime: tcb.timeoutTime + (tcb.timingOut ? (ctx.now - tcb.timeoutAt) | 0 : 0),
     probes: tcb.probes + tcb.keepProbes,
     pacingRate: pacingRate(ctx, tcb),
     maxPacingRate: tcb.maxPacingRate,
     ackDelay: ctx.config.dialect.pacesAcks ? tcb.pace.delay : ctx.config.delack,
     interactive: tcb.pace.interactive,
   };
+}
+
+function received({ codepoints }: Tcb): TcpInfo['received'] {
+  const [, ect1 = 0, ect0 = 0, ce = 0] = codepoints?.bytes ?? [];
+  return { marked: codepoints?.marked ?? 0, ect1, ect0, ce };
 }
 
 function sendTimes(

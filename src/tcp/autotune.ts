@@ -10,9 +10,13 @@ import type { Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
 import { TIMESTAMP_OPTION, largestText } from './options.js';
 import type { Tcb } from './tcb.js';
+import { wscaleFor } from './window.js';
 
-const UNBOUNDED = 0x7fffffff;
 const LARGEST_FIELD = 65_535;
+/** Segments that a peer may have sent before anything is known (TCP_INIT_CWND). */
+const FIRST_SEGMENTS = 10;
+/** SOCK_MIN_RCVBUF of Linux without its bookkeeping, which it takes to be as much again. */
+export const RECEIVE_BUFFER_MIN = 1152;
 /** Segments of cushion: small variations must not bind. */
 const CUSHION = 16;
 /** Bytes of text from which a segment opens the window (tcp_event_data_recv). */
@@ -56,13 +60,6 @@ function tunes(ctx: TcpContext, tcb: Tcb): boolean {
 export function adjustSpace(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.rcvRtt8 === 0 || !tunes(ctx, tcb)) return;
   const read = (tcb.rcvNxt - tcb.receiveQueue.length) | 0;
-  if (!tcb.spaceRunning) {
-    // The first window is what a peer may have sent until now.
-    tcb.spaceRunning = true;
-    tcb.space = Math.min(tcb.rcvLimit, CUSHION * largestText(tcb));
-    beginSpace(ctx, tcb, read);
-    return;
-  }
   if ((ctx.now - tcb.spaceAt) >>> 0 < tcb.rcvRtt8 >> 3) return;
   const copied = (read - tcb.spaceSeq) | 0;
   if (copied > tcb.space) {
@@ -70,10 +67,17 @@ export function adjustSpace(ctx: TcpContext, tcb: Tcb): void {
     // The sender's window may double in the next round trip
     wanted += 2 * Math.floor((wanted * (copied - tcb.space)) / tcb.space);
     const { memory, receiveBufferMax } = ctx.config;
-    if (ctx.memory <= memory / 2) tcb.rcvLimit = Math.max(tcb.rcvLimit, Math.min(wanted, receiveBufferMax));
+    if (ctx.memory <= memory / 2) growBuffer(ctx, tcb, Math.min(wanted, receiveBufferMax));
     tcb.space = copied;
   }
   beginSpace(ctx, tcb, read);
+}
+
+/** Note: on Linux the clamp follows, whoever set it (tcp_rcvbuf_grow). */
+function growBuffer(ctx: TcpContext, tcb: Tcb, bytes: number): void {
+  if (bytes <= tcb.rcvLimit) return;
+  tcb.rcvLimit = bytes;
+  if (ctx.config.dialect.opensByArrival) tcb.windowClamp = bytes;
 }
 
 function beginSpace(ctx: TcpContext, tcb: Tcb, read: number): void {
@@ -81,15 +85,31 @@ function beginSpace(ctx: TcpContext, tcb: Tcb, read: number): void {
   tcb.spaceAt = ctx.now;
 }
 
+/** TCP_WINDOW_CLAMP before any SYN: the largest window ever offered, and so the shift that is needed; 0: no limit. */
+export function limitWindow(ctx: TcpContext, tcb: Tcb, bytes: number): void {
+  if (bytes === 0) return;
+  tcb.windowClamp = Math.max(RECEIVE_BUFFER_MIN, bytes);
+  tcb.ownWscale = wscaleFor(Math.min(tcb.windowClamp, Math.max(tcb.rcvLimit, ctx.config.receiveBufferMax)));
+}
+
+/** The same later (Linux tcp_set_window_clamp): a window that was offered stays offered. */
+export function clampWindow(tcb: Tcb, bytes: number): void {
+  const before = tcb.windowClamp;
+  tcb.windowClamp = bytes;
+  if (bytes < before) tcb.rcvOffer = Math.min(tcb.rcvOffer, bytes);
+  else tcb.rcvOffer = Math.max(tcb.rcvOffer, Math.min((tcb.rcvAdv - tcb.lastAckSent) | 0, bytes));
+}
+
 /**
- * The first window: as much of the buffer as a SYN can say, or, where the buffer may grow and the
- * dialect opens it step by step, whole segments of that (Linux tcp_select_initial_window).
+ * The first window: as much of the buffer as a SYN can say, or, where the dialect opens it step by
+ * step, whole segments of that (Linux tcp_select_initial_window).
  */
 export function openWindow(ctx: TcpContext, tcb: Tcb): void {
   const { dialect, initialOffer } = ctx.config;
-  tcb.rcvOffer = UNBOUNDED;
-  let window = Math.min(LARGEST_FIELD, tcb.rcvLimit);
-  if (dialect.opensByArrival && tunes(ctx, tcb)) {
+  tcb.rcvOffer = tcb.windowClamp;
+  let window = Math.min(LARGEST_FIELD, tcb.rcvLimit, tcb.windowClamp);
+  if (dialect.opensByArrival) {
+    tcb.windowClamp = Math.min(tcb.windowClamp, LARGEST_FIELD << tcb.ownWscale);
     // An active opener knows of timestamps from the connection before only
     const stamped = tcb.tsEnabled && (!tcb.active || tcb.tsRecentAt !== 0);
     const segment = tcb.advMss - (stamped ? TIMESTAMP_OPTION : 0);
@@ -99,9 +119,29 @@ export function openWindow(ctx: TcpContext, tcb: Tcb): void {
   tcb.rcvAdv = (tcb.rcvNxt + window) | 0;
 }
 
-/** Each segment of some size that arrives in order opens the window by two of the largest (tcp_grow_window). */
-export function openByArrival(tcb: Tcb, length: number): void {
-  if (length > tcb.rcvMss) tcb.offersBeyondField = true;
-  if (tcb.rcvOffer >= tcb.rcvLimit || length < WORTH) return;
-  tcb.rcvOffer = Math.min(tcb.rcvLimit, tcb.rcvOffer + 2 * Math.max(largestText(tcb), length));
+/** The handshake is over: a segment of the buffer is kept in reserve, and what the user will read is measured (Linux tcp_init_buffer_space). */
+export function beginTuning(ctx: TcpContext, tcb: Tcb): void {
+  if (ctx.config.dialect.opensByArrival) {
+    const { rcvLimit } = tcb;
+    const segment = largestText(tcb);
+    tcb.windowClamp = Math.min(tcb.windowClamp, rcvLimit);
+    if (tcb.windowClamp > 2 * segment && tcb.windowClamp + segment > rcvLimit)
+      tcb.windowClamp = Math.max(2 * segment, rcvLimit - segment);
+    tcb.rcvOffer = Math.min(tcb.rcvOffer, tcb.windowClamp);
+  }
+  tcb.space = Math.min(tcb.rcvOffer, tcb.rcvWnd, FIRST_SEGMENTS * largestText(tcb));
+  beginSpace(ctx, tcb, (tcb.rcvNxt - tcb.receiveQueue.length) | 0);
+}
+
+/**
+ * Each segment of some size that arrives in order opens the window by two of the largest (tcp_grow_window).
+ * Note: one that raises the RMSS makes Linux estimate its bookkeeping anew and forget the clamp, whoever
+ * set it (tcp_measure_rcv_mss); the estimate itself is not counted here.
+ */
+export function openByArrival(ctx: TcpContext, tcb: Tcb, length: number): void {
+  if (!ctx.config.dialect.opensByArrival) return;
+  if (length > tcb.rcvMss && tcb.windowClamp < tcb.rcvLimit) clampWindow(tcb, tcb.rcvLimit);
+  const most = Math.min(tcb.windowClamp, tcb.rcvLimit);
+  if (tcb.rcvOffer >= most || length < WORTH) return;
+  tcb.rcvOffer = Math.min(most, tcb.rcvOffer + 2 * Math.max(largestText(tcb), length));
 }

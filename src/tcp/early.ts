@@ -1,6 +1,7 @@
 /** Fast Open on one connection (RFC 7413 4.2): text on the SYN, and text before the handshake is over. */
 import { Mib } from '../mib.js';
 import { startPace } from './ack.js';
+import { beginTuning } from './autotune.js';
 import { congestionControl } from './congestion/choice.js';
 import type { TcpContext } from './context.js';
 import { EV_CONNECTED, EV_READABLE } from './events.js';
@@ -8,6 +9,11 @@ import { resendAll } from './sender.js';
 import { startWindow } from './validation.js';
 import type { Tcb } from './tcb.js';
 import type { Segment } from '../wire/segment.js';
+
+/** Why Fast Open came to nothing (Linux enum tcp_fastopen_client_fail): no cookie, the text was not acknowledged, the SYN had to be resent. */
+export const FAST_OPEN_NO_COOKIE = 1;
+export const FAST_OPEN_IGNORED = 2;
+export const FAST_OPEN_RESENT = 3;
 
 /** The congestion window that sending begins with. */
 export function startSending(ctx: TcpContext, tcb: Tcb): void {
@@ -39,9 +45,11 @@ export function setCongestion(ctx: TcpContext, tcb: Tcb, choice: number): void {
 export function earlyOpen(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   startSending(ctx, tcb);
   startPace(ctx, tcb);
+  beginTuning(ctx, tcb);
   tcb.sndWl2 = tcb.iss;
   tcb.progressAt = ctx.now;
   ctx.counters.bump(Mib.TcpPassiveOpens);
+  tcb.fastOpenChild = true;
   tcb.synTextTaken = segment.payloadLength > 0;
   ctx.raise(tcb, EV_CONNECTED | (tcb.synTextTaken ? EV_READABLE : 0));
 }
@@ -49,5 +57,7 @@ export function earlyOpen(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
 /** 4.2.1: the SYN,ACK says how much of the SYN's text was taken; the rest goes out at once, as ordinary text. */
 export function synTextAnswered(tcb: Tcb): void {
   tcb.synTextTaken = tcb.sndUna === tcb.sndNxt;
-  if (!tcb.synTextTaken) resendAll(tcb);
+  if (tcb.synTextTaken) return;
+  tcb.fastOpenFailure = tcb.totalRetrans > 0 ? FAST_OPEN_RESENT : FAST_OPEN_IGNORED;
+  resendAll(tcb);
 }

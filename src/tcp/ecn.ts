@@ -4,11 +4,12 @@
  */
 import { after } from '../seqnum.js';
 import { ACK, CWR, ECE, SYN, type Segment } from '../wire/segment.js';
+import { Codepoints } from './codepoints.js';
 import type { TcpContext } from './context.js';
 import { T_HOLD, type Tcb } from './tcb.js';
 
 /** Codepoints: the two low bits of the former TOS octet. */
-const CODEPOINT = 3;
+export const CODEPOINT = 3;
 const NOT_ECT = 0;
 const ECT_0 = 2;
 const CE = 3;
@@ -54,6 +55,14 @@ export function markOutgoing(ctx: TcpContext, tcb: Tcb, fresh: boolean): void {
   // R3168-5, R3168-14
   if (tcb.cwrOwed) b.flags |= CWR;
   tcb.cwrOwed = false;
+}
+
+/** A packet came with a codepoint, whether or not ECN was agreed on (Linux tcp_ecn_received_counters). */
+export function countCodepoint(tcb: Tcb, segment: Segment): void {
+  const seen = (tcb.codepoints ??= new Codepoints());
+  const codepoint = segment.tos & CODEPOINT;
+  if (codepoint === CE) seen.marked += segment.count;
+  seen.bytes[codepoint]! += segment.payloadLength;
 }
 
 /** Text in the window arrived: what its packet and its CWR flag say. */

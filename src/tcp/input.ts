@@ -16,17 +16,18 @@ import { ACK, FIN, RST, SYN, URG, type Segment } from '../wire/segment.js';
 import { acceptable, isHalfOpen, resetBeforeFin, resetIsExact } from './acceptable.js';
 import { ourFinAcked } from './closing.js';
 import { ackAnswer, hurryAcks, startPace } from './ack.js';
+import { beginTuning } from './autotune.js';
 import { fitLimit } from './buffers.js';
 import type { TcpContext } from './context.js';
 import { noteOld } from './dsack.js';
-import { ecnFromAnswer, ecnFromSyn, takeMark } from './ecn.js';
+import { CODEPOINT, countCodepoint, ecnFromAnswer, ecnFromSyn, takeMark } from './ecn.js';
 import { ACCEPT_BSD, ACCEPT_LINUX, ORPHAN_BSD, type Dialect } from './dialect.js';
 import { EV_CONNECTED, EV_READABLE } from './events.js';
 import { challengeAck, outOfWindowAck } from './limits.js';
 import { startSending, synTextAnswered } from './early.js';
 import { peerOptions, recordTimestamp } from './options.js';
 import { checkTimestamp } from './paws.js';
-import { acknowledge, digest, fail, resendAll, takeSack } from './sender.js';
+import { acknowledge, digest, fail, resendAll, takeSack, timeoutsOver } from './sender.js';
 import { MOST_REORDERING, sampleMinRtt } from './rack.js';
 import * as S from './state.js';
 import { RECOVERY, T_PERSIST, T_REXMT, type Tcb } from './tcb.js';
@@ -147,6 +148,7 @@ function established(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.totalRetrans > 0 && tcb.rtt.base < 3000) tcb.rtt.base = 3000;
   tcb.rtt.backoff = 0;
   tcb.retries = 0;
+  timeoutsOver(ctx, tcb);
   tcb.softError = null;
   tcb.progressAt = ctx.now;
   tcb.lastSentAt = ctx.now;
@@ -154,6 +156,7 @@ function established(ctx: TcpContext, tcb: Tcb): void {
   fitLimit(ctx, tcb);
   if (!early) {
     startPace(ctx, tcb);
+    beginTuning(ctx, tcb);
     ctx.raise(tcb, EV_CONNECTED | (tcb.readable > 0 ? EV_READABLE : 0));
   }
   ctx.markReady(tcb);
@@ -200,6 +203,7 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   }
   // Fifth, check the ACK field (R9293-25)
   if ((flags & ACK) === 0) return Reason['no-ack-flag'];
+  if ((segment.tos & CODEPOINT) !== 0) countCodepoint(tcb, segment);
   if (!dialect.stampsByAck) recordTimestamp(ctx, tcb, segment, seq);
   if (segment.userTimeout > 0) tcb.remoteUto = segment.userTimeout;
   trim(tcb, segment, seq, window);
@@ -379,7 +383,8 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
     const pure = segment.payloadLength === 0 && (segment.flags & FIN) === 0;
     duplicate = pure && !windowChanged && mayCount(ctx, tcb);
   }
-  if (!before(ack, tcb.sndUna) || freshSack) digest(ctx, tcb, segment, bytes, advanced, duplicate);
+  if (!before(ack, tcb.sndUna) || freshSack || tcb.dsacked > 0)
+    digest(ctx, tcb, segment, bytes, advanced, duplicate);
   // The window reopened over an unanswered probe or lost data: resend from SND.UNA
   if (oldWindow === 0 && tcb.sndWnd > 0) {
     tcb.disarm(T_PERSIST);

@@ -486,7 +486,8 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   const segments = bundled ? segmentsIn(length, tcb.mss) : 1;
   const left = b.offload ? CHECKSUM_OFFLOADED | (bundled ? tcb.mss : 0) : 0;
   tx.push(b.finish(tx.bytes, offset, header, room), 0, left);
-  tcb.segsOut += segments;
+  // What a request socket sends is no connection's yet (Linux tcp_make_synack)
+  if (!(syn && !tcb.active && ctx.config.dialect.requestSockets)) tcb.segsOut += segments;
   if (length > 0) {
     if (tcb.stamps?.sent(seq, (seq + length) | 0, ctx.now) === true) ctx.raise(tcb, EV_STAMPED);
     tcb.dataSegsOut += segments;

@@ -46,8 +46,9 @@ export class RttEstimator {
     return this.srtt8 >> 3;
   }
 
+  /** As TCP_INFO has it: Linux shows the mean deviation, not what its RTO is made of. */
   get rttvar(): number {
-    return this.rttvar4 >> 2;
+    return (this.variance ? this.deviation4 : this.rttvar4) >> 2;
   }
 
   /**

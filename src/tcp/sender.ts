@@ -213,7 +213,8 @@ export function digest(
   rackUpdate(ctx, tcb, sent, segment);
   sampleRate(ctx, tcb, sent, deliveredSegments(tcb, sent, advanced, duplicate));
   if (tcb.tlpOut) probeAnswered(ctx, tcb, segment, advanced);
-  if (tcb.recovery !== OPEN && spurious(ctx, tcb, sent, segment, advanced)) undo(ctx, tcb, sent);
+  const proof = spurious(ctx, tcb, sent, segment, advanced);
+  if (proof !== NO_UNDO) undo(ctx, tcb, sent, proof);
   if (duplicate) {
     tcb.dupAcks++;
     ctx.markReady(tcb);
@@ -278,7 +279,7 @@ function withSack(ctx: TcpContext, tcb: Tcb, sent: Sent, bytes: number, advanced
       tcb.congestion.cwnd = tcb.congestion.ssthresh;
       ended = true;
     }
-    recovered(tcb);
+    recovered(ctx, tcb);
   }
   detectLoss(ctx, tcb, sent);
   if (found.bytes > 0) ctx.markReady(tcb);
@@ -386,11 +387,19 @@ function lostAgain(ctx: TcpContext, tcb: Tcb): void {
   beginRate(tcb, tcb.flight);
 }
 
-function recovered(tcb: Tcb): void {
+function recovered(ctx: TcpContext, tcb: Tcb): void {
+  if (tcb.recovery === LOSS) timeoutsOver(ctx, tcb);
   tcb.recovery = OPEN;
   tcb.inflation = 0;
   tcb.limitedBytes = 0;
   rackRecovered(tcb);
+}
+
+/** What timeouts began is over: the time it took counts (Linux tcp_update_rto_time). */
+export function timeoutsOver(ctx: TcpContext, tcb: Tcb): void {
+  if (!tcb.timingOut) return;
+  tcb.timingOut = false;
+  tcb.timeoutTime += (ctx.now - tcb.timeoutAt) | 0;
 }
 
 /** Duplicates that mean a loss: R5681-21. */
@@ -425,7 +434,7 @@ function withoutSack(
     if (tcb.recovery === RECOVERY)
       congestion.cwnd = Math.min(congestion.ssthresh, Math.max(flight, mss) + mss);
     else grow(ctx, tcb, sent, bytes);
-    recovered(tcb);
+    recovered(ctx, tcb);
   } else if (tcb.recovery === LOSS) grow(ctx, tcb, sent, bytes);
   else {
     // R6582-4, R6582-5: partial acknowledgment: resend the first unacknowledged segment, deflate
@@ -478,36 +487,41 @@ function probeAnswered(ctx: TcpContext, tcb: Tcb, segment: Segment, advanced: bo
   if (!advanced && segment.payloadLength === 0 && segment.sackCount === 0) tcb.tlpOut = false;
 }
 
-/** Was what began this episode no loss at all? */
-function spurious(ctx: TcpContext, tcb: Tcb, sent: Sent, segment: Segment, advanced: boolean): boolean {
-  if (!tcb.undoable || !tcb.resentOnce) return false;
+const NO_UNDO = -1;
+
+/** Was what began this episode no loss at all? The counter of what proves it, or NO_UNDO. */
+function spurious(ctx: TcpContext, tcb: Tcb, sent: Sent, segment: Segment, advanced: boolean): number {
+  if (!tcb.undoable || !tcb.resentOnce) return NO_UNDO;
+  const { recovery } = tcb;
+  const whole = recovery === RECOVERY && !before(tcb.sndUna, tcb.recover);
   // RFC 3522: the ACK echoes a timestamp from before the first retransmission
-  if (advanced && tcb.tsEnabled && segment.hasTimestamp && segment.tsEcr !== 0) {
-    if (before(segment.tsEcr, (tcb.resentAt + tcb.tsOffset) | 0)) return true;
+  const stamped = recovery !== OPEN && advanced && tcb.tsEnabled && segment.hasTimestamp;
+  if (stamped && segment.tsEcr !== 0 && before(segment.tsEcr, (tcb.resentAt + tcb.tsOffset) | 0)) {
+    if (recovery === LOSS) return Mib.TcpExtTCPLossUndo;
+    return whole ? Mib.TcpExtTCPFullUndo : Mib.TcpExtTCPPartialUndo;
   }
   // RFC 5682 3 with SACK: after a timeout, data arrives that was never resent
-  if (tcb.recovery === LOSS && tcb.frto && tcb.sackEnabled && sent.original > 0) {
+  if (recovery === LOSS && tcb.frto && tcb.sackEnabled && sent.original > 0) {
     if (before(sent.originalTime, tcb.resentAt)) {
       ctx.counters.bump(Mib.TcpExtTCPSpuriousRTOs);
-      return true;
+      return Mib.TcpExtTCPLossUndo;
     }
   }
-  // All that was resent arrived twice (RFC 3708)
-  if (tcb.dsacked > 0 && tcb.undoResent <= 0) {
-    ctx.counters.bump(Mib.TcpExtTCPDSACKUndo);
-    return true;
-  }
-  return false;
+  // All that was resent arrived twice (RFC 3708 3), be it known only when recovery is over (Linux tcp_try_undo_dsack)
+  if (tcb.dsacked === 0 || tcb.undoResent > 0 || tcb.reducing) return NO_UNDO;
+  if (recovery === LOSS) return Mib.TcpExtTCPLossUndo;
+  return whole ? Mib.TcpExtTCPFullUndo : Mib.TcpExtTCPDSACKUndo;
 }
 
 /** R9438-11 and Linux tcp_undo_cwnd_reduction: as if nothing had happened. */
-function undo(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
-  ctx.counters.bump(tcb.recovery === LOSS ? Mib.TcpExtTCPLossUndo : Mib.TcpExtTCPFullUndo);
-  sent.restore();
+function undo(ctx: TcpContext, tcb: Tcb, sent: Sent, counter: number): void {
+  ctx.counters.bump(counter);
   tcb.congestion.undo();
   tcb.cwrOwed = false;
   tcb.undoable = false;
+  if (tcb.recovery === OPEN) return;
+  sent.restore();
   tcb.rexmtOwed = false;
   tcb.rtt.backoff = 0;
-  recovered(tcb);
+  recovered(ctx, tcb);
 }

@@ -10,6 +10,7 @@
 import { formatWords } from '../wire/address.js';
 import { AckPace } from './ack-pace.js';
 import { Chrono } from './chrono.js';
+import type { Codepoints } from './codepoints.js';
 import type { CongestionControl } from './congestion/control.js';
 import { NewReno } from './congestion/reno.js';
 import { DeliveryRate } from './delivery.js';
@@ -147,6 +148,8 @@ export class Tcb {
   ecn = false;
   /** A packet came with ECT or CE. */
   ecnSeen = false;
+  /** What came with a codepoint; null: nothing did. */
+  codepoints: Codepoints | null = null;
   /** ACKs carry ECE until CWR arrives. */
   ecnEcho = false;
   /** The next new data carries CWR. */
@@ -172,6 +175,9 @@ export class Tcb {
   synSentAt = 0;
   /** Text on the SYN was taken: ours by the peer, the peer's by us. */
   synTextTaken = false;
+  /** The connection was made by a SYN with a valid cookie; why ours came to nothing: FAST_OPEN_. */
+  fastOpenChild = false;
+  fastOpenFailure = 0;
   /** The listener that let text flow in SYN-RECEIVED, before the handshake is over; kept by the stack. */
   earlyFrom: unknown = null;
 
@@ -212,17 +218,15 @@ export class Tcb {
   rcvLimit = 0;
   /** The user chose it (SO_RCVBUF): it stays. */
   receiveLimitSet = false;
-  /** Largest window offered so far, where it opens step by step. */
+  /** Largest window offered so far, where it opens step by step; TCP_WINDOW_CLAMP, or what field and buffer allow. */
   rcvOffer = 0x7fffffff;
-  /** Without a shift, too, it may be more than the window field can say: a segment raised the RMSS (Linux tcp_measure_rcv_mss). */
-  offersBeyondField = false;
+  windowClamp = 0x7fffffff;
   // Auto-tuning: the receiver's round trip in eighths of ms (0 unknown), and what the user read in the last one
   rcvRtt8 = 0;
   rcvEcho = 0;
   rcvRttRunning = false;
   rcvRttEnd = 0;
   rcvRttAt = 0;
-  spaceRunning = false;
   space = 0;
   spaceSeq = 0;
   spaceAt = 0;
@@ -427,6 +431,11 @@ export class Tcb {
   dsacks = 0;
   oooSegments = 0;
   timeouts = 0;
+  /** Runs of timeouts, ms that those took that are over, and when the present one began, valid while `timingOut`. */
+  timeoutRuns = 0;
+  timeoutTime = 0;
+  timeoutAt = 0;
+  timingOut = false;
   readonly chrono = new Chrono();
   /** SND.NXT when the send buffer was last looked at as what holds the sender up. */
   limitsNoted = 0;

@@ -150,7 +150,7 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   tcb.rcvNxt = (tcb.rcvNxt + length) | 0;
   tcb.bytesReceived += length;
   measureReceiver(ctx, tcb, segment);
-  openByArrival(tcb, length);
+  openByArrival(ctx, tcb, length);
   dataArrived(ctx, tcb, segment);
   ctx.raise(tcb, EV_READABLE);
   const holes = tcb.reassembly;

@@ -254,6 +254,11 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
   }
   ctx.counters.bump(Mib.TcpExtTCPTimeouts);
   tcb.timeouts++;
+  if (tcb.retries === 1) {
+    tcb.timeoutRuns++;
+    tcb.timingOut = true;
+    tcb.timeoutAt = ctx.now;
+  }
   // 5.5: back off the timer
   tcb.rtt.backoff++;
   // Karn (R6298-9): what is resent cannot be timed, but by the timestamp that comes back

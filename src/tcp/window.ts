@@ -25,13 +25,13 @@ export function wscaleFor(limit: number): number {
  */
 export function rightEdge(tcb: Tcb): number {
   if (tcb.windowRule === WINDOW_LINUX) return (tcb.rcvNxt + selectWindow(tcb)) | 0;
-  const free = Math.min(tcb.rcvLimit - tcb.receiveQueue.length, tcb.rcvOffer);
+  const free = tcb.rcvLimit - tcb.receiveQueue.length;
   const edge = (tcb.rcvNxt + (free > 0 ? free : 0)) | 0;
   if (!after(edge, tcb.rcvAdv)) return tcb.rcvAdv;
   const gain = (edge - tcb.rcvAdv) | 0;
-  return tcb.windowRule === WINDOW_AT_ONCE || gain >= Math.min(tcb.rcvLimit >> 1, tcb.rcvMss)
-    ? edge
-    : tcb.rcvAdv;
+  if (tcb.windowRule !== WINDOW_AT_ONCE && gain < Math.min(tcb.rcvLimit >> 1, tcb.rcvMss)) return tcb.rcvAdv;
+  // TCP_WINDOW_CLAMP is no lack of room: within it the edge follows RCV.NXT
+  return max(tcb.rcvAdv, min(edge, (tcb.rcvNxt + tcb.rcvOffer) | 0));
 }
 
 /** WINDOW_LINUX, with tcp_select_window: what was offered stays, rounded up as it must be said. */
@@ -45,15 +45,15 @@ const alignUp = (bytes: number, shift: number): number => ((bytes + (1 << shift)
 
 function roomForWindow(tcb: Tcb): number {
   const { rcvLimit, rcvWscale, rcvMss } = tcb;
-  const mss = Math.min(rcvMss, rcvLimit);
+  const full = Math.min(rcvLimit, tcb.windowClamp);
+  const mss = Math.min(rcvMss, full);
   let free = Math.max(0, rcvLimit - tcb.receiveQueue.length);
-  if (free < rcvLimit >> 1) {
+  if (free < full >> 1) {
     free = (free >> rcvWscale) << rcvWscale;
     if (free < rcvLimit >> 4 || free < mss) return 0;
   }
   free = Math.min(free, tcb.rcvOffer);
   if (rcvWscale > 0) return alignUp(free, rcvWscale);
-  if (!tcb.offersBeyondField) free = Math.min(free, 65_535);
   const last = (tcb.rcvAdv - tcb.lastAckSent) | 0;
   return last <= free - mss || last > free ? free - (free % mss) : last;
 }
