@@ -82,7 +82,7 @@ export class KernelDevice {
     this.drain();
     this.inlets.delete(remote.toString());
     if (this.inlets.size > 0) return;
-    for (const [path, value] of this.settings) writeFileSync(path, value);
+    for (const [path, value] of this.settings) putBack(path, value);
     this.settings.clear();
   }
 
@@ -109,6 +109,15 @@ export class KernelDevice {
 
   close(): void {
     this.link.close();
+  }
+}
+
+/** A namespace may have inherited what it could not choose (a restricted congestion control): then the script's value stays. */
+function putBack(path: string, value: string): void {
+  try {
+    writeFileSync(path, value);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
   }
 }
 
