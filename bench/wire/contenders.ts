@@ -75,6 +75,12 @@ export const contenders: readonly Contender[] = [
     on: 'tun',
     command: (device, address, tools) => [tools.lwip!, device, address.replace(/\/.*/, '')],
   },
+  {
+    name: 'gvisor',
+    title: "gVisor's netstack (golang-gvisor-gvisor-dev), packet by packet",
+    on: 'tun',
+    command: (device, address, tools) => [tools.gvisor!, device, address.replace(/\/.*/, '')],
+  },
 ];
 
 /** What is compiled for the benchmarks. */
@@ -82,6 +88,8 @@ export interface Tools {
   readonly peer: string;
   /** null: gcc or the package is missing. */
   readonly lwip: string | null;
+  /** null: go or the package is missing. */
+  readonly gvisor: string | null;
   remove(): void;
 }
 
@@ -93,6 +101,25 @@ function compile(folder: string, name: string, ...args: string[]): string | null
   return made.status === 0 ? output : null;
 }
 
+/** Debian's packages of Go libraries, and the compiler that they were packaged with. */
+const GO_LIBRARIES = '/usr/share/gocode';
+const GO_FOLDER = '/usr/lib/go-1.19/bin';
+
+function compileGo(folder: string, name: string): string | null {
+  const go = [join(GO_FOLDER, 'go'), which('go')].find((path) => path !== null && existsSync(path));
+  if (go === null || go === undefined || !existsSync(join(GO_LIBRARIES, 'src/gvisor.dev'))) return null;
+  const output = join(folder, name);
+  const env = {
+    ...process.env,
+    GO111MODULE: 'off',
+    GOPATH: GO_LIBRARIES,
+    GOFLAGS: '',
+    GOCACHE: join(folder, 'go-cache'),
+  };
+  const made = spawnSync(go, ['build', '-o', output, source(`${name}.go`)], { env });
+  return made.status === 0 ? output : null;
+}
+
 /** Throws when the kernel's end cannot be compiled. */
 export function compileTools(): Tools {
   const folder = mkdtempSync(join(tmpdir(), 'timewait-bench-'));
@@ -100,7 +127,8 @@ export function compileTools(): Tools {
   if (peer === null) throw new Error('gcc is needed for the kernel’s end: apt-get install gcc libc6-dev');
   const headers = '/usr/include/lwip';
   const lwip = existsSync(headers) ? compile(folder, 'lwip', '-w', '-isystem', headers, '-llwip') : null;
-  return { peer, lwip, remove: () => rmSync(folder, { recursive: true }) };
+  const gvisor = compileGo(folder, 'gvisor');
+  return { peer, lwip, gvisor, remove: () => rmSync(folder, { recursive: true }) };
 }
 
 /** A server that runs. */

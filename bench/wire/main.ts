@@ -99,8 +99,12 @@ async function measure(options: Settings, tools: Tools): Promise<Results> {
   const parts = new Parts(tools, places);
   const { rounds, seconds, minute } = options;
   const all = contenders.filter(({ name }) => options.names.includes(name));
-  const there = all.filter(({ name }) => name !== 'lwip' || tools.lwip !== null);
-  if (there.length < all.length) say('lwIP is left out: apt-get install gcc liblwip-dev');
+  const missing = new Map<string, string>();
+  if (tools.lwip === null) missing.set('lwip', 'lwIP is left out: apt-get install gcc liblwip-dev');
+  if (tools.gvisor === null)
+    missing.set('gvisor', 'gVisor is left out: apt-get install golang-1.19-go golang-gvisor-gvisor-dev');
+  const there = all.filter(({ name }) => !missing.has(name));
+  for (const { name } of all) if (missing.has(name)) say(missing.get(name)!);
   const only = (...names: string[]): Contender[] => there.filter(({ name }) => names.includes(name));
   const results: Results = {};
   const jobs: { readonly [P in Part]: () => Promise<void> } = {

@@ -229,9 +229,21 @@ function goals(results: Results): string {
       reached: (found) => found > 1,
     },
     {
+      what: 'receive packet by packet, engine / gVisor',
+      wanted: '> 1',
+      found: ratio(receive, 'engine-plain', 'gvisor', rate),
+      reached: (found) => found > 1,
+    },
+    {
       what: 'send packet by packet, engine / lwIP',
       wanted: '> 1',
       found: ratio(send, 'engine-plain', 'lwip', rate),
+      reached: (found) => found > 1,
+    },
+    {
+      what: 'send packet by packet, engine / gVisor',
+      wanted: '> 1',
+      found: ratio(send, 'engine-plain', 'gvisor', rate),
       reached: (found) => found > 1,
     },
     {

@@ -108,7 +108,7 @@ function mayBind(
       (request.reusePort && other.reusePort) || (!listening && request.reuseAddress && other.reuseAddress);
     if (sameFamily && overlaps && !mayJoin) return false;
   }
-  if (core.portUsers.has(port) && liveConflict(core, words, port, request)) return false;
+  if (liveConflict(core, words, port, request)) return false;
   const context = core.hooks.about(null);
   let left = core.records.onPort(port);
   for (let i = core.records.firstOnPort(port); left > 0; i = core.records.nextOnPort(i)) {
@@ -123,8 +123,7 @@ function mayBind(
 
 /** Linux inet_bind_conflict for live connections: both sides need SO_REUSEADDR, or both SO_REUSEPORT. */
 function liveConflict(core: Core, words: Int32Array | null, port: number, request: BindRequest): boolean {
-  for (const tcb of core.tcbs) {
-    if (tcb === null || tcb.localPort !== port) continue;
+  for (let tcb = core.portUsers.first(port); tcb !== null; tcb = tcb.behindOnPort) {
     if ((request.reuseAddress && tcb.reuseAddress) || (request.reusePort && tcb.reusePort)) continue;
     if (
       words === null ||

@@ -29,6 +29,7 @@ import { Knobs } from './knobs.js';
 import type { Listener } from './listener.js';
 import { listenerFor } from './listeners.js';
 import { HookContext } from './hook-context.js';
+import { PortUsers } from './port-users.js';
 import { PortPicker } from './ports.js';
 import { KeyedRandom, deriveKey } from './random.js';
 import { SipHash } from './siphash.js';
@@ -87,8 +88,7 @@ export class Core {
   /** What connections added to the clock of ISN_GLOBAL. */
   private isnCounter = 0;
   serial = 0;
-  /** Live connections per local port, for bind. */
-  readonly portUsers = new Map<number, number>();
+  readonly portUsers = new PortUsers();
   readonly listeners = new Map<number, Listener[]>();
   readonly reservedPorts: ReadonlySet<number>;
   readonly owns: OwnsTuple | null;
@@ -235,7 +235,7 @@ export class Core {
     this.ctx.wheel.ensure(id);
     this.flows.insert(tcb.hash, id);
     this.connections++;
-    this.portUsers.set(tcb.localPort, (this.portUsers.get(tcb.localPort) ?? 0) + 1);
+    this.portUsers.add(tcb);
   }
 
   /** Takes a connection out of the tables; the flow entry goes unless a record took its place. */
@@ -248,9 +248,7 @@ export class Core {
     this.freeIds.push(tcb.id);
     tcb.id = -1;
     this.connections--;
-    const users = this.portUsers.get(tcb.localPort)! - 1;
-    if (users > 0) this.portUsers.set(tcb.localPort, users);
-    else this.portUsers.delete(tcb.localPort);
+    this.portUsers.remove(tcb);
     if (tcb.orphan) this.orphans--;
     if (tcb.earlyFrom !== null) (tcb.earlyFrom as Listener).settled(tcb, false, this.ctx.now);
     if (tcb.halfOpen || tcb.released) this.discard(tcb);

@@ -95,6 +95,9 @@ export class Tcb {
   orphan = false;
   /** TIME-WAIT record that this connection replaced, to go back to (RFC 1122 4.2.2.13 (2)); kept by the stack. */
   revert: unknown = null;
+  /** Its neighbours among the connections of its local port; kept by the stack. */
+  beforeOnPort: Tcb | null = null;
+  behindOnPort: Tcb | null = null;
   /** Flow hash, kept so that removal needs no second hashing. */
   hash = 0;
 
