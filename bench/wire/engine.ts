@@ -1,6 +1,13 @@
 /** Sink, source and answers straight on the engine: what it costs without streams. */
 import type { ConnectionHandle, ListenerHandle } from '../../src/stack/api.js';
-import { EV_CLOSED, EV_CONNECTED, EV_PEER_CLOSED, EV_READABLE, EV_WRITABLE } from '../../src/stack/api.js';
+import {
+  EV_CLOSED,
+  EV_CONNECTED,
+  EV_PEER_CLOSED,
+  EV_READABLE,
+  EV_WRITABLE,
+  SEND_LENT,
+} from '../../src/stack/api.js';
 import type { ConnectionUser, Driver, ListenerUser } from '../../src/net/driver.js';
 import { ANSWER, SINK, SOURCE } from './ports.js';
 
@@ -45,7 +52,8 @@ class Service implements ConnectionUser, ListenerUser {
   }
 
   private fill(connection: ConnectionHandle): void {
-    while (this.driver.stack.send(connection, page) === true);
+    // The page never changes
+    while (this.driver.stack.send(connection, page, SEND_LENT) === true);
   }
 }
 

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* Most arguments any entry point takes. */
-#define MAX_ARGUMENTS 8
+#define MAX_ARGUMENTS 9
 
 /*
  * Reads the arguments of a call; false (with a TypeError pending) when there are

@@ -4,11 +4,12 @@
  *
  *   new TunQueue(name, offload, multiQueue)
  *   .receive(bytes, lengths, head, count, slots, slotSize, offloads) -> packets put into the free slots
- *   .transmit(bytes, lengths, head, count, slots, slotSize, offloads) -> packets taken, oldest first
+ *   .transmit(bytes, lengths, head, count, slots, slotSize, offloads[, spans, texts]) -> packets taken, oldest first
  *   .steer(program): which queue of the device a packet goes to; eBPF, 8 bytes an instruction
  *
  * With `offload` the kernel is told that we do what its network cards do: a virtio header goes
  * before each packet, with what is left to do in it (PacketRing.offloads of src/wire/ring.ts).
+ * Text that lies elsewhere is gathered as PacketRing.spans and .texts say.
  */
 #include "queue.h"
 
@@ -31,6 +32,10 @@
 #define CHECKSUM (1 << 16)
 #define SEGMENT_SIZE 0xffff
 
+/* PARTS and SPAN of src/wire/ring.ts: pieces of text elsewhere, and the words that a slot has for them. */
+#define PARTS 4
+#define SPAN (1 + 2 * PARTS)
+
 typedef struct {
   queue_t base;
   /* Packets have a virtio header. */
@@ -43,8 +48,7 @@ typedef struct {
 static const queue_class_t TUN;
 
 /* The queue of a call, its ring and the array beside it; NULL with an error pending. */
-static tun_t *read_call(napi_env env, napi_callback_info info, ring_t *ring, int32_t **offloads) {
-  napi_value argv[MAX_ARGUMENTS];
+static tun_t *read_call(napi_env env, napi_callback_info info, napi_value *argv, ring_t *ring, int32_t **offloads) {
   void *data;
   size_t entries;
   queue_t *queue = read_ring(env, info, &TUN, 7, argv, ring);
@@ -65,9 +69,10 @@ static int32_t entry_of(const struct virtio_net_hdr *header) {
 }
 
 static napi_value tun_receive(napi_env env, napi_callback_info info) {
+  napi_value argv[MAX_ARGUMENTS];
   ring_t ring;
   int32_t *offloads;
-  tun_t *tun = read_call(env, info, &ring, &offloads);
+  tun_t *tun = read_call(env, info, argv, &ring, &offloads);
   if (tun == NULL) return NULL;
   queue_t *queue = &tun->base;
   queue->unserved = false;
@@ -127,13 +132,16 @@ static bool loses_packet(int error) {
 #define TCP_FLAGS 13
 #define CWR 0x80
 
-/* What an entry of `offloads` asks for, as the kernel wants to hear it. A packet that cannot be what it says is left as it is. */
-static struct virtio_net_hdr header_of(const uint8_t *packet, uint32_t length, int32_t entry) {
+/*
+ * What an entry of `offloads` asks for, as the kernel wants to hear it; of the packet the first `held` bytes are there.
+ * A packet that cannot be what it says is left as it is.
+ */
+static struct virtio_net_hdr header_of(const uint8_t *packet, uint32_t held, uint32_t length, int32_t entry) {
   struct virtio_net_hdr header = {0};
-  if (entry == 0 || length < 40) return header;
+  if (entry == 0 || held < 40) return header;
   bool v4 = packet[0] >> 4 == 4;
   uint32_t start = v4 ? (packet[0] & 15) * 4 : 40;
-  if (length < start + 20) return header;
+  if (held < start + 20) return header;
   header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
   header.csum_start = (uint16_t)start;
   header.csum_offset = TCP_CHECKSUM;
@@ -148,29 +156,89 @@ static struct virtio_net_hdr header_of(const uint8_t *packet, uint32_t length, i
   return header;
 }
 
-static ssize_t write_packet(const tun_t *tun, uint8_t *packet, uint32_t length, int32_t entry) {
-  if (!tun->offload) return write(tun->base.fd, packet, length);
-  struct virtio_net_hdr header = header_of(packet, length, entry);
-  struct iovec parts[2] = {{&header, sizeof header}, {packet, length}};
-  return writev(tun->base.fd, parts, 2);
+/* Where the text of packets lies besides the ring; no spans: nowhere. */
+typedef struct {
+  int32_t *spans;
+  napi_value arrays;
+} texts_t;
+
+/* The last two arguments of a call, if there are any. False with an error pending. */
+static bool read_texts(napi_env env, const napi_value *argv, const ring_t *ring, texts_t *texts) {
+  napi_valuetype type;
+  void *data;
+  size_t entries;
+  texts->spans = NULL;
+  texts->arrays = argv[8];
+  if (napi_typeof(env, argv[7], &type) != napi_ok) return false;
+  if (type == napi_undefined) return true;
+  if (!read_array(env, argv[7], "spans", napi_int32_array, &data, &entries)) return false;
+  if (entries == 0) return true;
+  bool is_array = false;
+  if (entries < (size_t)ring->slots * SPAN || napi_is_array(env, argv[8], &is_array) != napi_ok || !is_array) {
+    napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "spans must hold the slots, and texts must be an array");
+    return false;
+  }
+  texts->spans = data;
+  return true;
+}
+
+/* The pieces of a slot's text, behind its headers; returns how many bytes they are, -1: they are not what they should be. */
+static int64_t gather(napi_env env, const texts_t *texts, uint32_t slot, struct iovec *parts, int *count) {
+  const int32_t *span = texts->spans + (size_t)slot * SPAN;
+  int64_t sum = 0;
+  if (span[0] < 0 || span[0] > PARTS) return -1;
+  for (int i = 0; i < span[0]; i++) {
+    napi_value array;
+    napi_typedarray_type type;
+    size_t elements;
+    void *data;
+    int32_t offset = span[1 + 2 * i], length = span[2 + 2 * i];
+    bool is_array = false;
+    if (napi_get_element(env, texts->arrays, slot * PARTS + (uint32_t)i, &array) != napi_ok ||
+        napi_is_typedarray(env, array, &is_array) != napi_ok || !is_array ||
+        napi_get_typedarray_info(env, array, &type, &elements, &data, NULL, NULL) != napi_ok ||
+        type != napi_uint8_array || offset < 0 || length < 0 || (size_t)offset + (size_t)length > elements)
+      return -1;
+    parts[i] = (struct iovec){(uint8_t *)data + offset, (size_t)length};
+    sum += length;
+  }
+  *count = span[0];
+  return sum;
+}
+
+/* Packet of `length` bytes in all, of which the ring holds the first `held`, and the `count` parts behind `parts[2]` the rest. */
+static ssize_t write_packet(const tun_t *tun, uint8_t *packet, uint32_t held, uint32_t length, int32_t entry,
+                            struct iovec *parts, int count) {
+  struct virtio_net_hdr header = {0};
+  if (tun->offload) header = header_of(packet, held, length, entry);
+  parts[0] = (struct iovec){&header, sizeof header};
+  parts[1] = (struct iovec){packet, held};
+  int first = tun->offload ? 0 : 1;
+  return writev(tun->base.fd, parts + first, count + 2 - first);
 }
 
 static napi_value tun_transmit(napi_env env, napi_callback_info info) {
+  napi_value argv[MAX_ARGUMENTS];
   ring_t ring;
   int32_t *offloads;
-  tun_t *tun = read_call(env, info, &ring, &offloads);
-  if (tun == NULL) return NULL;
+  texts_t texts;
+  tun_t *tun = read_call(env, info, argv, &ring, &offloads);
+  if (tun == NULL || !read_texts(env, argv, &ring, &texts)) return NULL;
   queue_t *queue = &tun->base;
   uint32_t taken = 0;
   while (taken < ring.count) {
     uint32_t slot = (ring.head + taken) & (ring.slots - 1);
     int32_t length = ring.lengths[slot];
-    if (length <= 0 || (uint32_t)length > ring.slot_size) {
+    struct iovec parts[2 + PARTS];
+    int count = 0;
+    int64_t elsewhere = texts.spans == NULL ? 0 : gather(env, &texts, slot, parts + 2, &count);
+    if (length <= 0 || (uint32_t)length > ring.slot_size || elsewhere < 0 || elsewhere >= length) {
       tun->oversize++;
       taken++;
       continue;
     }
-    if (write_packet(tun, ring.bytes + (size_t)slot * ring.slot_size, (uint32_t)length, offloads[slot]) < 0) {
+    uint8_t *packet = ring.bytes + (size_t)slot * ring.slot_size;
+    if (write_packet(tun, packet, (uint32_t)(length - elsewhere), (uint32_t)length, offloads[slot], parts, count) < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) break;
       if (!loses_packet(errno)) {

@@ -19,6 +19,8 @@ export interface Link {
    * unfinished checksums, as `PacketRing.offloads` says of each. Without it a link sends what it is given.
    */
   readonly offload?: boolean;
+  /** `transmit` takes packets whose text lies elsewhere (`PacketRing.gathers`). */
+  readonly gathers?: boolean;
   /** Moves waiting packets into the free slots of the ring; returns how many. Never blocks. */
   receive(ring: PacketRing): number;
   /** The packets in the ring have been processed, their reasons are filled in (capture writes them now). */

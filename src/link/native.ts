@@ -16,7 +16,7 @@ export interface TunCounters {
 
 /**
  * One queue of a TUN device. The ring is passed as its parts (`bytes lengths head
- * count slots slotSize offloads` of PacketRing); one call moves a whole batch. A device
+ * count slots slotSize offloads`, out `spans texts` of PacketRing); one call moves a whole batch. A device
  * that is gone throws (ENODEV); a bad packet only counts.
  */
 export interface TunQueue {
@@ -32,7 +32,7 @@ export interface TunQueue {
     slotSize: number,
     offloads: Int32Array,
   ): number;
-  /** Writes from the oldest on until the device is busy; returns how many were taken. */
+  /** Writes from the oldest on until the device is busy; returns how many were taken. Text elsewhere is gathered from there. */
   transmit(
     bytes: Uint8Array,
     lengths: Int32Array,
@@ -41,6 +41,8 @@ export interface TunQueue {
     slots: number,
     slotSize: number,
     offloads: Int32Array,
+    spans?: Int32Array,
+    texts?: readonly (Uint8Array | null)[],
   ): number;
   /**
    * `listener` is called from the event loop when packets may be waiting. After a

@@ -29,6 +29,7 @@ export class TunLink implements Link {
   readonly name: string;
   readonly mtu: number;
   readonly largest: number;
+  readonly gathers = true;
   private readonly queue: TunQueue;
   private isClosed = false;
 
@@ -116,6 +117,8 @@ export class TunLink implements Link {
       ring.slots,
       ring.slotSize,
       ring.offloads,
+      ring.spans,
+      ring.texts,
     );
     ring.drop(taken);
     return taken;

@@ -189,6 +189,7 @@ function newStack(options: NewStackOptions, link: Link, clock: Clock): Stack {
     seed: randomBytes(32),
     mtu: link.mtu,
     offload: link.offload ?? false,
+    gather: link.gathers ?? false,
     now: clock.now(),
     allocate,
     ...options,

@@ -44,7 +44,7 @@ export { DIALECT_FREEBSD } from '../tcp/dialect.js';
 export { congestionNames, congestionNumber } from '../tcp/congestion/choice.js';
 export { roundsOf, secondsOf } from '../tcp/defer-accept.js';
 export { SEND_BUFFER_MIN } from '../tcp/buffers.js';
-export { SEND_MORE, SEND_RECORD, SEND_URGENT } from '../tcp/send.js';
+export { SEND_LENT, SEND_MORE, SEND_RECORD, SEND_URGENT } from '../tcp/send.js';
 export { STAMP_ACKED, STAMP_SCHEDULED, STAMP_SENT, type Stamp } from '../tcp/stamps.js';
 
 export interface Endpoint {
@@ -362,6 +362,8 @@ export interface StackOptions {
   readonly txSlots?: number;
   /** The link takes packets of several segments and finishes checksums (Link.offload). Default false. */
   readonly offload?: boolean;
+  /** The link gathers text from where it lies (Link.gathers); wants `offload`. Default false. */
+  readonly gather?: boolean;
   /** Memory for received text and for what is to be sent; whatever is in it is overwritten. Default: `new Uint8Array(size)`. */
   readonly allocate?: (size: number) => Uint8Array;
   /**
@@ -415,11 +417,15 @@ export interface StackApi {
   /** Stops listening; connections in its queues are reset, or go to another of its group (knob net.ipv4.tcp_migrate_req). */
   closeListener(listener: ListenerHandle): void;
   connect(options: ConnectOptions): ConnectionHandle | Errno;
-  /** Takes all of the bytes (they are copied) or refuses with EPIPE/ENOTCONN; true while more may follow, false: wait for EV_WRITABLE. */
-  send(connection: ConnectionHandle, bytes: Uint8Array): boolean | Errno;
+  /**
+   * Takes all of the bytes or refuses with EPIPE/ENOTCONN; true while more may follow, false: wait for
+   * EV_WRITABLE. They are copied, unless `flags` has SEND_LENT: then they must not change until they are
+   * acknowledged (`queued` says how many are not), or the connection has ended.
+   */
+  send(connection: ConnectionHandle, bytes: Uint8Array, flags?: number): boolean | Errno;
   /**
    * As a program's write: takes what the send buffer has room for and returns how much that was;
-   * less than given: EV_WRITABLE follows. `flags`: SEND_MORE, SEND_RECORD, SEND_URGENT
+   * less than given: EV_WRITABLE follows. `flags`: SEND_MORE, SEND_RECORD, SEND_LENT, SEND_URGENT
    * (MUST-30; nothing new should use it, SHLD-13).
    */
   write(connection: ConnectionHandle, bytes: Uint8Array, flags?: number): number | Errno;

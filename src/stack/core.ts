@@ -121,7 +121,7 @@ export class Core {
     this.ports = new PortPicker(this.random);
     const offload = options.offload ?? false;
     const slot = offload ? LARGEST_SLOT : Math.max(2048, 1 << Math.ceil(Math.log2(options.mtu)));
-    this.tx = new PacketRing(options.txSlots ?? 256, slot);
+    this.tx = new PacketRing(options.txSlots ?? 256, slot, offload && (options.gather ?? false));
     this.ctx = new TcpContext(this.counters, this.tx, new TimerWheel(now));
     this.ctx.builder.offload = offload;
     if (options.allocate !== undefined) this.ctx.chunks.allocate = options.allocate;

@@ -384,10 +384,10 @@ export class Stack implements StackApi {
     return user.urgentOctet(connection as Tcb);
   }
 
-  send(connection: ConnectionHandle, bytes: Uint8Array): boolean | Errno {
+  send(connection: ConnectionHandle, bytes: Uint8Array, flags = 0): boolean | Errno {
     const tcb = connection as Tcb;
     if (tcb.released) return 'ENOTCONN';
-    if (send(this.core.ctx, tcb, bytes, SEND_ALL) < 0) return 'EPIPE';
+    if (send(this.core.ctx, tcb, bytes, flags | SEND_ALL) < 0) return 'EPIPE';
     return !tcb.sendBlocked;
   }
 

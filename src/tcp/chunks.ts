@@ -1,5 +1,5 @@
 /**
- * Memory of the queues that is used again: blocks of received text, rings of text to be sent. A new
+ * Memory of the queues that is used again: blocks of received text and of text to be sent. A new
  * array of 64 KB is zeroed and its pages are first touched, which costs more than copying the text
  * into it (measured: a quarter of bulk receive).
  *
@@ -30,11 +30,6 @@ export class Chunks {
     if (list === undefined) this.waiting.set(size, [chunk]);
     else list.push(chunk);
     this.bytes += size;
-  }
-
-  /** A chunk of this size waits. */
-  has(size: number): boolean {
-    return (this.waiting.get(size)?.length ?? 0) > 0;
   }
 }
 

@@ -480,7 +480,7 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   const tx = ctx.tx;
   const offset = tx.tailOffset();
   const header = b.writeHeaders(tx.bytes, offset);
-  if (room > 0) tcb.sendQueue.copyTo(syn ? 0 : (seq - tcb.queueSeq) | 0, room, tx.bytes, offset + header);
+  if (room > 0) tcb.sendQueue.emit(syn ? 0 : (seq - tcb.queueSeq) | 0, room, tx, offset + header);
   // A probe of the path MTU is longer, and one segment.
   const bundled = length > tcb.mss && !choice.probe;
   const segments = bundled ? segmentsIn(length, tcb.mss) : 1;

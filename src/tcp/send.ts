@@ -15,6 +15,8 @@ export const SEND_MORE = 1;
 export const SEND_RECORD = 2;
 /** Up to the last byte the stream is urgent (MUST-30). */
 export const SEND_URGENT = 8;
+/** The bytes stay where they are, not copied: the user does not change them until they are acknowledged, or the connection has ended. */
+export const SEND_LENT = 16;
 /** All of it, whatever the limit says: the user is asked to wait instead. */
 export const SEND_ALL = 4;
 
@@ -52,10 +54,15 @@ function room(tcb: Tcb, flags: number): number {
   return (flags & SEND_ALL) !== 0 ? Infinity : Math.max(0, tcb.sndLimit - tcb.sendQueue.length);
 }
 
+function queue({ sendQueue }: Tcb, bytes: Uint8Array, from: number, count: number, flags: number): void {
+  if ((flags & SEND_LENT) !== 0) sendQueue.lend(bytes, from, count);
+  else sendQueue.append(bytes, from, count);
+}
+
 function intoQueue(ctx: TcpContext, tcb: Tcb, bytes: Uint8Array, flags: number): number {
   if ((flags & SEND_ALL) === 0 && !mayQueue(ctx, tcb)) return 0;
   const taken = Math.min(bytes.length, room(tcb, flags));
-  tcb.sendQueue.append(taken < bytes.length ? bytes.subarray(0, taken) : bytes);
+  queue(tcb, bytes, 0, taken, flags);
   return taken;
 }
 
@@ -79,7 +86,7 @@ function intoBuffers(ctx: TcpContext, tcb: Tcb, bytes: Uint8Array, flags: number
       free = keepsBuffers ? goal : room(tcb, flags);
     }
     const count = Math.min(free, bytes.length - taken);
-    tcb.sendQueue.append(count === bytes.length ? bytes : bytes.subarray(taken, taken + count));
+    queue(tcb, bytes, taken, count, flags);
     writes.extend(count);
     if (taken === 0) writes.unmark(PUSH);
     taken += count;

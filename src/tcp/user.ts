@@ -22,6 +22,7 @@ import { wscaleFor } from './window.js';
 export function prepare(ctx: TcpContext, tcb: Tcb, iss: number, tsOffset: number, pathMtu: number): void {
   const { config } = ctx;
   tcb.sendQueue.chunks = ctx.chunks;
+  tcb.sendQueue.tx = ctx.tx;
   tcb.receiveQueue.chunks = ctx.chunks;
   tcb.receiveQueue.loans = ctx.loans;
   tcb.iss = iss;

@@ -20,6 +20,11 @@ export const CHECKSUM_OFFLOADED = 1 << 16;
 /** The other bits: bytes of text in each segment that the device makes, or made this one of; 0: it is one. */
 export const SEGMENT_SIZE = 0xffff;
 
+/** Pieces of text elsewhere that one packet may refer to. */
+export const PARTS = 4;
+/** Words of `PacketRing.spans` for a slot: how many pieces, then offset and length of each. */
+export const SPAN = 1 + 2 * PARTS;
+
 /** A slot for any packet. No power of two, so that the headers in all slots do not meet in the same lines of a cache. */
 export const LARGEST_SLOT = 65_536 + 192;
 
@@ -34,10 +39,21 @@ export class PacketRing {
   readonly reasons: Int32Array;
   /** What a device does for, or did to, the packet in each slot: 0 nothing. Only links that say so set or heed it. */
   readonly offloads: Int32Array;
+  /**
+   * Packets may end in text that lies elsewhere, for a device that gathers it: such a slot holds the
+   * headers only, `spans` and `texts` say where the rest is. It must stay as it is until the packet
+   * was dropped, or `own` was called.
+   */
+  readonly gathers: boolean;
+  readonly spans: Int32Array;
+  /** PARTS a slot. */
+  readonly texts: (Uint8Array | null)[] = [];
+  /** Packets that have such text. */
+  referring = 0;
   head = 0;
   count = 0;
 
-  constructor(slots: number, slotSize: number) {
+  constructor(slots: number, slotSize: number, gathers = false) {
     if (slots < 1 || (slots & (slots - 1)) !== 0)
       throw new RangeError(`slots must be a power of two, got ${slots}`);
     this.slots = slots;
@@ -46,6 +62,9 @@ export class PacketRing {
     this.lengths = new Int32Array(slots);
     this.reasons = new Int32Array(slots);
     this.offloads = new Int32Array(slots);
+    this.gathers = gathers;
+    this.spans = new Int32Array(gathers ? slots * SPAN : 0);
+    if (gathers) for (let i = 0; i < slots * PARTS; i++) this.texts.push(null);
   }
 
   /** Slot index of packet i, counted from the oldest. */
@@ -99,15 +118,49 @@ export class PacketRing {
     this.head = 0;
   }
 
+  /** The next packet goes on with this text. At most PARTS times a packet, before `push`. */
+  refer(text: Uint8Array, offset: number, length: number): void {
+    const slot = (this.head + this.count) & (this.slots - 1);
+    const parts = this.spans[slot * SPAN]!++;
+    if (parts === 0) this.referring++;
+    this.texts[slot * PARTS + parts] = text;
+    this.spans[slot * SPAN + 1 + 2 * parts] = offset;
+    this.spans[slot * SPAN + 2 + 2 * parts] = length;
+  }
+
+  /** Text that lies elsewhere is copied into its packets: it may change. */
+  own(): void {
+    for (let i = 0; this.referring > 0; i++) {
+      const slot = this.slotOf(i);
+      const at = slot * SPAN;
+      let end = slot * this.slotSize + this.lengths[slot]!;
+      for (let part = this.spans[at]! - 1; part >= 0; part--) {
+        const offset = this.spans[at + 1 + 2 * part]!;
+        const length = this.spans[at + 2 + 2 * part]!;
+        end -= length;
+        this.bytes.set(this.texts[slot * PARTS + part]!.subarray(offset, offset + length), end);
+      }
+      this.forget(slot);
+    }
+  }
+
+  private forget(slot: number): void {
+    const parts = this.spans[slot * SPAN]!;
+    if (parts === 0) return;
+    this.spans[slot * SPAN] = 0;
+    for (let part = 0; part < parts; part++) this.texts[slot * PARTS + part] = null;
+    this.referring--;
+  }
+
   /** Forgets the n oldest packets. */
   drop(n: number): void {
+    for (let i = 0; i < n && this.referring > 0; i++) this.forget(this.slotOf(i));
     this.count -= n;
     // An empty ring begins at its first slots again: they are the ones in the cache.
     this.head = this.count === 0 ? 0 : (this.head + n) & (this.slots - 1);
   }
 
   clear(): void {
-    this.head = 0;
-    this.count = 0;
+    this.drop(this.count);
   }
 }

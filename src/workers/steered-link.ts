@@ -16,6 +16,7 @@ export class SteeredLink implements Link {
   readonly mtu: number;
   readonly largest: number;
   readonly offload: boolean;
+  readonly gathers: boolean;
   private listener: (() => void) | null = null;
 
   constructor(
@@ -27,6 +28,7 @@ export class SteeredLink implements Link {
     this.mtu = queue.mtu;
     this.largest = queue.largest ?? queue.mtu;
     this.offload = queue.offload ?? false;
+    this.gathers = queue.gathers ?? false;
   }
 
   receive(ring: PacketRing): number {

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { native } from '../../src/link/native.js';
 import type { NativeAddon, TunQueue } from '../../src/link/native.js';
+import { PARTS, PacketRing, SPAN } from '../../src/wire/ring.js';
 import { deviceExists, inNamespace, ip } from './namespace.js';
 import { echoRequest, isReply, replySequence } from './packets.js';
 
@@ -79,6 +80,17 @@ if (inNamespace(t, import.meta.url)) {
       t.throws(() => (queue.receive as Loose).apply(queue, args), { code }, `receive: ${what}`);
       t.throws(() => (queue.transmit as Loose).apply(queue, args), { code }, `transmit: ${what}`);
     }
+    const spans = new Int32Array(4 * SPAN);
+    for (const [what, args, code] of [
+      ['spans of another type', [bytes, []], 'ERR_INVALID_ARG_TYPE'],
+      ['more slots than spans', [new Int32Array(4 * SPAN - 1), []], 'ERR_OUT_OF_RANGE'],
+      ['no texts', [spans], 'ERR_OUT_OF_RANGE'],
+    ] as const)
+      t.throws(
+        () => (queue.transmit as Loose)(bytes, lengths, 0, 0, 4, 64, offloads, ...args),
+        { code },
+        `transmit: ${what}`,
+      );
     t.equal(queue.receive(bytes, lengths, 3, 4, 4, 64, offloads), 0, 'a full ring is fine');
     t.throws(() => (queue.listen as Loose)(5), { code: 'ERR_INVALID_ARG_TYPE' });
     t.throws(
@@ -93,6 +105,70 @@ if (inNamespace(t, import.meta.url)) {
     queue.close();
     t.throws(() => queue.receive(bytes, lengths, 0, 0, 4, 64, offloads), { code: 'ERR_CLOSED' });
   });
+
+  for (const offload of [false, true])
+    t.test(`text elsewhere is gathered, ${offload ? 'with' : 'without'} offload`, async (t) => {
+      const device = offload ? 'twgatho' : 'twgath';
+      const queue = new (addon().TunQueue)(device, offload, false);
+      t.teardown(() => {
+        queue.close();
+      });
+      ip(`addr add 10.88.0.1/24 dev ${device}`);
+      ip(`link set ${device} up`);
+      const packet = echoRequest(21, 1000);
+      const ring = new PacketRing(2, 2048, true);
+      ring.bytes.fill(0xee);
+      ring.bytes.set(packet.subarray(0, 28), ring.tailOffset());
+      const text = new Uint8Array(3000);
+      text.set(packet.subarray(28, 500), 1);
+      text.set(packet.subarray(500), 2000);
+      ring.refer(text, 1, 472);
+      ring.refer(text, 2000, packet.length - 500);
+      ring.push(packet.length, 0);
+      const send = (): number =>
+        queue.transmit(
+          ring.bytes,
+          ring.lengths,
+          ring.head,
+          ring.count,
+          ring.slots,
+          ring.slotSize,
+          ring.offloads,
+          ring.spans,
+          ring.texts,
+        );
+      t.equal(send(), 1);
+      const bytes = new Uint8Array(2048);
+      const lengths = new Int32Array(1);
+      let reply: Uint8Array | null = null;
+      for (let tries = 0; tries < 50 && reply === null; tries++) {
+        if (
+          queue.receive(bytes, lengths, 0, 0, 1, 2048, new Int32Array(1)) === 1 &&
+          replySequence(bytes) === 21
+        )
+          reply = bytes.slice(0, lengths[0]);
+        await delay(1);
+      }
+      t.same(reply?.subarray(28), packet.subarray(28), 'it came back whole');
+      // What cannot be is lost, and nothing outside the arrays is read
+      const before = queue.counters().oversize;
+      const wrong: readonly (readonly [number, number, Uint8Array | null])[] = [
+        [2999, 2, text],
+        [-1, 5, text],
+        [0, -5, text],
+        [0, 472, null],
+        [0, packet.length, text],
+      ];
+      for (const [offset, length, array] of wrong) {
+        ring.spans[1] = offset;
+        ring.spans[2] = length;
+        ring.texts[0] = array;
+        t.equal(send(), 1);
+      }
+      ring.spans[0] = PARTS + 1;
+      t.equal(send(), 1);
+      t.equal(queue.counters().oversize - before, wrong.length + 1);
+    });
 
   t.test('names and flags that cannot be', async (t) => {
     const Queue = addon().TunQueue as unknown as new (...args: unknown[]) => TunQueue;

@@ -1,6 +1,6 @@
 /** Segmentation left to the link: the same bytes arrive, whatever the wire does to packets large and small. */
 import t from 'tap';
-import type { ConnectionHandle } from '../../src/stack/api.js';
+import { SEND_LENT, type ConnectionHandle } from '../../src/stack/api.js';
 import { Stack } from '../../src/stack/stack.js';
 import { Prng } from '../../src/link/prng.js';
 import { Cutter } from '../../src/wire/cut.js';
@@ -25,6 +25,7 @@ function stack(address: string, offload: boolean, profile: string, seed: number)
     mtu: MTU,
     now: 0,
     offload,
+    gather: offload,
     seed: new Uint8Array(32).fill(seed),
   });
   made.setPolicy(profile);
@@ -37,6 +38,8 @@ class Wire {
   /** Largest text of a packet that passed, and packets. */
   largest = 0;
   packets = 0;
+  /** Packets whose text lay in the send queue. */
+  gathered = 0;
   private readonly prng: Prng;
   private readonly cutter = new Cutter();
   private readonly segment = new Segment();
@@ -59,6 +62,8 @@ class Wire {
 
   private carry(from: Stack, to: Stack): void {
     const { tx } = from;
+    this.gathered += tx.referring;
+    tx.own();
     for (let i = 0; i < tx.count; i++) {
       const slot = tx.slotOf(i);
       const entry = tx.offloads[slot]!;
@@ -97,14 +102,16 @@ function transfer(wire: Wire): { received: number; wrong: number } {
   const sender = client.connect({ address: '10.0.0.2', port: 80 });
   if (typeof sender === 'string') throw new Error(sender);
   let receiver: ConnectionHandle | null = null;
-  let [sent, received, wrong] = [0, 0, 0];
+  let [sent, received, wrong, writes] = [0, 0, 0, 0];
+  // Copied and lent in turns
+  const lends = (): boolean => (writes++ & 1) === 1;
   while (wire.now < 400_000 && !(receiver?.peerClosed === true && receiver.readable === 0)) {
     wire.turn();
     client.poll();
     server.poll();
     if (sender.stateName === 'ESTABLISHED' && sent < TOTAL && client.mayWrite(sender)) {
       const piece = new Uint8Array(Math.min(50_000, TOTAL - sent)).map((_, i) => byteAt(sent + i));
-      const taken = client.write(sender, piece);
+      const taken = client.write(sender, piece, lends() ? SEND_LENT : 0);
       if (typeof taken === 'string') throw new Error(taken);
       sent += taken;
       if (sent === TOTAL) client.shutdown(sender);
@@ -146,6 +153,7 @@ for (const profile of ['rfc9293', 'linux', 'freebsd'])
         t.equal(server!.get('TcpInErrs'), 0);
         if (offloads[0]) t.ok(wire.largest > 20_000, `segments bundled: ${wire.largest}`);
         else t.ok(wire.largest <= MTU);
+        t.equal(wire.gathered > 20, offloads[0], `${wire.gathered} packets referred to the send queue`);
       });
     }
 
