@@ -98,7 +98,8 @@ export async function connected(
 /** All bytes until the end. */
 export async function collect(stream: Duplex): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  // Its writing side may have more to say: plain iteration would destroy both.
+  for await (const chunk of stream.iterator({ destroyOnReturn: false })) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
 }
 
