@@ -5,9 +5,10 @@
  *   peer serve                                          sink on 5001, source on 5002, answers on 8000
  *   peer send HOST PORT SECONDS WARM                    bulk to a sink
  *   peer recv HOST PORT SECONDS WARM                    bulk from a source
- *   peer connections HOST PORT SECONDS WARM CLIENTS FIRST SOURCES SKIP
+ *   peer connections HOST PORT SECONDS WARM CLIENTS FIRST SOURCES SKIP [COUNT]
  *        connect, one byte there, one byte back, the server closes first; CLIENTS at a time, ports
- *        taken in turn from SOURCES addresses from FIRST on, the first SKIP of them left out
+ *        taken in turn from SOURCES addresses from FIRST on, the first SKIP of them left out; with
+ *        COUNT it ends when so many have ended, if that is before the time
  *   peer idle HOST PORT COUNT FIRST SOURCES SKIP        opens COUNT connections, holds them until its input ends
  *   peer flood HOST PORT RATE SECONDS                   spoofed SYNs from 198.18.0.0/15 (RFC 2544)
  *   peer open HOST PORT                                 connects until somebody answers; when that was, ms since 1970
@@ -19,6 +20,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -227,17 +229,19 @@ static bool step(int ep, const struct epoll_event *ready, double start) {
   return true;
 }
 
-static void connections(const char *host, int port, double seconds, double warm, int most, tuples_t tuples) {
+static void connections(const char *host, int port, double seconds, double warm, int most, tuples_t tuples, long count) {
   struct sockaddr_in to = address(host, port);
   struct epoll_event ready[256];
   int ep = epoll_create1(0), open = 0;
+  long last = tuples.next + count;
   double start = now() + warm, end = start + seconds, used = -1;
   for (double t = now(); t < end; t = now()) {
     if (used < 0 && t >= start) {
       used = busy();
       failed = 0;
     }
-    while (open < most && open_client(ep, &to, &tuples)) open++;
+    while (open < most && tuples.next < last && open_client(ep, &to, &tuples)) open++;
+    if (open == 0 && tuples.next == last) break;
     int n = epoll_wait(ep, ready, 256, 100);
     for (int i = 0; i < n; i++) open -= step(ep, &ready[i], start);
   }
@@ -364,7 +368,8 @@ int main(int count, char **words) {
   double number = atof(words[4]);
   if (strcmp(what, "send") == 0 || strcmp(what, "recv") == 0) bulk(host, port, number, atof(words[5]), *what == 's');
   else if (strcmp(what, "connections") == 0)
-    connections(host, port, number, atof(words[5]), atoi(words[6]), tuples_of(words + 7));
+    connections(host, port, number, atof(words[5]), atoi(words[6]), tuples_of(words + 7),
+                count > 10 ? atol(words[10]) : LONG_MAX / 2);
   else if (strcmp(what, "idle") == 0) idle(host, port, (long)number, tuples_of(words + 5));
   else if (strcmp(what, "flood") == 0) flood(host, port, number, atof(words[5]));
   else return 2;

@@ -366,6 +366,6 @@ static napi_value packet_construct(napi_env env, napi_callback_info info) {
 
 static const queue_class_t PACKET = {
     "PacketQueue",  {0x1d0a55e9b7c14f0e, 0xa3c44b0f6b1e9d27}, packet_construct, packet_receive, packet_transmit,
-    packet_counters, NULL};
+    packet_counters, NULL, NULL};
 
 napi_status define_packet_queue(napi_env env, napi_value exports) { return define_queue(env, exports, &PACKET); }

@@ -278,8 +278,9 @@ napi_status define_queue(napi_env env, napi_value exports, const queue_class_t *
       {"close", NULL, queue_close, NULL, NULL, NULL, napi_default_method, data},
       {"counters", NULL, of->counters, NULL, NULL, NULL, napi_default_method, data},
       {"steer", NULL, of->steer, NULL, NULL, NULL, napi_default_method, data},
+      {"descriptor", NULL, of->descriptor, NULL, NULL, NULL, napi_default_method, data},
   };
-  size_t count = sizeof members / sizeof members[0] - (of->steer == NULL);
+  size_t count = sizeof members / sizeof members[0] - (of->steer == NULL ? 2 : 0);
   napi_status status =
       napi_define_class(env, of->name, NAPI_AUTO_LENGTH, of->construct, data, count, members, &class_value);
   return status == napi_ok ? napi_set_named_property(env, exports, of->name, class_value) : status;

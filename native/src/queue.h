@@ -26,8 +26,8 @@ typedef struct {
   const char *name;
   napi_type_tag tag;
   napi_callback construct, receive, transmit, counters;
-  /* NULL: queues of this kind have no such method. */
-  napi_callback steer;
+  /* NULL: queues of this kind have no such methods. */
+  napi_callback steer, descriptor;
 } queue_class_t;
 
 /* The first member of each kind's own struct. */

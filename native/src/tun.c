@@ -2,10 +2,11 @@
  * TunQueue: one queue of a TUN device, read and written in batches through the
  * packet ring, with readiness from the event loop of its thread.
  *
- *   new TunQueue(name, offload, multiQueue)
+ *   new TunQueue(name, offload, multiQueue[, descriptor])   with a descriptor: the queue that has it, once more
  *   .receive(bytes, lengths, head, count, slots, slotSize, offloads) -> packets put into the free slots
  *   .transmit(bytes, lengths, head, count, slots, slotSize, offloads[, spans, texts]) -> packets taken, oldest first
  *   .steer(program): which queue of the device a packet goes to; eBPF, 8 bytes an instruction
+ *   .descriptor() -> of the queue, for another thread
  *
  * With `offload` the kernel is told that we do what its network cards do: a virtio header goes
  * before each packet, with what is left to do in it (PacketRing.offloads of src/wire/ring.ts).
@@ -296,6 +297,13 @@ static napi_value tun_steer(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+static napi_value tun_descriptor(napi_env env, napi_callback_info info) {
+  napi_value result = NULL;
+  queue_t *queue = queue_of_call(env, info, &TUN);
+  if (queue != NULL) napi_create_int32(env, queue->fd, &result);
+  return result;
+}
+
 /* Opens the device; returns the descriptor, or -1 with an error pending. `request.ifr_name` holds the real name afterwards. */
 static int open_device(napi_env env, struct ifreq *request, bool offload) {
   static const char path[] = "/dev/net/tun";
@@ -317,6 +325,15 @@ static int open_device(napi_env env, struct ifreq *request, bool offload) {
   close(fd);
   throw_errno(env, error, "ioctl", name);
   return -1;
+}
+
+/* The same queue under a descriptor of its own; -1 with an error pending. */
+static int share_device(napi_env env, napi_value number, const char *name) {
+  int64_t descriptor;
+  if (!read_integer(env, number, "descriptor", 0, INT32_MAX, &descriptor)) return -1;
+  int fd = fcntl((int)descriptor, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) throw_errno(env, errno, "fcntl", name);
+  return fd;
 }
 
 static bool read_request(napi_env env, napi_value *argv, struct ifreq *request, bool *offload) {
@@ -355,7 +372,10 @@ static napi_value tun_construct(napi_env env, napi_callback_info info) {
     return NULL;
   }
   tun->offload = offload;
-  tun->base.fd = open_device(env, &request, offload);
+  napi_valuetype shared;
+  napi_typeof(env, argv[3], &shared);
+  tun->base.fd = shared == napi_undefined ? open_device(env, &request, offload)
+                                          : share_device(env, argv[3], request.ifr_name);
   if (tun->base.fd < 0) {
     free(tun);
     return NULL;
@@ -366,6 +386,6 @@ static napi_value tun_construct(napi_env env, napi_callback_info info) {
 
 static const queue_class_t TUN = {
     "TunQueue", {0x6b1f0c63a4f14f52, 0x9d07e2b35c8a4d11}, tun_construct, tun_receive, tun_transmit, tun_counters,
-    tun_steer};
+    tun_steer, tun_descriptor};
 
 napi_status define_tun_queue(napi_env env, napi_value exports) { return define_queue(env, exports, &TUN); }

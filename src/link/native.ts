@@ -58,6 +58,8 @@ export interface TunQueue {
    * in the order in which queues were opened, that a packet to this device goes to. Throws (EPERM: no CAP_BPF).
    */
   steer(program: Uint8Array): void;
+  /** The queue's file descriptor, for another thread. */
+  descriptor(): number;
   /** Idempotent. */
   close(): void;
 }
@@ -72,7 +74,10 @@ export interface PacketCounters extends TunCounters {
  * An Ethernet interface through AF_PACKET. As TunQueue, with one more array: the record of
  * each slot's link header (wire/ethernet.ts).
  */
-export interface PacketQueue extends Omit<TunQueue, 'receive' | 'transmit' | 'counters' | 'steer'> {
+export interface PacketQueue extends Omit<
+  TunQueue,
+  'receive' | 'transmit' | 'counters' | 'steer' | 'descriptor'
+> {
   receive(
     bytes: Uint8Array,
     lengths: Int32Array,
@@ -105,9 +110,10 @@ export interface NativeAddon {
    * `name`: up to 15 bytes, '' lets the kernel choose, `%d` is replaced by a number.
    * `offload`: segments of up to 64 KB and unfinished checksums, both ways, as the ring's `offloads` say.
    * `multiQueue`: several queues may be opened under one name.
+   * `descriptor`: of a queue that is open, in this thread or another: nothing is opened, the same queue is used once more.
    * Throws Error with code (EPERM, EBUSY, ENOENT ...), errno and syscall.
    */
-  TunQueue: new (name: string, offload: boolean, multiQueue: boolean) => TunQueue;
+  TunQueue: new (name: string, offload: boolean, multiQueue: boolean, descriptor?: number) => TunQueue;
   /**
    * `filter`: classic BPF, 8 bytes an instruction. `mac`, `groups`: addresses to listen to
    * besides the interface's own, 6 bytes each. A ring of `blocks` of `blockSize` bytes; a

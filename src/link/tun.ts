@@ -25,6 +25,9 @@ export interface TunOptions {
   readonly offload?: boolean;
 }
 
+/** What a link must know of one whose queue it shares. */
+export type SharedQueue = Pick<TunLink, 'name' | 'mtu' | 'offload'>;
+
 export class TunLink implements Link {
   readonly name: string;
   readonly mtu: number;
@@ -122,6 +125,21 @@ export class TunLink implements Link {
     );
     ring.drop(taken);
     return taken;
+  }
+
+  /**
+   * The queue of another thread's link, whose `descriptor` this is, once more: what it writes goes the same way. A packet
+   * is read by one of them. `name`, `mtu` and `offload` are that link's.
+   */
+  static share(descriptor: number, { name, mtu, offload }: SharedQueue): TunLink {
+    const loaded = native();
+    if (!loaded.ok) throw new Error(`${loaded.reason}: ${loaded.cure}`);
+    return new TunLink(new loaded.addon.TunQueue(name, offload, false, descriptor), mtu, offload);
+  }
+
+  /** For TunLink.share in another thread, while this link is open. */
+  get descriptor(): number {
+    return this.queue.descriptor();
   }
 
   /**

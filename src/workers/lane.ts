@@ -8,12 +8,9 @@
  * The writer owns `tail`, the reader `head`; a packet is there once the writer has moved `tail` behind it.
  * A full lane refuses, it never grows.
  *
- * Memory: LANE_BYTES, of which the system provides what has been used.
+ * Memory: as many bytes as it was made with, of which the system provides those that have been used.
  */
 import type { PacketRing } from '../wire/ring.js';
-
-/** Room for eight of the largest packets; a power of two. */
-export const LANE_BYTES = 1 << 19;
 
 const HEAD = 0;
 const TAIL = 1;
@@ -26,27 +23,29 @@ export class Lane {
   private readonly control: Int32Array;
   private readonly words: Int32Array;
   private readonly bytes: Uint8Array;
+  private readonly size: number;
 
-  /** What both ends are made of. */
-  static memory(): SharedArrayBuffer {
-    return new SharedArrayBuffer(CONTROL_BYTES + LANE_BYTES);
+  /** What both ends are made of. `size`: a power of two, more than twice the largest packet. */
+  static memory(size: number): SharedArrayBuffer {
+    return new SharedArrayBuffer(CONTROL_BYTES + size);
   }
 
   constructor(memory: SharedArrayBuffer) {
     this.control = new Int32Array(memory, 0, CONTROL_BYTES / 4);
     this.words = new Int32Array(memory, CONTROL_BYTES);
     this.bytes = new Uint8Array(memory, CONTROL_BYTES);
+    this.size = this.bytes.length;
   }
 
   /** False: there is no room for it. */
   put(from: Uint8Array, offset: number, length: number, offload: number): boolean {
     let tail = this.control[TAIL]!;
-    const used = (tail - Atomics.load(this.control, HEAD)) & (LANE_BYTES - 1);
-    const size = HEADER_BYTES + ((length + 3) & ~3);
-    const rest = LANE_BYTES - tail;
-    const skipped = rest < size ? rest : 0;
+    const used = (tail - Atomics.load(this.control, HEAD)) & (this.size - 1);
+    const wanted = HEADER_BYTES + ((length + 3) & ~3);
+    const rest = this.size - tail;
+    const skipped = rest < wanted ? rest : 0;
     // One word stays free, or full would look like empty.
-    if (used + skipped + size > LANE_BYTES - 4) return false;
+    if (used + skipped + wanted > this.size - 4) return false;
     if (skipped > 0) {
       this.words[tail >> 2] = SKIP;
       tail = 0;
@@ -54,7 +53,7 @@ export class Lane {
     this.words[tail >> 2] = length;
     this.words[(tail >> 2) + 1] = offload;
     this.bytes.set(from.subarray(offset, offset + length), tail + HEADER_BYTES);
-    Atomics.store(this.control, TAIL, (tail + size) & (LANE_BYTES - 1));
+    Atomics.store(this.control, TAIL, (tail + wanted) & (this.size - 1));
     return true;
   }
 
@@ -72,7 +71,7 @@ export class Lane {
       const at = head + HEADER_BYTES;
       ring.bytes.set(this.bytes.subarray(at, at + length), ring.tailOffset());
       ring.push(length, 0, this.words[(head >> 2) + 1]!);
-      head = (at + ((length + 3) & ~3)) & (LANE_BYTES - 1);
+      head = (at + ((length + 3) & ~3)) & (this.size - 1);
       taken++;
     }
     Atomics.store(this.control, HEAD, head);

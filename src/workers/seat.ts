@@ -62,10 +62,20 @@ export interface ThreadData {
   readonly origin: number;
 }
 
+/** The device as the first worker opened it. */
+export interface Opened {
+  readonly name: string;
+  readonly mtu: number;
+  readonly offload: boolean;
+  /** null: the kernel steers, each worker has a queue of its own. Else the one queue's, which the first worker reads. */
+  readonly descriptor: number | null;
+}
+
 /** Main thread to worker; each is answered by a Reply with its number. */
 export type Call = { readonly id: number } & (
-  | { readonly call: 'open'; readonly device: string }
-  | { readonly call: 'steer' | 'start' | 'handedOver' | 'close' }
+  | { readonly call: 'first'; readonly device: string; readonly steer: boolean }
+  | { readonly call: 'join'; readonly opened: Opened }
+  | { readonly call: 'start' | 'handedOver' | 'close' }
   | { readonly call: 'counters' }
   | { readonly call: 'sockets'; readonly limit: number }
   | { readonly call: 'records'; readonly limit: number }

@@ -23,6 +23,8 @@ export class SteeredLink implements Link {
     private readonly queue: Link,
     private readonly steering: Steering,
     private readonly exchange: Exchange,
+    /** False: somebody else reads this queue, and hands over. */
+    private readonly reads = true,
   ) {
     this.name = queue.name;
     this.mtu = queue.mtu;
@@ -34,7 +36,7 @@ export class SteeredLink implements Link {
   receive(ring: PacketRing): number {
     const before = ring.count;
     this.exchange.take(ring);
-    for (let reads = 0; ring.free > 0 && reads < MOST_READS; reads++) {
+    for (let read = 0; this.reads && ring.free > 0 && read < MOST_READS; read++) {
       const first = ring.count;
       const got = this.queue.receive(ring);
       this.keepOwn(ring, first);
@@ -71,7 +73,7 @@ export class SteeredLink implements Link {
 
   onReadable(listener: (() => void) | null): void {
     this.listener = listener;
-    this.queue.onReadable(listener);
+    if (this.reads) this.queue.onReadable(listener);
   }
 
   /** The worker's bell was rung. */

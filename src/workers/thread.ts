@@ -10,6 +10,7 @@ import type {
   Call,
   Failure,
   HandedOver,
+  Opened,
   Reply,
   Seat,
   ThreadData,
@@ -22,7 +23,6 @@ import { Steering } from './steering.js';
 class Thread {
   private readonly steering: Steering;
   private readonly exchange: Exchange;
-  private queue: TunLink | null = null;
   private link: SteeredLink | null = null;
   private program: WorkerProgram | null = null;
 
@@ -42,10 +42,10 @@ class Thread {
 
   async handle(call: Call): Promise<unknown> {
     switch (call.call) {
-      case 'open':
-        return this.open(call.device);
-      case 'steer':
-        return this.queue!.steer(steeringProgram(this.steering));
+      case 'first':
+        return this.first(call.device, call.steer);
+      case 'join':
+        return this.join(call.opened);
       case 'start':
         return this.start();
       case 'ask':
@@ -71,12 +71,38 @@ class Thread {
     }
   }
 
-  private open(name: string): string {
+  /**
+   * Opens the device. Only a device whose packets the kernel steers gets several queues: left to itself, it moves flows
+   * from one queue to another, and packets overtake each other on the way to their owner.
+   */
+  private first(name: string, steer: boolean): Opened {
     const { mtu, offload } = this.given;
-    this.queue = TunLink.open({ name, mtu, offload, multiQueue: true });
-    this.queue.unref();
-    this.link = new SteeredLink(this.queue, this.steering, this.exchange);
-    return this.queue.name;
+    let queue = TunLink.open({ name, mtu, offload, multiQueue: steer });
+    let steered = steer;
+    if (steer) {
+      try {
+        queue.steer(steeringProgram(this.steering));
+      } catch {
+        // Not allowed to, or a kernel that cannot.
+        queue.close();
+        steered = false;
+        queue = TunLink.open({ name, mtu, offload });
+      }
+    }
+    this.use(queue, true);
+    const descriptor = steered ? null : queue.descriptor;
+    return { name: queue.name, mtu, offload: queue.offload, descriptor };
+  }
+
+  private join(opened: Opened): void {
+    const { descriptor } = opened;
+    if (descriptor === null) this.use(TunLink.open({ ...opened, multiQueue: true }), true);
+    else this.use(TunLink.share(descriptor, opened), false);
+  }
+
+  private use(queue: TunLink, reads: boolean): void {
+    queue.unref();
+    this.link = new SteeredLink(queue, this.steering, this.exchange, reads);
   }
 
   private async start(): Promise<void> {

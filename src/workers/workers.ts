@@ -14,7 +14,7 @@ import { sharedLanes } from './exchange.js';
 import { parseAddress } from '../wire/address.js';
 import { MOST_WORKERS } from './limits.js';
 import { addUp, mergeSockets } from './merge.js';
-import type { Call, Failure, HandedOver, Reply, ThreadData } from './seat.js';
+import type { Call, Failure, HandedOver, Opened, Reply, ThreadData } from './seat.js';
 import { Steering, type SteerBy } from './steering.js';
 
 export interface WorkersOptions {
@@ -31,6 +31,8 @@ export interface WorkersOptions {
   readonly offload?: boolean;
   /** What a flow's worker depends on; default `tuple`. By `host` for policies with a memory per host. */
   readonly steerBy?: SteerBy;
+  /** False: the kernel is not asked to steer, as where it refuses to. Default true. */
+  readonly steerInKernel?: boolean;
   /** Called once the device has all its queues, before any program runs: to bring it up. */
   readonly prepare?: (device: string) => void | Promise<void>;
 }
@@ -95,19 +97,13 @@ export class Workers extends EventEmitter {
   }
 
   private async begin(): Promise<void> {
+    const { device = 'tw%d', steerInKernel = true } = this.options;
+    const steer = steerInKernel && this.count > 1;
+    const opened = (await this.call(0, { call: 'first', device, steer })) as Opened;
+    this.deviceName = opened.name;
+    this.isSteered = opened.descriptor === null;
     // One after the other: queues are numbered in the order in which they come.
-    for (let i = 0; i < this.count; i++) {
-      const device = i === 0 ? (this.options.device ?? 'tw%d') : this.deviceName;
-      this.deviceName = (await this.call(i, { call: 'open', device })) as string;
-    }
-    if (this.count > 1) {
-      try {
-        await this.call(0, { call: 'steer' });
-        this.isSteered = true;
-      } catch {
-        // Nothing is wrong without: the workers hand over what is not theirs.
-      }
-    }
+    for (let i = 1; i < this.count; i++) await this.call(i, { call: 'join', opened });
     await this.options.prepare?.(this.deviceName);
     await this.all({ call: 'start' });
   }
@@ -121,7 +117,7 @@ export class Workers extends EventEmitter {
     return this.deviceName;
   }
 
-  /** The kernel puts each flow's packets into its worker's queue. Else the workers hand over what came into another's. */
+  /** The kernel puts each flow's packets into its worker's queue. Else the first worker reads them all and hands over. */
   get steered(): boolean {
     return this.isSteered;
   }
