@@ -2,7 +2,8 @@
  * TunQueue: one queue of a TUN device, read and written in batches through the
  * packet ring, with readiness from the event loop of its thread.
  *
- *   new TunQueue(name, offload, multiQueue[, descriptor])   with a descriptor: the queue that has it, once more
+ *   new TunQueue(name, offload, multiQueue[, descriptor[, exclusive]])   with a descriptor: the queue that has it, once more;
+ *     exclusive: a device of that name must not be there
  *   .receive(bytes, lengths, head, count, slots, slotSize, offloads) -> packets put into the free slots
  *   .transmit(bytes, lengths, head, count, slots, slotSize, offloads[, spans, texts]) -> packets taken, oldest first
  *   .steer(program): which queue of the device a packet goes to; eBPF, 8 bytes an instruction
@@ -373,6 +374,8 @@ static napi_value tun_construct(napi_env env, napi_callback_info info) {
   }
   tun->offload = offload;
   napi_valuetype shared;
+  bool exclusive = false;
+  if (napi_get_value_bool(env, argv[4], &exclusive) == napi_ok && exclusive) request.ifr_flags |= (short)IFF_TUN_EXCL;
   napi_typeof(env, argv[3], &shared);
   tun->base.fd = shared == napi_undefined ? open_device(env, &request, offload)
                                           : share_device(env, argv[3], request.ifr_name);

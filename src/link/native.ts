@@ -111,9 +111,16 @@ export interface NativeAddon {
    * `offload`: segments of up to 64 KB and unfinished checksums, both ways, as the ring's `offloads` say.
    * `multiQueue`: several queues may be opened under one name.
    * `descriptor`: of a queue that is open, in this thread or another: nothing is opened, the same queue is used once more.
+   * `exclusive`: EBUSY when there is a device of that name, even one that takes more queues.
    * Throws Error with code (EPERM, EBUSY, ENOENT ...), errno and syscall.
    */
-  TunQueue: new (name: string, offload: boolean, multiQueue: boolean, descriptor?: number) => TunQueue;
+  TunQueue: new (
+    name: string,
+    offload: boolean,
+    multiQueue: boolean,
+    descriptor?: number,
+    exclusive?: boolean,
+  ) => TunQueue;
   /**
    * `filter`: classic BPF, 8 bytes an instruction. `mac`, `groups`: addresses to listen to
    * besides the interface's own, 6 bytes each. A ring of `blocks` of `blockSize` bytes; a

@@ -18,6 +18,8 @@ export interface TunOptions {
   readonly mtu?: number;
   /** Opens the device as multi-queue: each link opened under the same name is one more queue. Default false. */
   readonly multiQueue?: boolean;
+  /** The device must be a new one: EBUSY when there is one of that name, whoever has it. Default false. */
+  readonly exclusive?: boolean;
   /**
    * Segments of up to 64 KB and unfinished checksums (IFF_VNET_HDR), as with a network card that
    * segments. Where the kernel does not know it, packet by packet. Default false.
@@ -55,7 +57,7 @@ export class TunLink implements Link {
    * the addon is not there.
    */
   static open(options: TunOptions = {}): TunLink {
-    const { name = 'tw%d', mtu = 1500, multiQueue = false } = options;
+    const { name = 'tw%d', mtu = 1500, multiQueue = false, exclusive = false } = options;
     if (!Number.isInteger(mtu) || mtu < 68 || mtu > 65535) {
       throw new RangeError(`mtu must be an integer from 68 to 65535, got ${mtu}`);
     }
@@ -64,7 +66,7 @@ export class TunLink implements Link {
       throw Object.assign(new Error(`${loaded.reason}: ${loaded.cure}`), { code: 'ERR_NO_ADDON' });
     }
     const open = (offload: boolean): TunLink =>
-      new TunLink(new loaded.addon.TunQueue(name, offload, multiQueue), mtu, offload);
+      new TunLink(new loaded.addon.TunQueue(name, offload, multiQueue, undefined, exclusive), mtu, offload);
     if (options.offload !== true) return open(false);
     try {
       return open(true);

@@ -77,7 +77,7 @@ class Thread {
    */
   private first(name: string, steer: boolean): Opened {
     const { mtu, offload } = this.given;
-    let queue = TunLink.open({ name, mtu, offload, multiQueue: steer });
+    let queue = TunLink.open({ name, mtu, offload, multiQueue: steer, exclusive: true });
     let steered = steer;
     if (steer) {
       try {
@@ -86,7 +86,7 @@ class Thread {
         // Not allowed to, or a kernel that cannot.
         queue.close();
         steered = false;
-        queue = TunLink.open({ name, mtu, offload });
+        queue = TunLink.open({ name, mtu, offload, exclusive: true });
       }
     }
     this.use(queue, true);

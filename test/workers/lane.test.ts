@@ -1,0 +1,91 @@
+/** The ring of bytes between two workers beside a list of packets. */
+import fc from 'fast-check';
+import t from 'tap';
+import { PacketRing } from '../../src/wire/ring.js';
+import { Exchange, sharedLanes } from '../../src/workers/exchange.js';
+import { Lane } from '../../src/workers/lane.js';
+
+const SIZE = 1 << 10;
+
+const packet = (length: number, mark: number): Uint8Array =>
+  Uint8Array.from({ length }, (_, i) => (mark + i) & 0xff);
+
+t.test('packets come out as they went in, in order, or are refused', (t) => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(fc.integer({ min: 1, max: 400 }), fc.constant(0)), { maxLength: 200 }),
+      (steps) => {
+        const memory = Lane.memory(SIZE);
+        // Two views, as two threads have.
+        const [writer, reader] = [new Lane(memory), new Lane(memory)];
+        const ring = new PacketRing(4, 512);
+        const waiting: { bytes: Uint8Array; offload: number }[] = [];
+        let mark = 0;
+        for (const length of steps) {
+          if (length > 0) {
+            const bytes = packet(length, mark);
+            const offload = mark++ << 3;
+            // Somewhere in a larger array, as in a ring.
+            const around = new Uint8Array(length + 7);
+            around.set(bytes, 5);
+            if (writer.put(around, 5, length, offload)) waiting.push({ bytes, offload });
+            else {
+              const used = waiting.reduce((sum, each) => sum + each.bytes.length + 11, 0);
+              t.ok(used + length + 11 + 400 > SIZE - 16, 'refused without need');
+            }
+            continue;
+          }
+          const taken = reader.take(ring);
+          t.equal(taken, Math.min(4, waiting.length));
+          for (let i = 0; i < taken; i++) {
+            const { bytes, offload } = waiting.shift()!;
+            const at = ring.offsetOf(i);
+            t.same(ring.bytes.slice(at, at + ring.lengthOf(i)), bytes);
+            t.equal(ring.offloads[ring.slotOf(i)], offload);
+          }
+          ring.clear();
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+  t.end();
+});
+
+t.test('a bell rings once until somebody has looked, and what comes after the look rings again', (t) => {
+  const shared = sharedLanes(3);
+  const rung: number[] = [];
+  const [a, b, c] = [0, 1, 2].map((self) => new Exchange(shared, self, (worker) => rung.push(worker)));
+  const ring = new PacketRing(8, 64);
+  const give = (from: Exchange, mark: number): void => {
+    from.give(1, packet(40, mark), 0, 40, 0);
+    from.ring();
+  };
+  give(a!, 1);
+  give(c!, 2);
+  give(a!, 3);
+  t.same(rung, [1]);
+  t.equal(b!.take(ring), 3);
+  give(c!, 4);
+  t.same(rung, [1, 1]);
+  a!.ring();
+  t.same(rung, [1, 1], 'nothing new');
+  t.equal(b!.take(ring), 1);
+  t.same([a!.given, b!.taken, c!.given, b!.lost], [2, 4, 2, 0]);
+  t.end();
+});
+
+t.test('a full lane loses, and counts it', (t) => {
+  const shared = sharedLanes(2);
+  const second = new Exchange(shared, 1, () => undefined);
+  const first = new Exchange(shared, 0, () => undefined);
+  const large = packet(65_000, 1);
+  for (let i = 0; i < 100; i++) second.give(0, large, 0, large.length, 0);
+  t.equal(second.given + second.lost, 100);
+  t.equal(second.given, 4, '256 KB');
+  const ring = new PacketRing(8, 65_536);
+  t.equal(first.take(ring), 4);
+  second.give(0, large, 0, large.length, 0);
+  t.equal(first.take(ring), 1, 'there is room again');
+  t.end();
+});
