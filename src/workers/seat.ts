@@ -93,5 +93,6 @@ export interface Failure {
   readonly name: string;
   readonly message: string;
   readonly code?: string;
+  readonly syscall?: string;
   readonly details?: readonly string[];
 }

@@ -143,11 +143,12 @@ class Thread {
 
 function failureOf(error: unknown): Failure {
   if (!(error instanceof Error)) return { name: 'Error', message: String(error) };
-  const { name, message, code, details } = error as Error & { code?: unknown; details?: unknown };
+  const { name, message, code, syscall, details } = error as Error & Record<string, unknown>;
   return {
     name: error.constructor.name || name,
     message,
     ...(typeof code === 'string' ? { code } : {}),
+    ...(typeof syscall === 'string' ? { syscall } : {}),
     ...(Array.isArray(details) ? { details: details.map(String) } : {}),
   };
 }

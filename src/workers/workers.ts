@@ -234,11 +234,9 @@ function startThreads(options: WorkersOptions, { key, by }: Steering): Worker[] 
 }
 
 /** An error of a worker's, with what it said there. */
-function errorOf({ name, message, code, details }: Failure): Error {
-  const error = Object.assign(name === 'RangeError' ? new RangeError(message) : new Error(message), {
-    ...(code === undefined ? {} : { code }),
-    ...(details === undefined ? {} : { details }),
-  });
+function errorOf({ name, message, ...rest }: Failure): Error {
+  const error = name === 'RangeError' ? new RangeError(message) : new Error(message);
+  Object.assign(error, rest);
   error.name = name;
   return error;
 }
