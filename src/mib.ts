@@ -138,6 +138,7 @@ export const counterNames = [
   'TcpExtTCPFastOpenBlackhole',
   'TcpExtTCPFastOpenPassiveAltKey',
   'TcpExtTCPSACKReorder',
+  'TcpExtTCPRenoReorder',
   'TcpExtTCPHystartTrainDetect',
   'TcpExtTCPHystartTrainCwnd',
   'TcpExtTCPHystartDelayDetect',

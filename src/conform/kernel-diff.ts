@@ -28,6 +28,8 @@ const SETTINGS: readonly (readonly [name: string, value: string])[] = [
   ['net.ipv4.tcp_challenge_ack_limit', '2147483647'],
   ['net.ipv4.tcp_early_retrans', '0'],
   ['net.ipv4.tcp_no_metrics_save', '1'],
+  // The one that every namespace may choose, and whose window depends on no clock
+  ['net.ipv4.tcp_congestion_control', 'reno'],
   ['net.ipv4.tcp_syncookies', '0'],
   ['net.ipv4.tcp_max_syn_backlog', '65536'],
   ['net.core.somaxconn', '4096'],

@@ -62,7 +62,7 @@ export function tcpInfoFields(info: TcpInfo): Map<string, number> {
   const options =
     (info.timestamps ? 1 : 0) |
     (info.sack ? 2 : 0) |
-    (info.sndWscale > 0 || info.rcvWscale > 0 ? 4 : 0) |
+    (info.scaling ? 4 : 0) |
     (info.ecn ? 8 : 0) |
     (info.ecnSeen ? 16 : 0) |
     (info.synData ? 32 : 0) |
@@ -80,8 +80,9 @@ export function tcpInfoFields(info: TcpInfo): Map<string, number> {
     ato: 1000 * info.ackDelay,
     snd_mss: info.sndMss,
     rcv_mss: info.rcvMss,
-    unacked: segments(info.unacked),
-    sacked: segments(info.sacked),
+    unacked: info.inFlight,
+    // Without SACK a duplicate ACK stands for a segment
+    sacked: info.sack ? segments(info.sacked) : info.dupAcks,
     lost: segments(info.lost),
     retrans: segments(info.resent),
     pmtu: info.pmtu,

@@ -203,6 +203,8 @@ export interface TcpInfo {
   readonly windowClamp: number;
   readonly rcvSpace: number;
   readonly rcvRtt: number;
+  /** Both ends scale windows (RFC 7323). */
+  readonly scaling: boolean;
   readonly sndWscale: number;
   readonly rcvWscale: number;
   readonly timestamps: boolean;
@@ -223,6 +225,9 @@ export interface TcpInfo {
   readonly fastOpenChild: boolean;
   readonly fastOpenFailure: number;
   readonly unacked: number;
+  /** Segments in flight, SYN and FIN counted; duplicate ACKs in a row. */
+  readonly inFlight: number;
+  readonly dupAcks: number;
   /** Bytes selectively acknowledged, believed lost (resent or not), resent and not heard of since. */
   readonly sacked: number;
   readonly lost: number;
@@ -235,11 +240,12 @@ export interface TcpInfo {
   readonly retrans: number;
   readonly totalRetrans: number;
   readonly backoff: number;
+  /** As Linux counts: the FINs, too, and the SYN of an active opener. */
   readonly bytesAcked: number;
   readonly bytesReceived: number;
   readonly segsIn: number;
   readonly segsOut: number;
-  /** Bytes written and not sent; of the send buffer in use, and its limit. */
+  /** Bytes written and not sent, a FIN counted as Linux does; of the send buffer in use, and its limit. */
   readonly notsent: number;
   readonly sndMemory: number;
   readonly sndBuffer: number;

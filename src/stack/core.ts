@@ -359,6 +359,7 @@ export class Core {
     c.delack = k('net.ipv4.tcp_delack');
     c.acksBatches = k('tcp_ack_batch') !== 0;
     c.synRetries = k('net.ipv4.tcp_syn_retries');
+    c.synLinear = k('net.ipv4.tcp_syn_linear_timeouts');
     c.synAckRetries = k('net.ipv4.tcp_synack_retries');
     c.retries = k('net.ipv4.tcp_retries2');
     c.orphanRetries = k('net.ipv4.tcp_orphan_retries') || 8;

@@ -277,6 +277,14 @@ const rows: readonly Row[] = [
     'SYNs resent before connect() fails; 7 is 255 s (MUST-23 asks for 180 s, Linux has 6)',
   ],
   [
+    'net.ipv4.tcp_syn_linear_timeouts',
+    'times',
+    0,
+    255,
+    0,
+    'timeouts of a SYN before the timer backs off (R6298-13 at once; Linux 4 since 6.5), on top of tcp_syn_retries',
+  ],
+  [
     'net.ipv4.tcp_synack_retries',
     'times',
     0,

@@ -2,6 +2,7 @@
 import { queuedMemory, unsentBytes } from '../tcp/buffers.js';
 import { C_BUFFER, C_BUSY, C_WINDOW } from '../tcp/chrono.js';
 import type { TcpContext } from '../tcp/context.js';
+import { numbersAcked, synLossLasts } from '../tcp/sender.js';
 import { largestText } from '../tcp/options.js';
 import { pacingRate } from '../tcp/pacing.js';
 import { minRtt } from '../tcp/rack.js';
@@ -14,11 +15,17 @@ import type { Core } from './core.js';
 
 export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
   const { sent } = tcb;
+  // Until the peer's SYN has come, options are offers
+  const agreed = tcb.state !== S.SYN_SENT;
+  // One segment: lost, and sent again
+  const synAgain = !agreed && tcb.retries > 0 ? 1 : 0;
+  const synLost = synAgain > 0 || synLossLasts(tcb);
   return {
     state: tcb.stateName,
     congestion: tcb.congestion.name,
-    caState:
-      tcb.recovery === OPEN
+    caState: synLost
+      ? 'loss'
+      : tcb.recovery === OPEN
         ? tcb.reducing
           ? 'cwr'
           : tcb.dupAcks > 0 || (sent !== null && sent.sacked > 0)
@@ -34,7 +41,7 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     sndSsthresh: tcb.congestion.ssthresh,
     sndMss: tcb.mss,
     rcvMss: tcb.rcvMss,
-    advMss: largestText(tcb),
+    advMss: agreed ? largestText(tcb) : tcb.advMss,
     pmtu: tcb.pathMtu,
     sndWnd: tcb.sndWnd,
     rcvWnd: tcb.rcvWnd,
@@ -42,9 +49,10 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     windowClamp: tcb.windowClamp,
     rcvSpace: tcb.space,
     rcvRtt: tcb.rcvRtt8 / 8,
-    sndWscale: tcb.sndWscale,
-    rcvWscale: tcb.rcvWscale,
-    timestamps: tcb.tsEnabled,
+    scaling: tcb.wscaleOk,
+    sndWscale: tcb.wscaleOk ? tcb.sndWscale : 0,
+    rcvWscale: tcb.wscaleOk ? tcb.rcvWscale : 0,
+    timestamps: agreed && tcb.tsEnabled,
     sack: tcb.sackEnabled,
     ecn: tcb.ecn,
     ecnSeen: tcb.ecnSeen,
@@ -53,20 +61,22 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     fastOpenChild: tcb.fastOpenChild,
     fastOpenFailure: tcb.fastOpenFailure,
     unacked: tcb.flight,
+    inFlight: sent?.segments() ?? Math.min(tcb.flight, 1),
+    dupAcks: tcb.dupAcks,
     sacked: sent?.sacked ?? 0,
-    lost: sent === null ? 0 : sent.lost + sent.again - sent.twice,
-    resent: sent?.again ?? 0,
+    lost: sent === null ? synAgain : sent.lost + sent.again - sent.twice,
+    resent: sent?.again ?? synAgain,
     reordering: tcb.reordering,
     reorderings: tcb.reorderings,
     minRtt: minRtt(tcb),
     retrans: tcb.retries,
     totalRetrans: tcb.totalRetrans,
     backoff: tcb.rtt.backoff,
-    bytesAcked: tcb.bytesAcked,
-    bytesReceived: tcb.bytesReceived,
+    bytesAcked: numbersAcked(tcb),
+    bytesReceived: tcb.bytesReceived + (tcb.peerClosed ? 1 : 0),
     segsIn: tcb.segsIn,
     segsOut: tcb.segsOut,
-    notsent: unsentBytes(tcb),
+    notsent: unsentBytes(tcb) + (tcb.finQueued && !tcb.finSent ? 1 : 0),
     sndMemory: queuedMemory(ctx, tcb),
     sndBuffer: tcb.sndLimit,
     lastDataSent: (ctx.now - tcb.lastSentAt) | 0,

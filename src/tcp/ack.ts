@@ -43,7 +43,7 @@ export function ackAnswer(ctx: TcpContext, tcb: Tcb): void {
 /** In-order text of this segment was taken: what it says of the peer's segments and pace. */
 export function dataArrived(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   if (ctx.config.dialect.pacesAcks) {
-    measure(tcb, segment);
+    measureSegment(tcb, segment);
     keepPace(ctx, tcb);
     return;
   }
@@ -72,7 +72,7 @@ function inQuickMode({ pace }: Tcb): boolean {
 }
 
 /** RMSS follows the segments, whatever the peer announced (Linux tcp_measure_rcv_mss). */
-function measure(tcb: Tcb, segment: Segment): void {
+export function measureSegment(tcb: Tcb, segment: Segment): void {
   const { pace } = tcb;
   const { textSize: length, flags } = segment;
   const last = pace.shorter;

@@ -34,6 +34,8 @@ export class TcpConfig {
   /** Segments that came together get one ACK. */
   acksBatches = true;
   synRetries = 7;
+  /** Timeouts of a SYN in a row before the timer backs off. */
+  synLinear = 0;
   synAckRetries = 5;
   /** R2 as a count (MUST-20). */
   retries = 15;

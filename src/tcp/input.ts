@@ -27,7 +27,16 @@ import { challengeAck, outOfWindowAck } from './limits.js';
 import { startSending, synTextAnswered } from './early.js';
 import { peerOptions, recordTimestamp } from './options.js';
 import { checkTimestamp } from './paws.js';
-import { acknowledge, digest, fail, resendAll, takeSack, timeoutsOver } from './sender.js';
+import {
+  acknowledge,
+  digest,
+  fail,
+  numbersAcked,
+  resendAll,
+  synLossLasts,
+  takeSack,
+  timeoutsOver,
+} from './sender.js';
 import { MOST_REORDERING, sampleMinRtt } from './rack.js';
 import * as S from './state.js';
 import { RECOVERY, T_PERSIST, T_REXMT, type Tcb } from './tcb.js';
@@ -312,9 +321,7 @@ function ackInRange(tcb: Tcb, ack: number): boolean {
 
 /** R5961-8: SND.UNA - MAX.SND.WND; nothing below our ISN was ever sent, whatever the window (Linux, too). */
 function oldestAck(tcb: Tcb): number {
-  // As Linux counts: the SYN of an active opener, text, FIN
-  const acked = tcb.bytesAcked + (tcb.active ? 1 : 0) + (tcb.finAcked ? 1 : 0);
-  return (tcb.sndUna - Math.min(tcb.maxSndWnd, acked)) | 0;
+  return (tcb.sndUna - Math.min(tcb.maxSndWnd, numbersAcked(tcb))) | 0;
 }
 
 /** Fifth, check the ACK field. */
@@ -405,9 +412,12 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
  */
 function mayCount(ctx: TcpContext, tcb: Tcb): boolean {
   if (!ctx.config.dialect.limitsDuplicates || tcb.sent === null) return true;
+  if (synLossLasts(tcb)) return false;
   const segments = tcb.sent.segments();
   if (tcb.dupAcks + 1 < segments) return true;
   tcb.reordering = Math.min(segments, MOST_REORDERING);
+  tcb.reorderings++;
+  ctx.counters.bump(Mib.TcpExtTCPRenoReorder);
   return false;
 }
 

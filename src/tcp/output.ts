@@ -192,7 +192,9 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   if (unsent <= 0) {
     choice.length = 0;
     const fits = !ctx.config.dialect.finNeedsWindow || before(tcb.sndNxt, windowEnd(tcb));
-    return finDue && unsent === 0 && fits;
+    if (!finDue || unsent !== 0) return false;
+    if (!fits) armPersist(ctx, tcb);
+    return fits;
   }
   const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;
   if (usable > 0 && tcb.outstanding === 0 && tcb.recovery === OPEN) restartAfterIdle(ctx, tcb);

@@ -42,7 +42,12 @@ export function requestArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): num
   // The SYN itself is old, what else the segment carries is not
   if (seq === tcb.irs) flags &= ~SYN;
   if ((flags & SYN) !== 0) return ended(ctx, tcb, true);
-  return (flags & ACK) === 0 ? Reason['no-ack-flag'] : COMPLETES;
+  if ((flags & ACK) === 0) return Reason['no-ack-flag'];
+  // The connection's counts begin with the SYN (tcp_create_openreq_child)
+  tcb.segsIn = 1;
+  tcb.dataSegsIn = 0;
+  tcb.segsOut = 0;
+  return COMPLETES;
 }
 
 /** There is no half-open connection any more; a SYN for it is answered with a RST. */

@@ -153,6 +153,19 @@ function isNonsense(tcb: Tcb, ack: number, left: number, right: number): boolean
 }
 
 /**
+ * Our SYN timed out, and nothing beyond it was acknowledged: without SACK that loss is not over yet
+ * (R6582-8; Linux tcp_try_undo_recovery).
+ */
+export function synLossLasts(tcb: Tcb): boolean {
+  return tcb.active && tcb.timeouts > 0 && !tcb.sackEnabled && tcb.sndUna === ((tcb.iss + 1) | 0);
+}
+
+/** Sequence numbers acknowledged, as Linux counts: the SYN of an active opener, text, FIN. */
+export function numbersAcked(tcb: Tcb): number {
+  return tcb.bytesAcked + (tcb.active && tcb.synAcked ? 1 : 0) + (tcb.finAcked ? 1 : 0);
+}
+
+/**
  * SND.UNA < SEG.ACK <= SND.NXT: the acknowledged bytes leave the queue (R9293-27).
  * Returns how many bytes of data they were.
  */

@@ -6,7 +6,7 @@ import { after, afterEq, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { FIN, type Segment } from '../wire/segment.js';
-import { acknowledgeInTime, dataArrived, duplicateOwed, finArrivedInPace } from './ack.js';
+import { acknowledgeInTime, dataArrived, duplicateOwed, finArrivedInPace, measureSegment } from './ack.js';
 import { measureReceiver, openByArrival } from './autotune.js';
 import { enterTimeWait } from './closing.js';
 import type { TcpContext } from './context.js';
@@ -96,6 +96,7 @@ export function textAndFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number 
   if (tcb.fins !== null || (ahead && text.fin)) noteFin(dialect, tcb);
   if (ahead) return outOfOrder(ctx, tcb, segment);
   if (length > 0) inOrder(ctx, tcb, segment);
+  else if (segment.payloadLength > 0) noteArrival(ctx, tcb, segment);
   const atFin = text.fin && ((seq + length) | 0) === tcb.rcvNxt;
   if (atFin || tcb.fins?.firstFrom(tcb.rcvNxt) === tcb.rcvNxt) finArrives(ctx, tcb);
   return Reason.plain;
@@ -133,6 +134,7 @@ function behindFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
       fail(ctx, tcb, tcb.state === S.CLOSE_WAIT ? 'EPIPE' : 'ECONNRESET');
       return Reason['reset-across-fin'];
     }
+    tcb.bytesReceived += (segment.end - tcb.rcvNxt) | 0;
     tcb.rcvNxt = segment.end;
     tcb.secondFin = true;
     if (before(tcb.rcvAdv, tcb.rcvNxt)) tcb.rcvAdv = tcb.rcvNxt;
@@ -143,15 +145,20 @@ function behindFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   return reason;
 }
 
+/** What a segment that continues the stream, be it by its FIN alone, says of the peer's segments. */
+function noteArrival(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  measureReceiver(ctx, tcb, segment);
+  openByArrival(ctx, tcb, segment.payloadLength);
+  dataArrived(ctx, tcb, segment);
+}
+
 /** R9293-32: the text that continues the stream. */
 function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const { length } = text;
   tcb.receiveQueue.take(segment.bytes, text.offset, length);
   tcb.rcvNxt = (tcb.rcvNxt + length) | 0;
   tcb.bytesReceived += length;
-  measureReceiver(ctx, tcb, segment);
-  openByArrival(ctx, tcb, length);
-  dataArrived(ctx, tcb, segment);
+  noteArrival(ctx, tcb, segment);
   ctx.raise(tcb, EV_READABLE);
   const holes = tcb.reassembly;
   if (text.fin && ctx.config.dialect.finOverText) return;
@@ -175,6 +182,7 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
 /** SHLD-31, R5681-19, R5681-24 */
 function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   tcb.oooSegments++;
+  if (ctx.config.dialect.pacesAcks) measureSegment(tcb, segment);
   duplicateOwed(ctx, tcb);
   if (text.length === 0) return Reason['out-of-order'];
   const holes = (tcb.reassembly ??= new Reassembly());

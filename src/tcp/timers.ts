@@ -259,8 +259,8 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
     tcb.timingOut = true;
     tcb.timeoutAt = ctx.now;
   }
-  // 5.5: back off the timer
-  tcb.rtt.backoff++;
+  // 5.5: back off the timer. Note: a SYN may be tried a few times first (Linux tcp_syn_linear_timeouts)
+  if (tcb.state !== S.SYN_SENT || tcb.timeouts > ctx.config.synLinear) tcb.rtt.backoff++;
   // Karn (R6298-9): what is resent cannot be timed, but by the timestamp that comes back
   tcb.rttRunning &&= tcb.tsEnabled;
   if (tcb.state < S.ESTABLISHED) {
@@ -318,7 +318,8 @@ function noteBlackHole(ctx: TcpContext, tcb: Tcb, limit: number): void {
 function retryLimit(ctx: TcpContext, tcb: Tcb): number {
   // MUST-21: R2 of this connection is a time, or there is none
   if (tcb.userTimeout !== 0 && !isOrphan(tcb)) return Infinity;
-  if (tcb.state === S.SYN_SENT) return tcb.synRetries > 0 ? tcb.synRetries : ctx.config.synRetries;
+  if (tcb.state === S.SYN_SENT)
+    return (tcb.synRetries > 0 ? tcb.synRetries : ctx.config.synRetries) + ctx.config.synLinear;
   if (tcb.state === S.SYN_RECEIVED)
     return deferredLimit(tcb, tcb.synRetries > 0 ? tcb.synRetries : ctx.config.synAckRetries);
   return isOrphan(tcb) ? Math.min(ctx.config.retries, ctx.config.orphanRetries) : ctx.config.retries;

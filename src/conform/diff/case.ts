@@ -73,6 +73,8 @@ export interface StepSeen {
   readonly windows: readonly number[];
   /** Of the tuple after it, as ss prints it; CLOSED when there is nothing. */
   readonly state: string;
+  /** TCP_INFO while there is a connection with a socket, by names without `tcpi_`. */
+  readonly info: ReadonlyMap<string, number> | null;
   /** SO_ERROR, asked when the tuple became CLOSED and after the last step: '' for none, '-' without socket or not asked. */
   readonly error: string;
 }

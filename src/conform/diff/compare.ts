@@ -1,8 +1,9 @@
 /** Where two observations of one case part, in words that group equal causes. */
 import type { DiffCase, Observation, StepSeen } from './case.js';
+import { comparedInfo } from './info.js';
 import { eventText } from './words.js';
 
-export type DifferenceKind = 'call' | 'reply' | 'state' | 'error' | 'window';
+export type DifferenceKind = 'call' | 'reply' | 'state' | 'error' | 'window' | 'info';
 
 export interface Difference {
   readonly kind: DifferenceKind;
@@ -15,8 +16,31 @@ export interface Difference {
 const listed = (items: readonly (string | number)[], none: string): string =>
   items.length === 0 ? none : items.join(', ');
 
-/** What is compared of a step, in words. */
-type Aspect = readonly [DifferenceKind, (seen: StepSeen) => string];
+/** What is compared of a step: both sides in words, null where they agree. */
+type Aspect = readonly [DifferenceKind, (a: StepSeen, b: StepSeen) => readonly [string, string] | null];
+
+const aspect = (kind: DifferenceKind, words: (seen: StepSeen) => string): Aspect => [
+  kind,
+  (a, b) => {
+    const both = [words(a), words(b)] as const;
+    return both[0] === both[1] ? null : both;
+  },
+];
+
+type Numbers = ReadonlyMap<string, number>;
+
+/** Those of `names` that differ, with their values. */
+function unequal(names: readonly string[], a: Numbers, b: Numbers): readonly [string, string] | null {
+  const wrong = names.filter((name) => a.get(name) !== b.get(name));
+  const words = (values: Numbers): string =>
+    wrong.map((name) => `${name} ${values.get(name) ?? '-'}`).join(', ');
+  return wrong.length === 0 ? null : [words(a), words(b)];
+}
+
+/** The state is the same on both sides. */
+function differingInfo(a: StepSeen, b: StepSeen): readonly [string, string] | null {
+  return a.info === null || b.info === null ? null : unequal(comparedInfo(a.state), a.info, b.info);
+}
 
 /**
  * In ranks: a difference of a later rank counts only where the earlier ones show none in the whole
@@ -24,12 +48,13 @@ type Aspect = readonly [DifferenceKind, (seen: StepSeen) => string];
  */
 const RANKS: readonly (readonly Aspect[])[] = [
   [
-    ['call', ({ call }) => call],
-    ['reply', ({ replies }) => listed(replies, 'nothing')],
-    ['state', ({ state }) => state],
-    ['error', ({ error }) => error || 'none'],
+    aspect('call', ({ call }) => call),
+    aspect('reply', ({ replies }) => listed(replies, 'nothing')),
+    aspect('state', ({ state }) => state),
+    aspect('error', ({ error }) => error || 'none'),
   ],
-  [['window', ({ windows }) => listed(windows, 'none')]],
+  [aspect('window', ({ windows }) => listed(windows, 'none'))],
+  [['info', (a, b) => differingInfo(a, b)]],
 ];
 
 /** 0 for what outranks all else. */
@@ -41,14 +66,14 @@ export function rankOf(kind: DifferenceKind): number {
  * The first difference, or null. Compared at each step: what a call returned; of every segment sent
  * the flags (but PSH), relative SEQ and ACK, length, whether it carries a timestamp, whether the
  * window is closed, and how a new ISN follows from the old connection; the state; SO_ERROR once
- * the connection is over; the window field.
+ * the connection is over; the window field; TCP_INFO.
  */
 export function firstDifference(judge: Observation, subject: Observation): Difference | null {
   for (const aspects of RANKS)
     for (const [step, seen] of judge.steps.entries())
-      for (const [kind, words] of aspects) {
-        const [a, b] = [words(seen), words(subject.steps[step]!)];
-        if (a !== b) return { kind, step, judge: a, subject: b };
+      for (const [kind, parting] of aspects) {
+        const words = parting(seen, subject.steps[step]!);
+        if (words !== null) return { kind, step, judge: words[0], subject: words[1] };
       }
   return null;
 }

@@ -110,7 +110,8 @@ class Tuple {
     const ended = state === 'CLOSED' && this.state !== 'CLOSED';
     const error = ended || k === this.one.events.length - 1 ? await this.program.error() : '-';
     const { call, replies, windows } = this;
-    this.steps.push({ call, replies, windows, state, error });
+    const info = await this.program.info(state);
+    this.steps.push({ call, replies, windows, state, info, error });
     this.replies = [];
     this.windows = [];
     this.state = state;

@@ -9,6 +9,10 @@ const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
 const SO_LINGER = 13;
+const SOL_TCP = 6;
+const TCP_INFO = 11;
+/** tcpi_state. */
+const CLOSED = 7;
 const MSG_NOSIGNAL = 0x4000;
 const BACKLOG = 16;
 const MOST = 65_536;
@@ -80,6 +84,21 @@ export class Program {
     const value = item?.kind === 'number' ? item.value : 0;
     this.script.push(`getsockopt(${this.numberOf(this.fd)}, SOL_SOCKET, SO_ERROR, [${value}], [4]) = 0`);
     return value === 0 ? '' : `errno ${value}`;
+  }
+
+  /** TCP_INFO of the connection in `state`, null without a socket of it. */
+  async info(state: string): Promise<ReadonlyMap<string, number> | null> {
+    if (this.fd < 0 || state === 'CLOSED' || state === 'TIME-WAIT') return null;
+    const args = [number(this.fd), number(SOL_TCP), number(TCP_INFO), ANY, ANY];
+    const { outputs } = await this.caller({ name: 'getsockopt', args, blocks: false });
+    const out = outputs.get(3);
+    if (out?.kind !== 'record') return null;
+    const fields = [...out.fields].map(([name, value]): [string, number] => [
+      name.replace('tcpi_', ''),
+      value.kind === 'number' ? value.value : NaN,
+    ]);
+    // Another socket has the connection: this one could not connect
+    return fields.some(([name, value]) => name === 'state' && value === CLOSED) ? null : new Map(fields);
   }
 
   /** The socket of the connection is open. */

@@ -17,6 +17,7 @@ const SETTINGS: Readonly<Record<string, number>> = {
   'net.ipv4.tcp_invalid_ratelimit': 0,
   'net.ipv4.tcp_challenge_ack_limit': 1_000_000,
   'net.ipv4.tcp_delack': 0,
+  'net.ipv4.tcp_congestion_control': 0,
   'net.ipv4.tcp_rto_min': RTO_MIN,
   'net.ipv4.tcp_init_rwnd': INITIAL_WINDOW,
   'net.ipv4.tcp_rmem': RECEIVE_BUFFER / 2,

@@ -11,6 +11,8 @@ class Linux extends LinuxPolicy {
   override readonly knobs = {
     ...LINUX_PRESETS,
     'net.ipv4.tcp_comp_sack_nr': 44,
+    // Since 6.5
+    'net.ipv4.tcp_syn_linear_timeouts': 4,
     // Since 6.17
     'net.ipv4.tcp_rmem.max': 33_554_432,
   };
