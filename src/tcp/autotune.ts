@@ -140,7 +140,7 @@ export function beginTuning(ctx: TcpContext, tcb: Tcb): void {
  */
 export function openByArrival(ctx: TcpContext, tcb: Tcb, length: number): void {
   if (!ctx.config.dialect.opensByArrival) return;
-  if (length > tcb.rcvMss && tcb.windowClamp < tcb.rcvLimit) clampWindow(tcb, tcb.rcvLimit);
+  if (length > tcb.rcvMss) tcb.windowClamp = Math.max(tcb.windowClamp, tcb.rcvLimit);
   const most = Math.min(tcb.windowClamp, tcb.rcvLimit);
   if (tcb.rcvOffer >= most || length < WORTH) return;
   tcb.rcvOffer = Math.min(most, tcb.rcvOffer + 2 * Math.max(largestText(tcb), length));

@@ -32,12 +32,13 @@ import {
   digest,
   fail,
   numbersAcked,
+  orderDiffers,
   resendAll,
   synLossLasts,
   takeSack,
   timeoutsOver,
 } from './sender.js';
-import { MOST_REORDERING, sampleMinRtt } from './rack.js';
+import { sampleMinRtt } from './rack.js';
 import * as S from './state.js';
 import { RECOVERY, T_PERSIST, T_REXMT, type Tcb } from './tcb.js';
 import { reachesBeyond, resetOrphan, text, textAndFin, trim, urgentArrives } from './text.js';
@@ -415,9 +416,7 @@ function mayCount(ctx: TcpContext, tcb: Tcb): boolean {
   if (synLossLasts(tcb)) return false;
   const segments = tcb.sent.segments();
   if (tcb.dupAcks + 1 < segments) return true;
-  tcb.reordering = Math.min(segments, MOST_REORDERING);
-  tcb.reorderings++;
-  ctx.counters.bump(Mib.TcpExtTCPRenoReorder);
+  orderDiffers(ctx, tcb, segments);
   return false;
 }
 

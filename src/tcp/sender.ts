@@ -19,7 +19,15 @@ import {
   EV_STAMPED,
   type ConnectionError,
 } from './events.js';
-import { DUP_THRESH, detectLoss, found, inEpisode, rackRecovered, rackUpdate } from './rack.js';
+import {
+  DUP_THRESH,
+  MOST_REORDERING,
+  detectLoss,
+  found,
+  inEpisode,
+  rackRecovered,
+  rackUpdate,
+} from './rack.js';
 import { sampleRate } from './rate.js';
 import type { Sent } from './sent.js';
 import { probeLost, sizeAcknowledged } from './mtu-search.js';
@@ -150,6 +158,13 @@ function isNonsense(tcb: Tcb, ack: number, left: number, right: number): boolean
   const una = max(ack, tcb.sndUna);
   if (after(right, left) && !after(right, tcb.sndNxt) && after(left, una)) return false;
   return ack === una || after(right, una);
+}
+
+/** Without SACK: `segments` apart, by all that is known. */
+export function orderDiffers(ctx: TcpContext, tcb: Tcb, segments: number): void {
+  tcb.reordering = Math.min(segments, MOST_REORDERING);
+  tcb.reorderings++;
+  ctx.counters.bump(Mib.TcpExtTCPRenoReorder);
 }
 
 /**
@@ -415,6 +430,13 @@ export function timeoutsOver(ctx: TcpContext, tcb: Tcb): void {
   tcb.timeoutTime += (ctx.now - tcb.timeoutAt) | 0;
 }
 
+/** The ACK that filled the hole took one segment; if duplicates stand for more than is left, order differs (Linux tcp_remove_reno_sacks). */
+function checkDuplicates(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
+  const left = tcb.dupAcksEnded - Math.max(0, sent.packets - 1);
+  const segments = left > 0 ? sent.segments() : 0;
+  if (segments > 0 && left + 1 > segments) orderDiffers(ctx, tcb, segments + sent.packets);
+}
+
 /** Duplicates that mean a loss: R5681-21. */
 function threshold(ctx: TcpContext, tcb: Tcb): number {
   return ctx.config.dialect.limitsDuplicates ? tcb.reordering : DUP_THRESH;
@@ -438,6 +460,7 @@ function withoutSack(
     return;
   }
   if (!advanced) return;
+  if (ctx.config.dialect.limitsDuplicates) checkDuplicates(ctx, tcb, sent);
   if (tcb.recovery === OPEN) {
     if (tcb.reducing) reduceRate(ctx, tcb, sent, sent.delivered, true);
     else grow(ctx, tcb, sent, bytes);
