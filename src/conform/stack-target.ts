@@ -6,7 +6,7 @@ import { reasonComment } from '../reasons.js';
 import { Stack } from '../stack/stack.js';
 import { parseCookieKeys } from '../stack/cookies.js';
 import { parseKnobSetting } from '../stack/knobs.js';
-import type { Pollable } from '../stack/api.js';
+import { congestionNumber, type Pollable } from '../stack/api.js';
 import { StackCalls } from './stack-calls.js';
 import { isBlocked, type Blocked } from './call-outcome.js';
 import type { Listing } from './pipeline.js';
@@ -126,6 +126,8 @@ export class StackTarget implements Target {
         ? null
         : `'${name}' takes XXXXXXXX-XXXXXXXX-XXXXXXXX-XXXXXXXX, or two of them with a comma`;
     }
+    if (name === 'net.ipv4.tcp_congestion_control' && congestionNumber(value.trim()) >= 0)
+      return this.stack.setKnob(name, congestionNumber(value.trim()));
     const numbers = value.trim().split(/\s+/);
     // The kernel's least, first and greatest size
     const three = /\btcp_[rw]mem$/.test(name) && numbers.length === 3;

@@ -66,6 +66,7 @@ function resolve(name: string): Named | null {
 
 /** A bare number counts in the knob's unit; '30s' and '500ms' say theirs. In the knob's unit, or null. */
 function readValue({ knob, factor }: Named, text: string): number | null {
+  if (/^0x[0-9a-f]+$/i.test(text)) return scaled(Number(text), factor);
   const match = /^(-?\d+(?:\.\d+)?)\s*(ms|s)?$/.exec(text);
   if (match === null) return null;
   const number = Number(match[1]);

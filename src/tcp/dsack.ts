@@ -1,7 +1,7 @@
 /** What a receiver reports of data that came twice: RFC 2883 4. */
 import { after, before, min } from '../seqnum.js';
 import { Mib } from '../mib.js';
-import type { Segment } from '../wire/segment.js';
+import { SYN, type Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
 import type { Tcb } from './tcb.js';
 
@@ -14,11 +14,12 @@ export function noteTwice(ctx: TcpContext, tcb: Tcb, left: number, right: number
   tcb.twiceRight = right;
 }
 
-/** What of the segment lies below RCV.NXT. */
+/** What of the segment lies below RCV.NXT, but for a SYN. */
 export function noteOld(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
-  if (segment.length === 0 || !before(segment.seq, tcb.rcvNxt)) return;
+  const left = (segment.seq + ((segment.flags & SYN) >> 1)) | 0;
+  if (segment.length === 0 || !before(left, tcb.rcvNxt)) return;
   const right = min(segment.end, tcb.rcvNxt);
-  if (after(right, segment.seq)) noteTwice(ctx, tcb, segment.seq, right);
+  if (after(right, left)) noteTwice(ctx, tcb, left, right);
 }
 
 /** Fills the blocks of an ACK that leaves now, `most` at most; how many. A duplicate is told once (R2883-2). */

@@ -19,7 +19,7 @@ import { ackAnswer, hurryAcks, startPace } from './ack.js';
 import { beginTuning } from './autotune.js';
 import { fitLimit } from './buffers.js';
 import type { TcpContext } from './context.js';
-import { noteOld } from './dsack.js';
+import { noteOld, noteTwice } from './dsack.js';
 import { CODEPOINT, countCodepoint, ecnFromAnswer, ecnFromSyn, takeMark } from './ecn.js';
 import { ACCEPT_BSD, ACCEPT_LINUX, ORPHAN_BSD, type Dialect } from './dialect.js';
 import { EV_CONNECTED, EV_READABLE } from './events.js';
@@ -192,7 +192,10 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     if (tcb.state === S.SYN_RECEIVED && seq === tcb.irs && ((flags & ACK) === 0 || tcb.active)) {
       if ((flags & ACK) === 0) return repeatedSyn(ctx, tcb, segment);
       // R9293-70: crossing SYN,ACKs of a simultaneous open: the ACK counts, the SYN is old
-      if (dialect.acksCrossingSyn) tcb.ackNow = true;
+      if (dialect.acksCrossingSyn) {
+        noteTwice(ctx, tcb, seq, (seq + 1) | 0);
+        tcb.ackNow = true;
+      }
       seq = (seq + 1) | 0;
       length--;
     } else {

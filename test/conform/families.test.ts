@@ -96,3 +96,27 @@ t.test('FreeBSD: options, window and buffer as there', async (t) => {
 `;
   t.equal(await verdict(script, { profile: 'freebsd' }), '');
 });
+
+t.test(
+  'another connect() turns to its connection, what an earlier one still sends is passed over',
+  async (t) => {
+    const opened = `+0 > S 0:0(0) <...>\n+.1 < S. 0:0(0) ack 1 win 5792 <mss 1460>\n+0 > . 1:1(0) ack 1\n`;
+    const connect = (fd: number): string => `+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = ${fd}
++0 fcntl(${fd}, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 connect(${fd}, ..., ...) = -1 EINPROGRESS (Operation now in progress)\n`;
+    const script = `${connect(3)}${opened}+0 write(3, ..., 10) = 10\n+0 close(3) = 0\n`;
+    t.equal(await verdict(`${script}${connect(4)}${opened}+.1 read(4, ..., 10) = -1 EAGAIN`), '');
+    t.match(await verdict(`${script}+0 > S 0:0(0) <...>`), /another segment/, 'not without connect()');
+    t.match(
+      await verdict(`${script}+0 connect(3, ..., ...) = -1 EISCONN\n+0 > S 0:0(0) <...>`),
+      /another segment|something else/,
+      'nor on the same socket',
+    );
+  },
+);
+
+t.test('settings: hexadecimal numbers, names of congestion controls', async (t) => {
+  const script = `0 \`sysctl -q net.ipv4.tcp_fastopen=0x402 net.ipv4.tcp_congestion_control=reno\`
+${SERVER.replace(/^0/, '+0')}+0 getsockopt(4, SOL_TCP, TCP_CONGESTION, "reno", [4]) = 0\n`;
+  t.equal(await verdict(script), '');
+});
