@@ -15,6 +15,7 @@ import { measureMicro, type MicroRun } from './micro.js';
 import { measurePauses, type PauseRun } from './pause.js';
 import { measurePorts, type PortsRun } from './ports.js';
 import { measureTable, type TableRun } from './table.js';
+import { measureText, type TextAllocations } from './text.js';
 import { measureAlone, measureTogether, type VerdictRun } from './verdict.js';
 
 export type Job =
@@ -22,6 +23,7 @@ export type Job =
   | { readonly part: 'alone'; readonly name: string; readonly records: number }
   | { readonly part: 'together'; readonly records: number }
   | { readonly part: 'allocation' }
+  | { readonly part: 'text' }
   | { readonly part: 'ports' }
   | { readonly part: 'look-up'; readonly records: number }
   | { readonly part: 'pause'; readonly records: number }
@@ -35,6 +37,7 @@ export interface Results {
   readonly alone: VerdictRun;
   readonly together: Record<string, VerdictRun>;
   readonly allocation: Record<string, Allocations>;
+  readonly text: TextAllocations;
   readonly ports: PortsRun[];
   readonly 'look-up': LookUpRun;
   readonly pause: PauseRun;
@@ -77,6 +80,8 @@ async function run(job: Job): Promise<unknown> {
       return measureTogether(job.records);
     case 'allocation':
       return measureAllocation();
+    case 'text':
+      return measureText();
     case 'ports':
       return measurePorts();
     case 'look-up':

@@ -18,7 +18,7 @@ function makeStack(seed: number, addresses: string[], policy = 'linux'): Stack {
   return stack;
 }
 
-function must<T>(value: T | string | null): T {
+export function must<T>(value: T | string | null): T {
   if (value === null || typeof value === 'string') throw new Error(`refused: ${value}`);
   return value;
 }

@@ -49,8 +49,8 @@ export class Loans {
 
   settle(): void {
     this.open = false;
-    for (const queue of this.borrowers) queue.keep();
-    this.borrowers.length = 0;
+    // Emptied by pop, a list keeps its memory.
+    for (let queue = this.borrowers.pop(); queue !== undefined; queue = this.borrowers.pop()) queue.keep();
     this.count = 0;
   }
 }

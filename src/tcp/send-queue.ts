@@ -68,12 +68,13 @@ export class SendQueue {
 
   /** The same without a copy, where it is worth it: these bytes of `source` do not change until they are released. */
   lend(source: Uint8Array, offset: number, count: number): void {
-    if (count < WORTH_A_PIECE) {
+    const { tail } = this;
+    const joins = tail !== null && !tail.own && tail.bytes === source && tail.end === offset;
+    if (!joins && count < WORTH_A_PIECE) {
       this.append(source, offset, count);
       return;
     }
-    const { tail } = this;
-    if (tail !== null && tail.bytes === source && tail.end === offset && !tail.own) tail.end += count;
+    if (joins) tail.end += count;
     else this.push(source, false, offset, offset + count);
     this.length += count;
   }
