@@ -141,8 +141,6 @@ function report(result: SearchResult, seconds: number, files: readonly string[])
     else lines.push(`  ${deviation.reason}`);
     if (files[i] !== undefined) lines.push(`  ${files[i]}`);
   }
-  for (const { name, judge, subject } of result.counters)
-    if (judge !== subject) lines.push(`counter ${name}: kernel ${judge}, ours ${subject}`);
   if (result.unseen.length > 0) lines.push(`deviations not seen: ${result.unseen.join(', ')}`);
   const unexplained = result.findings.filter(({ deviation }) => deviation === null).length;
   const rest = result.unexamined > 0 ? `, ${result.unexamined} kinds not examined` : '';
@@ -166,7 +164,7 @@ function jsonOf(flags: DiffFlags, result: SearchResult, seconds: number, files: 
     deviation: deviation?.id ?? null,
     script: files[i] ?? null,
   }));
-  const { played, differing, unsteady, unexamined, unseen, counters } = result;
+  const { played, differing, unsteady, unexamined, unseen } = result;
   const all = {
     profile: flags.profile,
     seed: flags.seed,
@@ -177,5 +175,5 @@ function jsonOf(flags: DiffFlags, result: SearchResult, seconds: number, files: 
     unseen,
     seconds,
   };
-  return `${JSON.stringify({ ...all, counters, findings }, null, 2)}\n`;
+  return `${JSON.stringify({ ...all, findings }, null, 2)}\n`;
 }

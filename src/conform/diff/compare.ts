@@ -3,7 +3,7 @@ import type { DiffCase, Observation, StepSeen } from './case.js';
 import { comparedInfo } from './info.js';
 import { eventText } from './words.js';
 
-export type DifferenceKind = 'call' | 'reply' | 'state' | 'error' | 'window' | 'info';
+export type DifferenceKind = 'call' | 'reply' | 'state' | 'error' | 'window' | 'info' | 'counter';
 
 export interface Difference {
   readonly kind: DifferenceKind;
@@ -27,7 +27,7 @@ const aspect = (kind: DifferenceKind, words: (seen: StepSeen) => string): Aspect
   },
 ];
 
-type Numbers = ReadonlyMap<string, number>;
+export type Numbers = ReadonlyMap<string, number>;
 
 /** Those of `names` that differ, with their values. */
 function unequal(names: readonly string[], a: Numbers, b: Numbers): readonly [string, string] | null {
@@ -59,7 +59,14 @@ const RANKS: readonly (readonly Aspect[])[] = [
 
 /** 0 for what outranks all else. */
 export function rankOf(kind: DifferenceKind): number {
-  return RANKS.findIndex((aspects) => aspects.some(([name]) => name === kind));
+  const rank = RANKS.findIndex((aspects) => aspects.some(([name]) => name === kind));
+  return rank < 0 ? RANKS.length : rank;
+}
+
+/** Counters of one case that differ, the last of the ranks; `step` is its last. */
+export function counterDifference(step: number, judge: Numbers, subject: Numbers): Difference | null {
+  const words = unequal([...judge.keys()], judge, subject);
+  return words === null ? null : { kind: 'counter', step, judge: words[0], subject: words[1] };
 }
 
 /**

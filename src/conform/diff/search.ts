@@ -3,7 +3,15 @@
  * difference shrunk, what is known told from what is not.
  */
 import type { DiffCase, Observation } from './case.js';
-import { firstDifference, groupOf, rankOf, signature, type Difference } from './compare.js';
+import {
+  counterDifference,
+  firstDifference,
+  groupOf,
+  rankOf,
+  signature,
+  type Difference,
+  type Numbers,
+} from './compare.js';
 import { candidates, mechanisms, type Deviation, type Mechanism } from './deviations.js';
 import { sequence, simpler } from './generate.js';
 import { Tuples, inManner, play, type Side } from './play.js';
@@ -50,14 +58,6 @@ export interface SearchResult {
   readonly unseen: readonly string[];
   /** Kinds of difference that were not shrunk for their number. */
   readonly unexamined: number;
-  readonly counters: readonly CounterRow[];
-}
-
-/** A counter over the cases in which nothing else differed. */
-export interface CounterRow {
-  readonly name: string;
-  readonly judge: number;
-  readonly subject: number;
 }
 
 interface Differing {
@@ -66,6 +66,15 @@ interface Differing {
   readonly judge: Observation;
   readonly subject: Observation;
   readonly signature: string;
+}
+
+/** A batch on both sides; what differs but for counters, which are those of the whole batch. */
+interface Played {
+  readonly found: Differing[];
+  readonly judge: readonly Observation[];
+  readonly subject: readonly Observation[];
+  readonly judgeCounters: Numbers;
+  readonly subjectCounters: Numbers;
 }
 
 /** Differences that look alike, and the case that shows it earliest with its number. */
@@ -92,16 +101,20 @@ function joined(a: DiffCase[][], b: DiffCase[][]): DiffCase[][] {
 /** Candidates of one case in a round of shrinking, and rounds. */
 const CANDIDATES = 64;
 const ROUNDS = 40;
+/** Cases of a batch that are searched for by their counters at most. */
+const CULPRITS = 2;
 
 export class Search {
   private readonly tuples = new Tuples();
   private readonly found: (Differing & { readonly number: number })[] = [];
-  private readonly counterSums = new Map<string, [judge: number, subject: number]>();
+  private readonly subjectName: string;
   private played = 0;
   private unsteady = 0;
   private unexamined = 0;
 
-  constructor(private readonly options: SearchOptions) {}
+  constructor(private readonly options: SearchOptions) {
+    this.subjectName = options.subject().name;
+  }
 
   async run(): Promise<SearchResult> {
     const { options } = this;
@@ -113,7 +126,6 @@ export class Search {
       options.progress?.(this.played, this.found.length);
     }
     const findings = await this.judgeAll();
-    const counters = [...this.counterSums].map(([name, [judge, subject]]) => ({ name, judge, subject }));
     const seen = new Set(findings.map(({ deviation }) => deviation?.id));
     const unseen = options.deviations.map(({ id }) => id).filter((id) => !seen.has(id));
     return {
@@ -123,7 +135,6 @@ export class Search {
       unsteady: this.unsteady,
       findings,
       unexamined: this.unexamined,
-      counters,
     };
   }
 
@@ -133,8 +144,36 @@ export class Search {
     this.played += batch.length;
   }
 
-  /** Those of the cases that differ, each with its signature. */
-  private async differences(batch: readonly DiffCase[], count: boolean): Promise<Differing[]> {
+  /**
+   * Those of the cases that differ, each with its signature. Counters are of a whole batch: the cases
+   * that differ otherwise are taken out, and where the rest differs in sum, halves of it tell which case it is.
+   */
+  private async differences(batch: readonly DiffCase[], counters: boolean): Promise<Differing[]> {
+    const whole = await this.playBoth(batch);
+    const found = whole.found;
+    if (!counters || found.length === batch.length) return found;
+    if (found.length === 0) return this.byCounters(batch, whole, CULPRITS);
+    const parted = new Set(found.map(({ one }) => one));
+    const rest = batch.filter((one) => !parted.has(one));
+    return [...found, ...(await this.byCounters(rest, await this.playBoth(rest), CULPRITS))];
+  }
+
+  /** At most `most` of the cases whose counters differ. */
+  private async byCounters(cases: readonly DiffCase[], played: Played, most: number): Promise<Differing[]> {
+    const last = cases[0]!.events.length - 1;
+    const difference = counterDifference(last, played.judgeCounters, played.subjectCounters);
+    if (difference === null) return [];
+    if (cases.length === 1)
+      return [this.differing(cases[0]!, difference, played.judge[0]!, played.subject[0]!)];
+    const culprits: Differing[] = [];
+    const middle = cases.length >> 1;
+    for (const half of [cases.slice(0, middle), cases.slice(middle)])
+      if (culprits.length < most)
+        culprits.push(...(await this.byCounters(half, await this.playBoth(half), most - culprits.length)));
+    return culprits;
+  }
+
+  private async playBoth(batch: readonly DiffCase[]): Promise<Played> {
     const { judge } = this.options;
     const subject = this.options.subject();
     const ends = batch.map((one) => this.tuples.next(one.version));
@@ -145,21 +184,26 @@ export class Search {
     const got = await play(subject, batch, ends, manner);
     const found = batch.flatMap((one, i) => {
       const difference = firstDifference(expected[i]!, got[i]!);
-      if (difference === null) return [];
-      const state = got[i]!.steps[difference.step - 1]?.state ?? 'CLOSED';
-      const text = signature(one, difference, state, [judge.name, subject.name]);
-      return [{ one, difference, judge: expected[i]!, subject: got[i]!, signature: text }];
+      return difference === null ? [] : [this.differing(one, difference, expected[i]!, got[i]!)];
     });
-    if (count && found.length === 0) {
-      const own = await subject.counters();
-      for (const [name, value] of after) this.addCounter(name, value - before.get(name)!, own.get(name) ?? 0);
-    }
-    return found;
+    return {
+      found,
+      judge: expected,
+      subject: got,
+      judgeCounters: new Map([...after].map(([name, value]) => [name, value - before.get(name)!])),
+      subjectCounters: await subject.counters(),
+    };
   }
 
-  private addCounter(name: string, judge: number, subject: number): void {
-    const [a, b] = this.counterSums.get(name) ?? [0, 0];
-    this.counterSums.set(name, [a + judge, b + subject]);
+  private differing(
+    one: DiffCase,
+    difference: Difference,
+    judge: Observation,
+    subject: Observation,
+  ): Differing {
+    const state = subject.steps[difference.step - 1]?.state ?? 'CLOSED';
+    const names = [this.options.judge.name, this.subjectName] as const;
+    return { one, difference, judge, subject, signature: signature(one, difference, state, names) };
   }
 
   /** What is known needs no shrinking; of the kinds that are not the most frequent come first. */
@@ -260,9 +304,10 @@ export class Search {
     ranks: readonly number[],
   ): Promise<(Differing | null)[]> {
     const all = lists.flat();
+    const counters = ranks.some((rank) => rank === rankOf('counter'));
     const found = new Map<DiffCase, Differing>();
     for (let at = 0; at < all.length; at += this.options.batch)
-      for (const one of await this.unexplained(all.slice(at, at + this.options.batch)))
+      for (const one of await this.unexplained(all.slice(at, at + this.options.batch), counters))
         found.set(one.one, one);
     return lists.map((list, i) => {
       const shown = list.flatMap((one) => found.get(one) ?? []);
@@ -270,8 +315,8 @@ export class Search {
     });
   }
 
-  private async unexplained(cases: readonly DiffCase[]): Promise<Differing[]> {
-    const found = await this.differences(cases, false);
+  private async unexplained(cases: readonly DiffCase[], counters: boolean): Promise<Differing[]> {
+    const found = await this.differences(cases, counters);
     const deviations = await this.explain(found);
     return found.filter((_, i) => deviations[i] === null);
   }
