@@ -73,10 +73,10 @@ const FAULTS: readonly (readonly [module: string, correct: string, wrong: string
     /in TIME-WAIT .* to < S seq/,
   ],
   [
-    'tcp/limits.js',
-    'ctx.counters.bump(Mib.TcpExtTCPChallengeACK)',
-    'ctx.counters.add(Mib.TcpExtTCPChallengeACK, 0)',
-    /^counter .*TcpExtTCPChallengeACK/,
+    'tcp/input.js',
+    'ctx.counters.bump(Mib.TcpExtTCPSYNChallenge)',
+    'ctx.counters.add(Mib.TcpExtTCPSYNChallenge, 0)',
+    /^counter .*TcpExtTCPSYNChallenge/,
   ],
   ['tcp/window.js', 'last <= free - mss', 'last >= free - mss', /^window /],
 ];
