@@ -218,7 +218,8 @@ export class Dialect {
   /**
    * Windows are counted in segments: cwnd, what PRR lets out, CUBIC's curve in the integers of
    * tcp_cubic.c with HyStart; ssthresh comes from cwnd, not from FlightSize, and cwnd grows
-   * by what was delivered (tcp_cwnd_reduction, bictcp_update, tcp_cong_control). A retransmission
+   * by what was delivered (tcp_cwnd_reduction, bictcp_update, tcp_cong_control). CUBIC's alpha stays
+   * as it is where R9438-6 makes it 1 from cwnd_prior on (bictcp_update, tcp_friendliness). A retransmission
    * that is lost costs no second reduction (tcp_enter_recovery), where R5681-37 asks for one.
    */
   readonly countsSegments: boolean = false;
