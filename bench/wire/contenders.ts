@@ -93,7 +93,7 @@ export interface Tools {
   remove(): void;
 }
 
-function compile(folder: string, name: string, ...args: string[]): string | null {
+export function compile(folder: string, name: string, ...args: string[]): string | null {
   const output = join(folder, name);
   const gcc = which('gcc');
   if (gcc === null) return null;
