@@ -25,12 +25,15 @@ const WARM = 1;
 
 interface Contender {
   readonly title: string;
+  /** Everything on one processor, clients too. */
+  readonly single?: boolean;
   readonly workers: number;
   readonly steerInKernel: boolean;
 }
 
 const contenders: readonly Contender[] = [
-  { title: 'one worker', workers: 1, steerInKernel: false },
+  { title: 'one, on one processor with its clients', workers: 1, steerInKernel: false, single: true },
+  { title: 'one', workers: 1, steerInKernel: false },
   { title: 'two, the kernel steers', workers: 2, steerInKernel: true },
   { title: 'two, the first hands over', workers: 2, steerInKernel: false },
 ];
@@ -69,6 +72,14 @@ async function measure(load: string, contender: Contender, seconds: number): Pro
   }
 }
 
+/** Each figure comes from a process of its own. */
+async function inProcess(load: string, index: number, seconds: string): Promise<Run> {
+  const prefix = contenders[index]!.single === true ? ['taskset', '-c', '0'] : [];
+  const command = [...prefix, process.execPath, process.argv[1]!, '--seconds', seconds];
+  const [program, ...args] = [...command, '--load', load, '--contender', String(index)];
+  return JSON.parse((await run(program!, args)).stdout) as Run;
+}
+
 async function main(args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,
@@ -76,8 +87,20 @@ async function main(args: string[]): Promise<number> {
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '4' },
       json: { type: 'boolean', default: false },
+      // Of the processes that measure.
+      load: { type: 'string' },
+      contender: { type: 'string' },
     },
   });
+  if (values.load !== undefined) {
+    const measured = await measure(
+      values.load,
+      contenders[Number(values.contender)]!,
+      Number(values.seconds),
+    );
+    process.stdout.write(JSON.stringify(measured));
+    return 0;
+  }
   if (!insideNamespace()) {
     const lack = environmentLack();
     if (lack !== null) throw new Error(`${lack.reason}: ${lack.cure}`);
@@ -89,9 +112,9 @@ async function main(args: string[]): Promise<number> {
     if (load === null) throw new Error(`native/load.c does not compile (gcc: ${which('gcc') ?? 'none'})`);
     const results = contenders.map(() => [] as Run[]);
     for (let round = 1; round <= Number(values.rounds); round++)
-      for (const [i, contender] of contenders.entries()) {
-        process.stderr.write(`bench: round ${round} of ${values.rounds}: ${contender.title}\n`);
-        results[i]!.push(await measure(load, contender, Number(values.seconds)));
+      for (const [i, { title }] of contenders.entries()) {
+        process.stderr.write(`bench: round ${round} of ${values.rounds}: ${title}\n`);
+        results[i]!.push(await inProcess(load, i, values.seconds));
       }
     process.stdout.write(values.json ? `${JSON.stringify(results)}\n` : `${printed(results)}\n`);
   } finally {
@@ -102,7 +125,7 @@ async function main(args: string[]): Promise<number> {
 
 function printed(results: readonly Run[][]): string {
   const of = (runs: readonly Run[], what: keyof Run): number => median(runs.map((each) => each[what]));
-  const one = of(results[0]!, 'rate');
+  const one = of(results[1]!, 'rate');
   const columns = ['workers', 'connections/s', 'of one', 'server us', 'clients us', 'machine us', 'lost'];
   return formatTable(
     columns.map((title, i) => ({ title, right: i > 0 })),

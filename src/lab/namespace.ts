@@ -80,13 +80,20 @@ export function environmentLack(withTun = true): Lack | null {
   if (which('ip') === null)
     return { reason: 'ip(8) is not installed', cure: 'apt-get install iproute2 (dnf install iproute)' };
   if (which('unshare') === null)
-    return { reason: 'unshare(1) is not installed', cure: 'apt-get install util-linux' };
+    return { reason: 'unshare(1) is not installed', cure: 'apt-get install util-linux (dnf install util-linux)' };
   const tried = spawnSync(which('unshare')!, [...unshareArguments(), 'true'], { encoding: 'utf8' });
   if (tried.status === 0) return null;
   if (readNumber('/proc/sys/kernel/unprivileged_userns_clone') === 0) {
     return {
       reason: 'user namespaces are switched off',
       cure: 'sysctl -w kernel.unprivileged_userns_clone=1, or run as root',
+    };
+  }
+  // Fedora's and Red Hat's way of switching them off.
+  if (readNumber('/proc/sys/user/max_user_namespaces') === 0) {
+    return {
+      reason: 'user namespaces are switched off',
+      cure: 'sysctl -w user.max_user_namespaces=15000, or run as root',
     };
   }
   if (readNumber('/proc/sys/kernel/apparmor_restrict_unprivileged_userns') === 1) {
@@ -98,7 +105,7 @@ export function environmentLack(withTun = true): Lack | null {
   const said = tried.stderr.trim().split('\n')[0] ?? '';
   return {
     reason: `namespaces are refused here (${said})`,
-    cure: 'run as root, or in a container with CAP_SYS_ADMIN',
+    cure: 'run as root; in a container: --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined --device /dev/net/tun',
   };
 }
 
