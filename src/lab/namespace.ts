@@ -80,7 +80,10 @@ export function environmentLack(withTun = true): Lack | null {
   if (which('ip') === null)
     return { reason: 'ip(8) is not installed', cure: 'apt-get install iproute2 (dnf install iproute)' };
   if (which('unshare') === null)
-    return { reason: 'unshare(1) is not installed', cure: 'apt-get install util-linux (dnf install util-linux)' };
+    return {
+      reason: 'unshare(1) is not installed',
+      cure: 'apt-get install util-linux (dnf install util-linux)',
+    };
   const tried = spawnSync(which('unshare')!, [...unshareArguments(), 'true'], { encoding: 'utf8' });
   if (tried.status === 0) return null;
   if (readNumber('/proc/sys/kernel/unprivileged_userns_clone') === 0) {
