@@ -96,7 +96,10 @@ if (inNamespace(t, import.meta.url)) {
     const passed = await workers.handedOver();
     const [first, second] = passed;
     t.ok(first!.given > 20_000, 'the first reads for both');
-    t.match(passed, [{ taken: 0, lost: 0 }, { given: 0, taken: first!.given, lost: 0 }]);
+    t.match(passed, [
+      { taken: 0, lost: 0 },
+      { given: 0, taken: first!.given, lost: 0 },
+    ]);
     t.equal(second!.taken, first!.given);
   });
 }
