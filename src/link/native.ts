@@ -157,13 +157,10 @@ export interface Missing {
 
 export type NativeResult = { readonly ok: true; readonly addon: NativeAddon } | Missing;
 
-/** The package's directory as seen from dist/src/link/ and from src/link/. */
-const ROOTS = ['../../../', '../../'];
-/** What was compiled here, then what the package brought: named as node-gyp-build would look for it. */
-const FILES = [
-  'native/build/Release/timewait_native.node',
-  ...['glibc', 'musl'].map((libc) => `native/prebuilds/linux-${process.arch}/node.napi.${libc}.node`),
-];
+/** native/ as seen from dist/src/link/ and from src/link/. */
+const DIRECTORIES = ['../../../native', '../../native'].map((path) =>
+  fileURLToPath(new URL(path, import.meta.url)),
+);
 
 let result: NativeResult | null = null;
 
@@ -173,28 +170,29 @@ export function native(): NativeResult {
   return result;
 }
 
+/** What was compiled here (build/Release), else what the package brought (prebuilds). */
 function load(): NativeResult {
-  const paths = ROOTS.flatMap((root) =>
-    FILES.map((file) => fileURLToPath(new URL(root + file, import.meta.url))),
-  ).filter((path) => existsSync(path));
-  if (paths.length === 0) {
+  const require = createRequire(import.meta.url);
+  const find = require('node-gyp-build') as { resolve(directory: string): string };
+  const directory = DIRECTORIES.find((each) => existsSync(each)) ?? DIRECTORIES[0]!;
+  let path;
+  try {
+    path = find.resolve(directory);
+  } catch {
     return {
       ok: false,
       reason: 'the native addon is not built',
       cure: 'run npm install, with a C compiler, make and python3 present',
     };
   }
-  let said = '';
-  for (const path of paths) {
-    try {
-      return { ok: true, addon: createRequire(import.meta.url)(path) as NativeAddon };
-    } catch (error) {
-      said ||= error instanceof Error ? error.message : String(error);
-    }
+  try {
+    return { ok: true, addon: require(path) as NativeAddon };
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    return {
+      ok: false,
+      reason: `the native addon does not load (${said.split('\n', 1)[0]})`,
+      cure: 'delete native/build and run npm install again',
+    };
   }
-  return {
-    ok: false,
-    reason: `the native addon does not load (${said.split('\n', 1)[0]})`,
-    cure: 'delete native/build and run npm install again',
-  };
 }

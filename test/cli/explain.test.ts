@@ -163,7 +163,6 @@ t.test('--policy: what another policy would have done', async (t) => {
       {},
       {},
       {},
-      {},
       { timeWait: { lifetime: 60_000 } },
       { verdict: { would: 'SYN,ACK', shows: 'ACK' } },
     ],

@@ -135,7 +135,7 @@ t.test('packed, installed without a compiler, played', { skip: hindrance }, asyn
       t.ok(files.includes(wanted), wanted);
     t.ok(files.includes('native/prebuilds/linux-x64/node.napi.glibc.node'));
     const kinds =
-      /^(LICENSE|README\.md|package\.json|src\/.*\.ts|dist\/src\/.*\.(js|js\.map|d\.ts)|native\/.*)$/;
+      /^(LICENSE|README\.md|package\.json|src\/.*\.(ts|wat)|dist\/src\/.*\.(js|js\.map|d\.ts)|native\/.*)$/;
     const native =
       /^native\/(binding\.gyp|prepare\.mjs|(src|packetdrill)\/\w+\.[ch]|prebuilds\/.*\.node(\.stamp)?)$/;
     const more = files.filter(
