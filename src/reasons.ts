@@ -212,6 +212,7 @@ const rows = [
   ['tw-evicted', 'TIME-WAIT cut short: the oldest record made room', 'FreeBSD <= 13 maxtcptw; lwIP'],
   ['tw-paws', 'answered ACK: older timestamp in TIME-WAIT', 'RFC 7323 5.3 R1'],
   ['tw-paws-linux', 'answered ACK, TIME-WAIT restarted: older timestamp', 'Linux tcp_timewait_state_process'],
+  ['tw-paws-rst', 'dropped: RST with an older timestamp', 'Linux tcp_timewait_state_process'],
   ['tw-paws-silent', 'dropped silently: older timestamp in TIME-WAIT', 'OpenBSD, macOS tcp_input'],
   ['tw-missing-timestamp', 'dropped: the timestamps that were negotiated are missing', 'RFC 7323 3.2'],
   ['tw-not-acceptable', 'answered ACK: outside the window of the old connection', 'RFC 9293 3.10.7.4 first'],

@@ -134,6 +134,7 @@ function errorForRequest(core: Core, tcb: Tcb): number {
       ? m.kind === PARAMETER_PROBLEM || m.kind === TIME_EXCEEDED || (m.kind === UNREACHABLE && m.code < 2)
       : m.kind === PARAMETER_PROBLEM || (m.kind === UNREACHABLE && FATAL_V6.includes(m.code));
   if (!ends) return Reason['icmp-soft'];
+  core.count(Mib.TcpExtListenDrops);
   fail(core.ctx, tcb, null);
   return Reason['icmp-hard'];
 }

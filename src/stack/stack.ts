@@ -252,6 +252,7 @@ export class Stack implements StackApi {
     ) {
       // The handshake would complete, but nobody takes connections: the peer's ACK is lost, our SYN,ACK repeats.
       core.count(Mib.TcpExtListenOverflows);
+      core.count(Mib.TcpExtListenDrops);
       tcb.handshakeAcked = tcb.deferRounds > 0;
       return core.decide(Reason['listen-accept-queue-full'], before, segment);
     }

@@ -84,6 +84,7 @@ export function fromCookie(core: Core, listener: Listener, segment: Segment): Tc
   const index = synCookies.check(segment, cookie, (segment.seq - 1) | 0, ctx.now);
   if (index < 0 || listener.full) {
     core.count(index < 0 ? Mib.TcpExtSyncookiesFailed : Mib.TcpExtListenOverflows);
+    if (index >= 0) core.count(Mib.TcpExtListenDrops);
     return null;
   }
   const tcb = new Tcb();

@@ -222,6 +222,13 @@ export function dropRecords(core: Core): void {
     dropRecord(core, i, Reason['tw-dropped']);
 }
 
+/** Linux PAWSTimewait */
+const OLDER: ReadonlySet<number> = new Set([
+  Reason['tw-paws'],
+  Reason['tw-paws-linux'],
+  Reason['tw-paws-rst'],
+]);
+
 /** A segment for a record: the policy's verdict, carried out. Returns the reason. */
 export function recordArrives(core: Core, index: number, segment: Segment): number {
   const record = core.record.at(index);
@@ -229,7 +236,7 @@ export function recordArrives(core: Core, index: number, segment: Segment): numb
   const context = core.hooks.about(segment);
   const verdict = core.judge(record, segment);
   let reason = reasonOf(verdict);
-  if (reason === Reason['tw-paws'] || reason === Reason['tw-paws-linux']) core.count(Mib.TcpExtPAWSTimewait);
+  if (OLDER.has(reason)) core.count(Mib.TcpExtPAWSTimewait);
   if (fateOf(verdict) === ACCEPT) return core.decide(reopen(core, index, segment, verdict), state, segment);
   // The lifetime hook sees the record as it was; the new timestamp is taken afterwards.
   if (fateOf(verdict) === RESTART) {

@@ -69,6 +69,8 @@ export class Dialect {
   readonly dropsWithoutAck: boolean = false;
   /** Half-open connections of listeners are request sockets with rules of their own (Linux tcp_check_req): request.ts. They end in silence with the listener. */
   readonly requestSockets: boolean = false;
+  /** A SYN in ESTABLISHED counts as a segment in error, too (Linux tcp_validate_incoming, syn_inerr). */
+  readonly synsAreErrors: boolean = false;
   /**
    * Any ICMP error ends an attempt to connect (Linux tcp_v4_err, tcp_v6_err; RFC 5461), as do net and host
    * unreachable, time exceeded and parameter problem a request socket. RFC 9293 MUST-56 forbids it for soft errors.
@@ -239,6 +241,7 @@ export class Dialect {
 class Linux extends Dialect {
   override readonly name = 'linux';
   override readonly requestSockets = true;
+  override readonly synsAreErrors = true;
   override readonly icmpEndsOpening = true;
   override readonly synAgainAfter = 8;
   override readonly pawsInSynSent = true;

@@ -200,6 +200,7 @@ function synchronized(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
       length--;
     } else {
       // Fourth, SYN: challenge ACK whatever the sequence number (R5961-6)
+      if (dialect.synsAreErrors && tcb.state === S.ESTABLISHED) ctx.counters.bump(Mib.TcpInErrs);
       ctx.counters.bump(Mib.TcpExtTCPSYNChallenge);
       return challengeAck(ctx, tcb, Reason['syn-challenge']);
     }
@@ -312,7 +313,6 @@ function resetArrives(ctx: TcpContext, tcb: Tcb): number {
     fail(ctx, tcb, tcb.earlyFrom === null ? 'ECONNREFUSED' : 'ECONNRESET');
     return Reason['rst-syn-received'];
   }
-  if (state === S.ESTABLISHED || state === S.CLOSE_WAIT) ctx.counters.bump(Mib.TcpEstabResets);
   // R9293-52, R9293-53. After both FINs the user has all there is: no error is due.
   const orderly = (state === S.CLOSING || state === S.LAST_ACK) && !ctx.config.dialect.resetAlwaysError;
   fail(ctx, tcb, orderly ? null : state === S.CLOSE_WAIT ? 'EPIPE' : 'ECONNRESET');

@@ -311,16 +311,23 @@ function emitSyn(ctx: TcpContext, tcb: Tcb): void {
     // RFC 7413 4.2.1: text goes on the first SYN only
     tcb.synText = Math.min(tcb.sendQueue.length, tcb.synRoom);
     tcb.sndNxt = (tcb.iss + 1 + tcb.synText) | 0;
-    if (tcb.synText > 0) noteSent(ctx, tcb, (tcb.iss + 1) | 0);
+    if (tcb.synText > 0) {
+      noteSent(ctx, tcb, (tcb.iss + 1) | 0);
+      ctx.counters.bump(Mib.TcpExtTCPOrigDataSent);
+    }
     startRtt(ctx, tcb, tcb.iss);
     tcb.synSentAt = ctx.now;
   } else if (!crossing) {
     tcb.totalRetrans++;
     ctx.counters.bump(Mib.TcpRetransSegs);
+    ctx.counters.bump(Mib.TcpExtTCPSynRetrans);
   }
   // R9293-13, R9293-71
   const flags = tcb.state === S.SYN_SENT ? SYN : SYN | ACK;
-  write(ctx, tcb, tcb.iss, first ? tcb.synText : 0, flags | handshakeFlags(ctx, tcb, flags));
+  // Note: a request socket's is made anew each time (Linux tcp_make_synack)
+  const anew = first || (!tcb.active && ctx.config.dialect.requestSockets);
+  const text = first ? tcb.synText : 0;
+  write(ctx, tcb, tcb.iss, text, flags | handshakeFlags(ctx, tcb, flags), anew ? OTHER : REPEATED);
   tcb.lastSentAt = ctx.now;
   // RFC 7413 4.1.3.1: a SYN that is resent goes without the option
   tcb.cookie = null;
@@ -352,7 +359,7 @@ function emitRetransmission(ctx: TcpContext, tcb: Tcb): void {
   ctx.counters.bump(Mib.TcpRetransSegs);
   // Karn (R6298-9): the sample that would cover a resent segment is void
   if (tcb.rttRunning && !tcb.tsEnabled && !after(seq, tcb.rttSeq)) tcb.rttRunning = false;
-  write(ctx, tcb, seq, length, flags);
+  write(ctx, tcb, seq, length, flags, REPEATED);
   if (length > 0) burstLeaves(ctx, tcb, length, tcb.dataSegsOut);
   tcb.lastSentAt = ctx.now;
   // R6298-13: only when it is not running; R6675-18: or when recovery resends what the timer stands for
@@ -384,8 +391,9 @@ function emitNew(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.dupAcksOwed > 0) tcb.dupAcksOwed--;
   if (!tcb.rttRunning) startRtt(ctx, tcb, seq);
   if (idle) tcb.progressAt = ctx.now;
-  if (length > 0) ctx.counters.add(Mib.TcpExtTCPOrigDataSent, choice.probe ? 1 : segmentsIn(length, tcb.mss));
-  write(ctx, tcb, seq, length, flags, length > 0);
+  // A FIN counts as data does
+  const segments = write(ctx, tcb, seq, length, flags, length > 0 ? FRESH : OTHER);
+  ctx.counters.add(Mib.TcpExtTCPOrigDataSent, segments);
   if (length > 0) burstBegins(ctx, tcb, seq, end);
   tcb.lastSentAt = ctx.now;
   // A burst in flight counts before the next one leaves (tcp_event_new_data_sent)
@@ -425,13 +433,16 @@ function emitProbe(ctx: TcpContext, tcb: Tcb): void {
     tcb.finSent = true;
   }
   const past = (end + (flags & FIN)) | 0;
-  if (after(past, tcb.sndNxt)) {
+  const repeats = !after(past, tcb.sndNxt);
+  if (repeats) ctx.counters.bump(Mib.TcpRetransSegs);
+  else {
     const from = tcb.sndNxt;
     tcb.sndNxt = past;
     noteSent(ctx, tcb, from);
-  } else ctx.counters.bump(Mib.TcpRetransSegs);
+    ctx.counters.bump(Mib.TcpExtTCPOrigDataSent);
+  }
   tcb.rttRunning = false;
-  write(ctx, tcb, seq, length, flags);
+  write(ctx, tcb, seq, length, flags, repeats ? REPEATED : OTHER);
 }
 
 function startRtt(ctx: TcpContext, tcb: Tcb, seq: number): void {
@@ -440,8 +451,13 @@ function startRtt(ctx: TcpContext, tcb: Tcb, seq: number): void {
   tcb.rttAt = ctx.now;
 }
 
-/** One segment of this connection into the ring; whatever was owed as an ACK rides on it. `fresh`: data sent for the first time. */
-function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: number, fresh = false): void {
+/** What a segment carries: text for the first time; nothing but what was sent before; anything else. */
+const FRESH = 0;
+const REPEATED = 1;
+const OTHER = 2;
+
+/** A segment of this connection into the ring, or several in one packet: how many. Whatever was owed as an ACK rides on it. */
+function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: number, has = OTHER): number {
   const b = ctx.builder;
   address(ctx, tcb);
   b.seq = seq;
@@ -461,7 +477,7 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   if (syn) synOptions(ctx, tcb, (flags & ACK) !== 0);
   else {
     if (tcb.tsEnabled) timestamps(ctx, tcb);
-    if ((flags & RST) === 0) markOutgoing(ctx, tcb, fresh);
+    if ((flags & RST) === 0) markOutgoing(ctx, tcb, has === FRESH);
     if (tcb.utoOwed && length > 0) advertiseTimeout(ctx, tcb, length);
     // MUST-31, MUST-62: while the end of urgent data lies ahead; a pointer that cannot reach it says as much as fits
     if (tcb.sndUrgent && (flags & RST) === 0 && after(tcb.sndUp, seq)) {
@@ -496,7 +512,9 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
     tcb.bytesSent += length;
   }
   ctx.counters.bump(tcb.version === 6 ? Mib.Ip6OutRequests : Mib.IpOutRequests);
-  ctx.counters.add(Mib.TcpOutSegs, segments);
+  // RFC 4022 tcpOutSegs
+  if (has !== REPEATED) ctx.counters.add(Mib.TcpOutSegs, segments);
+  return segments;
 }
 
 function address(ctx: TcpContext, tcb: Tcb): void {

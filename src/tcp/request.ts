@@ -30,7 +30,8 @@ export function requestArrives(ctx: TcpContext, tcb: Tcb, segment: Segment): num
   }
   const echo = echoesNothing(tcb, segment);
   if (old || echo || !inside(tcb, segment)) {
-    ctx.counters.bump(old ? Mib.TcpExtPAWSEstab : echo ? Mib.TcpExtTSEcrRejected : Mib.TcpExtBeyondWindow);
+    if (old) ctx.counters.bump(Mib.TcpExtPAWSEstab);
+    else if (echo) ctx.counters.bump(Mib.TcpExtTSEcrRejected);
     const reason = old ? Reason.paws : Reason['not-acceptable'];
     if ((flags & RST) !== 0) return Reason['not-acceptable-rst'];
     return outOfWindowAck(ctx, tcb, segment, reason, Mib.TcpExtTCPACKSkippedSynRecv);

@@ -37,6 +37,8 @@ import { usesWindow } from './validation.js';
 
 /** Ends the connection: queues of the sender flushed, the user told. The stack removes it. */
 export function fail(ctx: TcpContext, tcb: Tcb, error: ConnectionError | null): void {
+  // RFC 4022 tcpEstabResets
+  if (tcb.state === S.ESTABLISHED || tcb.state === S.CLOSE_WAIT) ctx.counters.bump(Mib.TcpEstabResets);
   tcb.error = error;
   tcb.sendQueue.clear();
   tcb.reassembly = null;

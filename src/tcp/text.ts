@@ -184,6 +184,7 @@ function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
   tcb.oooSegments++;
   if (ctx.config.dialect.pacesAcks) measureSegment(tcb, segment);
   duplicateOwed(ctx, tcb);
+  ctx.counters.bump(Mib.TcpExtTCPOFOQueue);
   if (text.length === 0) return Reason['out-of-order'];
   const holes = (tcb.reassembly ??= new Reassembly());
   const result = holes.store(text.seq, segment.bytes, text.offset, text.length, ctx.config.maxRanges);
@@ -192,7 +193,6 @@ function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     ctx.counters.bump(Mib.TcpExtTCPOFODrop);
     return Reason['out-of-order-full'];
   }
-  ctx.counters.bump(Mib.TcpExtTCPOFOQueue);
   return Reason['out-of-order'];
 }
 

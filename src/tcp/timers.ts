@@ -264,10 +264,7 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
   // Karn (R6298-9): what is resent cannot be timed, but by the timestamp that comes back
   tcb.rttRunning &&= tcb.tsEnabled;
   if (tcb.state < S.ESTABLISHED) {
-    if (repeatsSynAck(tcb)) {
-      ctx.counters.bump(Mib.TcpExtTCPSynRetrans);
-      tcb.synOwed = true;
-    }
+    if (repeatsSynAck(tcb)) tcb.synOwed = true;
   } else if (!pendingDue(ctx, tcb)) {
     // An inconclusive probe
     tcb.probeSize = 0;

@@ -132,7 +132,7 @@ export function close(ctx: TcpContext, tcb: Tcb): number {
   const waits = tcb.readable > 0 || (tcb.secondFin && !tcb.endRead);
   const unread = waits && unreadClose !== UNREAD_FIN;
   if (tcb.linger === 0 && !(unread && unreadClose === UNREAD_RST_ALWAYS)) {
-    if (state >= S.ESTABLISHED) ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
+    ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
     return abort(ctx, tcb, Reason['linger-abort']);
   }
   // R9293-46

@@ -76,7 +76,7 @@ const stamped: readonly Row[] = [
   ['SYN, older by 1, high', { flags: 'S', at: 1, ts: -1 }, PAWS],
   ['SYN, older by 1, low', { flags: 'S', at: -1, ts: -1 }, PAWS],
   ['RST at RCV.NXT, same stamp', { flags: 'R', at: 0, ts: 0 }, '- delete tw-rst-kill'],
-  ['RST at RCV.NXT, older stamp', { flags: 'R', at: 0, ts: -1 }, '- keep tw-rst-out'],
+  ['RST at RCV.NXT, older stamp', { flags: 'R', at: 0, ts: -1 }, '- keep tw-paws-rst'],
   ['RST at RCV.NXT, no stamp', { flags: 'R', at: 0 }, '- delete tw-rst-kill'],
   ['bare ACK at RCV.NXT, newer', { flags: '.', at: 0, ts: 9 }, '- restart refresh tw-ack-restart'],
   ['bare ACK at RCV.NXT, older', { flags: '.', at: 0, ts: -1 }, PAWS],
@@ -118,7 +118,7 @@ for (const policy of [reuse, recycle]) {
     const at = (age: number): { record: { hasTimestamp: true; tsRecentAt: number } } => ({
       record: { hasTimestamp: true, tsRecentAt: (NOW - age) | 0 },
     });
-    const rst: Row = ['RST, older stamp', { flags: 'R', at: 0, ts: -1 }, '- keep tw-rst-out'];
+    const rst: Row = ['RST, older stamp', { flags: 'R', at: 0, ts: -1 }, '- keep tw-paws-rst'];
     const killed: Row = [
       'RST, older stamp, a minute later',
       { flags: 'R', at: 0, ts: -1 },

@@ -180,7 +180,7 @@ function timeWait(
         : verdict(ACK_ALWAYS, Reason['tw-syn-no-listener']);
     }
   }
-  if (rst) return verdict(KEEP, Reason['tw-rst-out']);
+  if (rst) return verdict(KEEP, paws ? Reason['tw-paws-rst'] : Reason['tw-rst-out']);
   if (paws) return verdict(REPLY_ACK | LIMITED | RESTART, Reason['tw-paws-linux']);
   if ((flags & ACK) !== 0) {
     const again = (flags & FIN) !== 0 && end === rcvNxt;
