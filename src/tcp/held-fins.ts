@@ -24,9 +24,15 @@ export class HeldFins {
     return false;
   }
 
-  /** Forgets the FINs whose segments lie in [start, end). */
-  remove(start: number, end: number): void {
-    this.keep((fin, from) => before(from, start) || !before(fin, end));
+  /** Forgets the FINs whose segments lie in [start, end); returns how many of those were without text. */
+  remove(start: number, end: number): number {
+    let bare = 0;
+    this.keep((fin, from) => {
+      if (before(from, start) || !before(fin, end)) return true;
+      if (from === fin) bare++;
+      return false;
+    });
+    return bare;
   }
 
   /** The first FIN at `next` or behind it, null when there is none; those before are forgotten. */

@@ -33,6 +33,8 @@ export class Reassembly {
   overlaps = false;
   overlapLeft = 0;
   overlapRight = 0;
+  /** Ranges that lay whole in what was stored last. */
+  swallowed = 0;
 
   get ranges(): number {
     return this.edges.length >> 1;
@@ -57,11 +59,13 @@ export class Reassembly {
     let j = i;
     while (j < edges.length && !after(edges[j]!, end)) j += 2;
     this.overlaps = false;
+    this.swallowed = 0;
     if (i === j && this.ranges >= maxRanges) return FULL;
     let at = seq;
     let added = 0;
     for (let k = i; k < j; k += 2) {
       const left = edges[k]!;
+      if (!before(left, seq) && !after(edges[k + 1]!, end)) this.swallowed++;
       if (before(at, left)) {
         const gap = (left - at) | 0;
         this.write(at, source, offset + ((at - seq) | 0), gap);

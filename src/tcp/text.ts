@@ -16,7 +16,7 @@ import { BEHIND_LINUX, BEHIND_RFC, ORPHAN_LINUX, type Dialect } from './dialect.
 import { EV_PEER_CLOSED, EV_READABLE, EV_URGENT } from './events.js';
 import { emitAck } from './output.js';
 import { HeldFins } from './held-fins.js';
-import { FULL, Reassembly } from './reassembly.js';
+import { FULL, KNOWN, Reassembly } from './reassembly.js';
 import { fail } from './sender.js';
 import * as S from './state.js';
 import { T_FIN_WAIT_2, T_REXMT, type Tcb } from './tcb.js';
@@ -93,8 +93,8 @@ export function textAndFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number 
   }
   if (length > 0) takeMark(ctx, tcb, segment);
   const ahead = after(seq, tcb.rcvNxt);
-  if (tcb.fins !== null || (ahead && text.fin)) noteFin(dialect, tcb);
-  if (ahead) return outOfOrder(ctx, tcb, segment);
+  const merged = tcb.fins !== null || (ahead && text.fin) ? noteFin(dialect, tcb) : 0;
+  if (ahead) return outOfOrder(ctx, tcb, segment, merged);
   if (length > 0) inOrder(ctx, tcb, segment);
   else if (segment.payloadLength > 0) noteArrival(ctx, tcb, segment);
   const atFin = text.fin && ((seq + length) | 0) === tcb.rcvNxt;
@@ -104,21 +104,25 @@ export function textAndFin(ctx: TcpContext, tcb: Tcb, segment: Segment): number 
 
 /**
  * FINs ahead of a hole. The stream ends at the first one that it comes to. On Linux a segment that has nothing new is
- * forgotten with its FIN, and one that has all of another takes its place.
+ * forgotten with its FIN, and one that has all of another takes its place. Returns how many were forgotten, but for known text.
  */
-function noteFin(dialect: Dialect, tcb: Tcb): void {
+function noteFin(dialect: Dialect, tcb: Tcb): number {
+  let merged = 0;
   const { seq, length, fin } = text;
   const last = (seq + length) | 0;
   const end = fin ? (last + 1) | 0 : last;
   if (dialect.finOverText) {
-    if (tcb.fins?.covers(seq, end) === true) return;
+    // Known text is counted where it is stored
+    const alone = length > 0 && tcb.reassembly?.covers(seq, last) === true ? 0 : 1;
+    if (tcb.fins?.covers(seq, end) === true) return alone;
     if (fin && tcb.reassembly?.covers(seq, end) === true) {
       text.fin = false;
-      return;
+      return alone;
     }
-    tcb.fins?.remove(seq, end);
+    merged = tcb.fins?.remove(seq, end) ?? 0;
   }
   if (fin && after(seq, tcb.rcvNxt)) (tcb.fins ??= new HeldFins()).add(seq, last);
+  return merged;
 }
 
 /** R9293-41; the peer repeats its FIN or sends beyond it. */
@@ -179,12 +183,13 @@ function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   if (!ctx.config.acksBatches && tcb.ackNow && two && !text.fin) emitAck(ctx, tcb, Reason.plain);
 }
 
-/** SHLD-31, R5681-19, R5681-24 */
-function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
+/** SHLD-31, R5681-19, R5681-24. `merged`: segments without text that another made superfluous. */
+function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment, merged: number): number {
   tcb.oooSegments++;
   if (ctx.config.dialect.pacesAcks) measureSegment(tcb, segment);
   duplicateOwed(ctx, tcb);
   ctx.counters.bump(Mib.TcpExtTCPOFOQueue);
+  ctx.counters.add(Mib.TcpExtTCPOFOMerge, merged);
   if (text.length === 0) return Reason['out-of-order'];
   const holes = (tcb.reassembly ??= new Reassembly());
   const result = holes.store(text.seq, segment.bytes, text.offset, text.length, ctx.config.maxRanges);
@@ -193,6 +198,7 @@ function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): number {
     ctx.counters.bump(Mib.TcpExtTCPOFODrop);
     return Reason['out-of-order-full'];
   }
+  ctx.counters.add(Mib.TcpExtTCPOFOMerge, result === KNOWN ? 1 : holes.swallowed);
   return Reason['out-of-order'];
 }
 

@@ -99,6 +99,24 @@ void t.test('TCPOFOQueue: a FIN ahead of a hole, and text that is there already'
   c.inject('. 11:21(10) ack 1 win 65535');
   c.inject('F. 21:21(0) ack 1 win 65535');
   t.equal(count(c, 'TcpExtTCPOFOQueue'), 3);
+  t.equal(count(c, 'TcpExtTCPOFOMerge'), 1);
+  t.end();
+});
+
+void t.test('TCPOFOMerge: what is there already, and what lies whole in what comes later', (t) => {
+  for (const knobs of [{}, LINUX]) {
+    const c = open(knobs);
+    for (const from of [11, 31]) c.inject(`. ${from}:${from + 10}(10) ack 1 win 65535`);
+    t.equal(count(c, 'TcpExtTCPOFOMerge'), 0);
+    c.inject('. 11:46(35) ack 1 win 65535');
+    t.equal(count(c, 'TcpExtTCPOFOMerge'), 2);
+    c.inject('. 20:30(10) ack 1 win 65535');
+    t.equal(count(c, 'TcpExtTCPOFOMerge'), 3);
+  }
+  const fin = open(LINUX);
+  fin.inject('F. 11:11(0) ack 1 win 65535');
+  fin.inject('. 11:12(1) ack 1 win 65535');
+  t.equal(count(fin, 'TcpExtTCPOFOMerge'), 1, 'text where a FIN is held');
   t.end();
 });
 
