@@ -180,6 +180,8 @@ export class Dialect {
   readonly bareResetsRequest: boolean = false;
   /** RST after both FINs is an error, too (Linux tcp_reset; FreeBSD tcp_do_segment): ECONNRESET in CLOSING and LAST-ACK. */
   readonly resetAlwaysError: boolean = false;
+  /** ABORT in CLOSING and LAST-ACK sends a RST while the FIN waits behind a closed window (Linux tcp_disconnect). */
+  readonly resetsUnsent: boolean = false;
   /** The window is taken from any ACK that is new, and at the same numbers only when larger or closed (Linux tcp_may_update_window); RFC 9293 goes by WL1 and WL2. */
   readonly windowByAck: boolean = false;
   /** Text and FIN behind the peer's FIN: BEHIND_. */
@@ -268,6 +270,7 @@ class Linux extends Dialect {
   override readonly challengesUnsentAck = true;
   override readonly guessesReset = true;
   override readonly resetAlwaysError = true;
+  override readonly resetsUnsent = true;
   override readonly windowByAck = true;
   override readonly behindFin = BEHIND_LINUX;
   override readonly orphan = ORPHAN_LINUX;

@@ -161,7 +161,8 @@ export function close(ctx: TcpContext, tcb: Tcb): number {
 /** 3.10.5 ABORT: R9293-48, R9293-49. `always`: with a RST in CLOSING and LAST-ACK, too. */
 export function abort(ctx: TcpContext, tcb: Tcb, reason: number, always = false): number {
   const state = tcb.state;
-  const reset = state >= S.SYN_RECEIVED && state <= (always ? S.LAST_ACK : S.CLOSE_WAIT);
+  const late = always || (ctx.config.dialect.resetsUnsent && !tcb.finSent);
+  const reset = state >= S.SYN_RECEIVED && state <= (late ? S.LAST_ACK : S.CLOSE_WAIT);
   if (reset && !emitReset(ctx, tcb, reason)) ctx.counters.bump(Mib.TcpExtTCPAbortFailed);
   tcb.receiveQueue.clear();
   fail(ctx, tcb, null);
