@@ -388,8 +388,8 @@ function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   } else if (tcb.sackEnabled) {
     // RFC 6675 2: new SACK information makes a duplicate, whatever number an ACK that was overtaken carries
     duplicate = freshSack;
-  } else if (ack === tcb.sndUna && tcb.flight > 0 && tcb.sndWnd > 0) {
-    // Note: the answers to window probes meet R5681-2 to the letter, and say nothing about loss.
+  } else if (ack === tcb.sndUna && tcb.flight > 0 && (tcb.sndWnd > 0 || ctx.config.dialect.windowByAck)) {
+    // Note: the answers to window probes meet R5681-2 to the letter, and say nothing about loss. To Linux they are window updates.
     // R5681-2: no payload, no SYN or FIN, the window unchanged
     const pure = segment.payloadLength === 0 && (segment.flags & FIN) === 0;
     duplicate = pure && !windowChanged && mayCount(ctx, tcb);
