@@ -43,31 +43,32 @@ function showLookUp(runs: readonly LookUpRun[]): string {
 }
 
 function showPause(runs: readonly PauseRun[]): string {
-  const rows = (['nothing', 'insert', 'expire'] as const).map((what) => [
-    what,
-    spread(
-      runs.map((run) => run[what].longest),
-      1,
-    ),
-    spread(
-      runs.map((run) => run[what].processor),
-      1,
-    ),
-    spread(runs.map((run) => run[what].over)),
-    spread(
-      runs.map((run) => run[what].p9999),
-      2,
-    ),
-    spread(runs.map((run) => run[what].mean)),
-  ]);
+  const rows = (['nothing', 'insert', 'expire'] as const).map((what) => {
+    const of = (read: (pauses: PauseRun['insert']) => number, digits = 0): string =>
+      spread(
+        runs.map((run) => read(run[what])),
+        digits,
+      );
+    return [
+      what,
+      of(({ longest }) => longest, 2),
+      of(({ over }) => over),
+      of(({ p9999 }) => p9999, 2),
+      of(({ collection }) => collection, 2),
+      of(({ collectionsOver }) => collectionsOver),
+      of(({ mean }) => mean),
+    ];
+  });
+  const columns = [
+    'longest ms',
+    'over 1 ms',
+    '99.99 % below ms',
+    'longest collection ms',
+    'over 1 ms',
+    'ns/op',
+  ];
   return [
-    formatTable(
-      [
-        { title: 'turns of 64' },
-        ...right('longest ms', 'processor ms', 'turns over 1 ms', '99.99 % below ms', 'ns/op'),
-      ],
-      rows,
-    ),
+    formatTable([{ title: 'turns of 64' }, ...right(...columns)], rows),
     lines(runs, [
       ['bytes a record, all in', (run) => run.bytes, 1],
       ['bytes, all gone', (run) => run.bytesAfter],
