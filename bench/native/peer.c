@@ -17,57 +17,26 @@
  * the seconds that are: both ends, and what the kernel does for them outside of any process.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netinet/ip.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "common.h"
 
 #define SINK 5001
 #define SOURCE 5002
 #define ANSWER 8000
-#define FIRST_PORT 10000
-#define PORTS 55000
 #define MOST_SAMPLES 4000000
 #define MOST_SECONDS 600
 #define FLOOD_BATCH 64
 
 static char buffer[1 << 18];
-
-static void fail(const char *what) {
-  perror(what);
-  exit(1);
-}
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* Seconds that all processors together were not idle. */
-static double busy(void) {
-  unsigned long long user, nice, system, idle, waiting, interrupts, soft;
-  FILE *file = fopen("/proc/stat", "r");
-  if (file == NULL || fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &waiting,
-                             &interrupts, &soft) != 7)
-    fail("/proc/stat");
-  fclose(file);
-  return (double)(user + nice + system + interrupts + soft) / (double)sysconf(_SC_CLK_TCK);
-}
 
 static struct sockaddr_in address(const char *host, int port) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -272,42 +241,18 @@ static void idle(const char *host, int port, long count, tuples_t tuples) {
   }
 }
 
-static uint16_t checksum(const void *data, size_t size, uint32_t sum) {
-  const uint16_t *words = data;
-  for (; size > 1; size -= 2) sum += *words++;
-  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
-  return (uint16_t)~sum;
-}
-
-typedef struct {
-  struct iphdr ip;
-  struct tcphdr tcp;
-  uint8_t options[4];
-} syn_t;
-
-static void make_syn(syn_t *syn, const struct sockaddr_in *to, uint32_t n) {
-  const uint8_t mss[] = {2, 4, 5, 0xb4};
-  memset(syn, 0, sizeof *syn);
-  syn->ip = (struct iphdr){.version = 4, .ihl = 5, .tot_len = htons(sizeof *syn), .ttl = 64, .protocol = IPPROTO_TCP};
-  syn->ip.saddr = htonl(0xc6120000u + (n & 0x1ffff));
-  syn->ip.daddr = to->sin_addr.s_addr;
-  syn->tcp.source = htons((uint16_t)(1024 + n % 60000));
-  syn->tcp.dest = to->sin_port;
-  syn->tcp.seq = htonl(n * 2654435761u);
-  syn->tcp.doff = 6;
-  syn->tcp.syn = 1;
-  syn->tcp.window = htons(65535);
-  memcpy(syn->options, mss, sizeof mss);
-  uint32_t pseudo = (syn->ip.saddr & 0xffff) + (syn->ip.saddr >> 16) + (syn->ip.daddr & 0xffff) +
-                    (syn->ip.daddr >> 16) + htons(IPPROTO_TCP) + htons(sizeof *syn - sizeof syn->ip);
-  syn->tcp.check = checksum(&syn->tcp, sizeof *syn - sizeof syn->ip, pseudo);
+static void make_syn(packet_t *syn, const struct sockaddr_in *to, uint32_t n) {
+  tuple_t tuple = {.to = to->sin_addr.s_addr, .to_port = to->sin_port};
+  tuple.from = htonl(0xc6120000u + (n & 0x1ffff));
+  tuple.from_port = htons((uint16_t)(1024 + n % 60000));
+  write_packet(syn, &tuple, n * 2654435761u, 0, TH_SYN, 0);
 }
 
 static void flood(const char *host, int port, double rate, double seconds) {
   struct sockaddr_in to = address(host, port);
   int s = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
   if (s < 0) fail("raw socket");
-  static syn_t syns[FLOOD_BATCH];
+  static packet_t syns[FLOOD_BATCH];
   static struct iovec parts[FLOOD_BATCH];
   static struct mmsghdr messages[FLOOD_BATCH];
   for (int i = 0; i < FLOOD_BATCH; i++) {
