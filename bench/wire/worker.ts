@@ -1,4 +1,6 @@
 /** The engine server of the wire benchmarks as the program of a worker. */
+import { readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
 import { createNetwork } from '../../src/net/network.js';
 import type { Seat, WorkerProgram } from '../../src/workers/seat.js';
 import { serveEngine } from './engine.js';
@@ -17,5 +19,6 @@ export default function worker({ link, clock, stack }: Seat, data: unknown): Wor
     knobs: { 'net.ipv4.tcp_max_tw_buckets': 4_000_000, timewait_max_records: 4_000_000 },
   });
   serveEngine(network.driver);
-  return { network };
+  // The thread's number, as in /proc/self/task.
+  return { network, answer: () => basename(readlinkSync('/proc/thread-self')) };
 }

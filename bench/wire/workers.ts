@@ -3,10 +3,12 @@
  *
  * Connections a second of one engine, and of two on two threads, with clients that cost little (native/load.c).
  */
-import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs, promisify } from 'node:util';
 import { lineOf } from '../../src/cli/fail.js';
 import { environmentLack, insideNamespace, must, reenter, which } from '../../src/lab/namespace.js';
@@ -21,7 +23,8 @@ const HOST = '10.64.0.2';
 const FIRST = '10.64.1.1';
 const SOURCES = 60;
 const FLOWS = 256;
-const WARM = 1;
+/** Seconds that are not counted: until the code is compiled, once for each thread. */
+const WARM = 6;
 
 interface Contender {
   readonly title: string;
@@ -38,17 +41,50 @@ const contenders: readonly Contender[] = [
   { title: 'two, the first hands over', workers: 2, steerInKernel: false },
 ];
 
+/** Figures of one run; times are of processors, in us for each connection. */
 interface Run {
   /** Connections a second; flows that did not end in a second. */
   readonly rate: number;
   readonly lost: number;
-  /** Processor time of one connection, us: the server's threads, the clients' program, the whole machine. */
-  readonly server: number;
+  /** The workers' own threads together, and what of it they spent in the kernel. */
+  readonly workers: number;
+  readonly kernel: number;
+  /** The process's other threads: V8's, which compile and collect garbage, and the main one. */
+  readonly helpers: number;
+  /** The clients' program. */
   readonly client: number;
+  /** All that ran on the machine. */
   readonly machine: number;
+  /** Share of the time that each worker's own thread ran. */
+  readonly busy: readonly number[];
 }
 
 const run = promisify(execFile);
+
+interface ThreadTime {
+  /** Seconds, and those of them in the kernel. */
+  readonly all: number;
+  readonly kernel: number;
+}
+
+/** Of each thread of this process; USER_HZ is 100. */
+function threadTimes(): Map<string, ThreadTime> {
+  const of = (id: string): ThreadTime => {
+    const file = (name: string): string => readFileSync(`/proc/self/task/${id}/${name}`, 'latin1');
+    const stat = file('stat').replace(/^.*\)/s, '').split(' ');
+    return { all: Number(file('schedstat').split(' ')[0]) / 1e9, kernel: Number(stat[13]) / 100 };
+  };
+  return new Map(readdirSync('/proc/self/task').map((id) => [id, of(id)]));
+}
+
+function spent(before: Map<string, ThreadTime>, after: Map<string, ThreadTime>): Map<string, ThreadTime> {
+  const zero = { all: 0, kernel: 0 };
+  const since = ([id, { all, kernel }]: [string, ThreadTime]): [string, ThreadTime] => {
+    const then = before.get(id) ?? zero;
+    return [id, { all: all - then.all, kernel: kernel - then.kernel }];
+  };
+  return new Map([...after].map(since));
+}
 
 async function measure(load: string, contender: Contender, seconds: number): Promise<Run> {
   const data: EngineData = { addresses: [`${HOST}/16`] };
@@ -61,12 +97,29 @@ async function measure(load: string, contender: Contender, seconds: number): Pro
     prepare: (device) => void must('ip', 'link', 'set', device, 'txqueuelen', '10000', 'up'),
   });
   try {
+    const own = (await workers.ask('thread')) as string[];
     const args = [workers.name, HOST, ANSWER, FIRST, SOURCES, seconds, WARM, FLOWS].map(String);
-    const before = process.cpuUsage();
-    const { stdout } = await run(load, args);
-    const { user, system } = process.cpuUsage(before);
-    const accepted = (await workers.counters())['TcpPassiveOpens']!;
-    return { ...(JSON.parse(stdout) as Omit<Run, 'server'>), server: (user + system) / accepted };
+    const clients = spawn(load, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    // Two lines: at the beginning of what is measured and at its end.
+    const lines = createInterface(clients.stdout);
+    await once(lines, 'line');
+    const before = threadTimes();
+    const [said] = (await once(lines, 'line')) as [string];
+    const threads = spent(before, threadTimes());
+    const { done, ...rest } = JSON.parse(said) as Pick<Run, 'rate' | 'lost' | 'client' | 'machine'> & {
+      done: number;
+    };
+    const sum = (times: ThreadTime[], what: keyof ThreadTime): number =>
+      (times.reduce((all, each) => all + each[what], 0) * 1e6) / done;
+    const mine = own.map((id) => threads.get(id)!);
+    const workersTime = sum(mine, 'all');
+    return {
+      ...rest,
+      workers: workersTime,
+      kernel: sum(mine, 'kernel'),
+      helpers: sum([...threads.values()], 'all') - workersTime,
+      busy: mine.map(({ all }) => all / seconds),
+    };
   } finally {
     await workers.close();
   }
@@ -124,19 +177,28 @@ async function main(args: string[]): Promise<number> {
 }
 
 function printed(results: readonly Run[][]): string {
-  const of = (runs: readonly Run[], what: keyof Run): number => median(runs.map((each) => each[what]));
-  const one = of(results[1]!, 'rate');
-  const columns = ['workers', 'connections/s', 'of one', 'server us', 'clients us', 'machine us', 'lost'];
+  const one = median(results[1]!.map(({ rate }) => rate));
+  const times = ['workers', 'kernel', 'helpers', 'client', 'machine'] as const;
+  const columns = [
+    '',
+    'connections/s',
+    'of one',
+    ...times.map((what) => `${what} us`),
+    'threads busy',
+    'lost',
+  ];
   return formatTable(
     columns.map((title, i) => ({ title, right: i > 0 })),
-    contenders.map(({ title }, i) => {
+    contenders.map(({ title, workers }, i) => {
       const runs = results[i]!;
       const rates = runs.map(({ rate }) => rate);
+      const busy = Array.from({ length: workers }, (_, w) => median(runs.map((each) => each.busy[w]!)));
       return [
         title,
-        `${of(runs, 'rate').toFixed(0)} (${Math.min(...rates).toFixed(0)}..${Math.max(...rates).toFixed(0)})`,
-        (of(runs, 'rate') / one).toFixed(2),
-        ...(['server', 'client', 'machine'] as const).map((what) => of(runs, what).toFixed(1)),
+        `${median(rates).toFixed(0)} (${Math.min(...rates).toFixed(0)}..${Math.max(...rates).toFixed(0)})`,
+        (median(rates) / one).toFixed(2),
+        ...times.map((what) => median(runs.map((each) => each[what])).toFixed(1)),
+        busy.map((share) => `${(100 * share).toFixed(0)} %`).join(' '),
         String(runs.reduce((sum, { lost }) => sum + lost, 0)),
       ];
     }),

@@ -266,6 +266,7 @@ static napi_value tun_counters(napi_env env, napi_callback_info info) {
 }
 
 #define INSTRUCTION 8
+#define STEER_TRIES 10
 
 static napi_value tun_steer(napi_env env, napi_callback_info info) {
   napi_value argv[MAX_ARGUMENTS];
@@ -286,7 +287,12 @@ static napi_value tun_steer(napi_env env, napi_callback_info info) {
   load.insns = (uintptr_t)program;
   load.insn_cnt = (uint32_t)(size / INSTRUCTION);
   load.license = (uintptr_t) "MIT";
-  int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
+  int fd = -1;
+  // A signal, as a profiler sends them, interrupts the kernel's look at the program.
+  for (int tries = 0; tries < STEER_TRIES && fd < 0; tries++) {
+    fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
+    if (errno != EAGAIN) break;
+  }
   if (fd < 0) {
     throw_errno(env, errno, "bpf", queue->name);
     return NULL;
