@@ -158,10 +158,12 @@ static struct virtio_net_hdr header_of(const uint8_t *packet, uint32_t held, uin
   return header;
 }
 
-/* Where the text of packets lies besides the ring; no spans: nowhere. */
+/* Where the text of packets lies besides the ring; no spans: nowhere. The array that was asked for last is at `data`, NULL: none. */
 typedef struct {
   int32_t *spans;
   napi_value arrays;
+  uint8_t *data;
+  size_t elements;
 } texts_t;
 
 /* The last two arguments of a call, if there are any. False with an error pending. */
@@ -171,6 +173,7 @@ static bool read_texts(napi_env env, const napi_value *argv, const ring_t *ring,
   size_t entries;
   texts->spans = NULL;
   texts->arrays = argv[8];
+  texts->data = NULL;
   if (napi_typeof(env, argv[7], &type) != napi_ok) return false;
   if (type == napi_undefined) return true;
   if (!read_array(env, argv[7], "spans", napi_int32_array, &data, &entries)) return false;
@@ -184,24 +187,33 @@ static bool read_texts(napi_env env, const napi_value *argv, const ring_t *ring,
   return true;
 }
 
+/* Finds the array of an entry of `arrays`. */
+static bool find_text(napi_env env, texts_t *texts, uint32_t entry) {
+  napi_value array;
+  napi_typedarray_type type;
+  void *data;
+  bool is_array = false;
+  texts->data = NULL;
+  if (napi_get_element(env, texts->arrays, entry, &array) != napi_ok ||
+      napi_is_typedarray(env, array, &is_array) != napi_ok || !is_array ||
+      napi_get_typedarray_info(env, array, &type, &texts->elements, &data, NULL, NULL) != napi_ok ||
+      type != napi_uint8_array)
+    return false;
+  texts->data = data;
+  return data != NULL;
+}
+
 /* The pieces of a slot's text, behind its headers; returns how many bytes they are, -1: they are not what they should be. */
-static int64_t gather(napi_env env, const texts_t *texts, uint32_t slot, struct iovec *parts, int *count) {
+static int64_t gather(napi_env env, texts_t *texts, uint32_t slot, struct iovec *parts, int *count) {
   const int32_t *span = texts->spans + (size_t)slot * SPAN;
   int64_t sum = 0;
   if (span[0] < 0 || span[0] > PARTS) return -1;
   for (int i = 0; i < span[0]; i++) {
-    napi_value array;
-    napi_typedarray_type type;
-    size_t elements;
-    void *data;
-    int32_t offset = span[1 + 2 * i], length = span[2 + 2 * i];
-    bool is_array = false;
-    if (napi_get_element(env, texts->arrays, slot * PARTS + (uint32_t)i, &array) != napi_ok ||
-        napi_is_typedarray(env, array, &is_array) != napi_ok || !is_array ||
-        napi_get_typedarray_info(env, array, &type, &elements, &data, NULL, NULL) != napi_ok ||
-        type != napi_uint8_array || offset < 0 || length < 0 || (size_t)offset + (size_t)length > elements)
-      return -1;
-    parts[i] = (struct iovec){(uint8_t *)data + offset, (size_t)length};
+    bool same = span[1 + 2 * i] < 0;
+    int32_t offset = same ? ~span[1 + 2 * i] : span[1 + 2 * i], length = span[2 + 2 * i];
+    if ((!same || texts->data == NULL) && !find_text(env, texts, slot * PARTS + (uint32_t)i)) return -1;
+    if (length < 0 || (size_t)offset + (size_t)length > texts->elements) return -1;
+    parts[i] = (struct iovec){texts->data + offset, (size_t)length};
     sum += length;
   }
   *count = span[0];

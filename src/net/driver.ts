@@ -165,13 +165,12 @@ export class Driver {
     // Stays false when a listener of the user's throws: the rest is done in the next turn.
     let idle = false;
     try {
-      this.stack.advance(now, EXPIRIES);
-      this.idle.advance(now);
       this.pace.begin();
-      for (let more = true; more && !idle;) {
+      for (let more = true, first = true; more && !idle; first = false) {
         const received = this.receive(now);
         moved += received;
         try {
+          if (first) this.advance(now);
           // What was sent may make room for writers
           do {
             this.dispatch();
@@ -232,6 +231,12 @@ export class Driver {
     if (this.timer !== null) clearTimeout(this.timer);
     this.link.onReadable(null);
     this.link.close();
+  }
+
+  /** Due timers, behind the packets that were there: after a wait for a processor the ACK that a timer asks for may have come. */
+  private advance(now: number): void {
+    this.stack.advance(now, EXPIRIES);
+    this.idle.advance(now);
   }
 
   private receive(now: number): number {

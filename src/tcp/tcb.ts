@@ -419,14 +419,15 @@ export class Tcb {
   oowAt = 0;
   oowValid = false;
 
-  // Counters for tcpInfo
-  bytesAcked = 0;
-  bytesReceived = 0;
+  // Counters for tcpInfo. -0 makes a field a double from the start: one that becomes it, at 2 GiB, gives every
+  // connection another hidden class, and all functions that have seen one are compiled anew.
+  bytesAcked = -0;
+  bytesReceived = -0;
   segsIn = 0;
   segsOut = 0;
   totalRetrans = 0;
-  bytesSent = 0;
-  bytesRetrans = 0;
+  bytesSent = -0;
+  bytesRetrans = -0;
   dataSegsOut = 0;
   dataSegsIn = 0;
   readonly rate = new DeliveryRate();

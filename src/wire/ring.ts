@@ -22,7 +22,11 @@ export const SEGMENT_SIZE = 0xffff;
 
 /** Pieces of text elsewhere that one packet may refer to. */
 export const PARTS = 4;
-/** Words of `PacketRing.spans` for a slot: how many pieces, then offset and length of each. */
+/**
+ * Words of `PacketRing.spans` for a slot: how many pieces, then offset and length of each. An offset is
+ * written as its complement when the piece lies in the same array as the one before it in the ring: a
+ * device need not ask for that array again.
+ */
 export const SPAN = 1 + 2 * PARTS;
 
 /** A slot for any packet. No power of two, so that the headers in all slots do not meet in the same lines of a cache. */
@@ -50,6 +54,8 @@ export class PacketRing {
   readonly texts: (Uint8Array | null)[] = [];
   /** Packets that have such text. */
   referring = 0;
+  /** The array that was referred to last. */
+  private lastText: Uint8Array | null = null;
   head = 0;
   count = 0;
 
@@ -124,7 +130,8 @@ export class PacketRing {
     const parts = this.spans[slot * SPAN]!++;
     if (parts === 0) this.referring++;
     this.texts[slot * PARTS + parts] = text;
-    this.spans[slot * SPAN + 1 + 2 * parts] = offset;
+    this.spans[slot * SPAN + 1 + 2 * parts] = text === this.lastText ? ~offset : offset;
+    this.lastText = text;
     this.spans[slot * SPAN + 2 + 2 * parts] = length;
   }
 
@@ -135,7 +142,8 @@ export class PacketRing {
       const at = slot * SPAN;
       let end = slot * this.slotSize + this.lengths[slot]!;
       for (let part = this.spans[at]! - 1; part >= 0; part--) {
-        const offset = this.spans[at + 1 + 2 * part]!;
+        const written = this.spans[at + 1 + 2 * part]!;
+        const offset = written < 0 ? ~written : written;
         const length = this.spans[at + 2 + 2 * part]!;
         end -= length;
         this.bytes.set(this.texts[slot * PARTS + part]!.subarray(offset, offset + length), end);
@@ -149,7 +157,7 @@ export class PacketRing {
     if (parts === 0) return;
     this.spans[slot * SPAN] = 0;
     for (let part = 0; part < parts; part++) this.texts[slot * PARTS + part] = null;
-    this.referring--;
+    if (--this.referring === 0) this.lastText = null;
   }
 
   /** Forgets the n oldest packets. */

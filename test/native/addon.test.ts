@@ -154,7 +154,7 @@ if (inNamespace(t, import.meta.url)) {
       const before = queue.counters().oversize;
       const wrong: readonly (readonly [number, number, Uint8Array | null])[] = [
         [2999, 2, text],
-        [-1, 5, text],
+        [~2999, 2, text],
         [0, -5, text],
         [0, 472, null],
         [0, packet.length, text],
