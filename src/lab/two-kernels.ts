@@ -8,8 +8,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CaptureLink } from '../link/capture.js';
 import type { PacketSink } from '../link/sink.js';
-import { createNetwork, type Network } from '../net/network.js';
+import type { Link } from '../link/link.js';
+import { createNetwork } from '../net/network.js';
 import { RealClock } from '../net/real-clock.js';
+import type { CounterName } from '../mib.js';
 import type { ReasonId } from '../reasons.js';
 import type { Decision } from '../stack/api.js';
 import { Nat } from '../sim/nat.js';
@@ -67,6 +69,45 @@ export interface NatAttempt extends Attempt {
   readonly reason: ReasonId | '';
 }
 
+/** Who answers behind the NAT: takes connections at TWO_KERNELS and closes first, so that TIME-WAIT is there. */
+export interface NatServer {
+  /** What was decided since the last call. */
+  decided(): Promise<readonly Decision[]>;
+  counter(name: CounterName): Promise<number>;
+  close(): void | Promise<void>;
+}
+
+/** Makes it, with the packets that come through the NAT. */
+export type Serve = (link: Link, clock: RealClock, options: TwoKernelsOptions) => Promise<NatServer>;
+
+/** One stack of ours. */
+const serveHere: Serve = async (outside, clock, { sink, policy, knobs = {} }) => {
+  const link = sink === undefined ? outside : new CaptureLink(outside, sink, clock);
+  const stack = { addresses: [`${TWO_KERNELS.server}/24`] };
+  const network = createNetwork({ stack, link, clock, policy, knobs });
+  const decisions: Decision[] = [];
+  network.on('decision', (decision: Decision) => decisions.push(decision));
+  const server = network.createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.end('bye\n');
+    socket.resume();
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port: TWO_KERNELS.port, host: TWO_KERNELS.server }, () => resolve());
+  });
+  return {
+    async decided() {
+      // What was decided reaches listeners with the next turn.
+      network.driver.wake();
+      await sleep(20);
+      return decisions.splice(0);
+    },
+    counter: (name) => Promise.resolve(network.stack.counters.get(name)),
+    close: () => network.close(),
+  };
+};
+
 interface Sight {
   readonly tsVal: number | null;
   readonly at: number;
@@ -74,37 +115,24 @@ interface Sight {
 }
 
 export class TwoKernels {
-  readonly network: Network;
   readonly nat: Nat;
   /** First SYN of each source since the last `look` or `attempt`, by `side address port`. */
   private readonly sights = new Map<string, Sight>();
   /** SYNs of looks are lost. */
   private looking = false;
+  private server: NatServer | null = null;
   private readonly ip = new IpHeader();
   private readonly segment = new Segment();
 
   private constructor(
     private readonly machines: readonly [Machine, Machine],
     private readonly clock: RealClock,
-    options: TwoKernelsOptions,
   ) {
-    const now = clock.now();
-    this.nat = new Nat({ outside: TWO_KERNELS.outside, choice: 'preserve', seed: 1, now });
-    const merged = new NatSwitch({ insides: machines.map(({ link }) => link), nat: this.nat, clock });
-    merged.gate = (inside, bytes, offset, length) => this.see(inside, bytes, offset, length);
-    const link = options.sink === undefined ? merged : new CaptureLink(merged, options.sink, clock);
-    this.network = createNetwork({
-      stack: { addresses: [`${TWO_KERNELS.server}/24`] },
-      link,
-      clock,
-      policy: options.policy,
-      knobs: options.knobs ?? {},
-    });
-    this.network.driver.hold();
+    this.nat = new Nat({ outside: TWO_KERNELS.outside, choice: 'preserve', seed: 1, now: clock.now() });
   }
 
   /** Only inside private namespaces. Throws Error with one line when the system refuses. */
-  static async start(options: TwoKernelsOptions): Promise<TwoKernels> {
+  static async start(options: TwoKernelsOptions, serve: Serve = serveHere): Promise<TwoKernels> {
     const prefixed = ADDRESSES.map((address) => `${address}/24`);
     const started = await Promise.allSettled([
       Machine.start('twm0', prefixed),
@@ -114,8 +142,8 @@ export class TwoKernels {
     try {
       const failed = started.find((each) => each.status === 'rejected');
       if (failed !== undefined) throw failed.reason as Error;
-      const both = new TwoKernels([machines[0]!, machines[1]!], new RealClock(), options);
-      await both.serve();
+      const both = new TwoKernels([machines[0]!, machines[1]!], new RealClock());
+      await both.begin(serve, options);
       return both;
     } catch (error) {
       for (const machine of machines) machine.close();
@@ -123,17 +151,11 @@ export class TwoKernels {
     }
   }
 
-  /** Our server says a word and closes first, so that TIME-WAIT is ours. */
-  private async serve(): Promise<void> {
-    const server = this.network.createServer((socket) => {
-      socket.on('error', () => undefined);
-      socket.end('bye\n');
-      socket.resume();
-    });
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ port: TWO_KERNELS.port, host: TWO_KERNELS.server }, () => resolve());
-    });
+  private async begin(serve: Serve, options: TwoKernelsOptions): Promise<void> {
+    const { nat, clock } = this;
+    const link = new NatSwitch({ insides: this.machines.map((machine) => machine.link), nat, clock });
+    link.gate = (inside, bytes, offset, length) => this.see(inside, bytes, offset, length);
+    this.server = await serve(link, clock, options);
   }
 
   /** At the inside of the NAT. */
@@ -174,32 +196,29 @@ export class TwoKernels {
 
   /** Connects from the source and waits for the end; a connection is closed by the server first. */
   async attempt(source: Source, limit: number): Promise<NatAttempt> {
+    const server = this.server!;
     this.sights.clear();
-    const decisions: Decision[] = [];
-    const listener = (decision: Decision): void => void decisions.push(decision);
-    this.network.on('decision', listener);
-    try {
-      const attempt = await this.machines[source.side].connect({ ...where(source), limit });
-      const seen = this.seenAs(source);
-      const about = (): Decision[] => decisions.filter(({ remote }) => nameOf(remote) === seen);
-      if (attempt.accepted) await this.until(() => about().some(({ reason }) => reason === 'tw-enter'));
-      else this.network.driver.wake();
-      // What was decided reaches listeners with the next turn.
-      await sleep(20);
-      const telling = about().filter(({ reason }) => /^(tw|recycle)-/.test(reason) && reason !== 'tw-enter');
-      const reason = attempt.accepted ? '' : (telling.at(-1)?.reason ?? '');
-      const sight = this.sights.get(keyOf(source));
-      return {
-        ...attempt,
-        side: source.side,
-        tsVal: sight === undefined || sight.tsVal === null ? null : sight.tsVal >>> 0,
-        seen,
-        syns: sight?.count ?? 0,
-        reason,
-      };
-    } finally {
-      this.network.off('decision', listener);
-    }
+    await server.decided();
+    const attempt = await this.machines[source.side].connect({ ...where(source), limit });
+    const seen = this.seenAs(source);
+    const reasons: ReasonId[] = [];
+    const listen = async (): Promise<void> => {
+      const about = (await server.decided()).filter(({ remote }) => nameOf(remote) === seen);
+      reasons.push(...about.map(({ reason }) => reason));
+    };
+    await listen();
+    const waits = (): boolean => reasons.includes('tw-enter');
+    for (const end = this.deadline(); attempt.accepted && !waits() && this.before(end);) await listen();
+    const telling = reasons.filter((reason) => /^(tw|recycle)-/.test(reason) && reason !== 'tw-enter');
+    const sight = this.sights.get(keyOf(source));
+    return {
+      ...attempt,
+      side: source.side,
+      tsVal: sight === undefined || sight.tsVal === null ? null : sight.tsVal >>> 0,
+      seen,
+      syns: sight?.count ?? 0,
+      reason: attempt.accepted ? '' : (telling.at(-1) ?? ''),
+    };
   }
 
   /** What the NAT made of the source; '' when nothing went through. */
@@ -214,18 +233,28 @@ export class TwoKernels {
   }
 
   private async until(condition: () => boolean): Promise<void> {
-    const end = this.clock.now() + SETTLE;
-    while (!condition() && ((end - this.clock.now()) | 0) > 0) await sleep(5);
+    for (const end = this.deadline(); !condition() && this.before(end);) await sleep(5);
+  }
+
+  private deadline(): number {
+    return this.clock.now() + SETTLE;
+  }
+
+  private before(end: number): boolean {
+    return ((end - this.clock.now()) | 0) > 0;
   }
 
   now(): number {
     return this.clock.now();
   }
 
+  counter(name: CounterName): Promise<number> {
+    return this.server!.counter(name);
+  }
+
   /** Ends the machines and with them their namespaces. */
-  close(): void {
-    this.network.driver.release();
-    this.network.close();
+  async close(): Promise<void> {
+    await this.server?.close();
     for (const machine of this.machines) machine.close();
   }
 }
@@ -247,10 +276,10 @@ function nameOf({ address, port }: { readonly address: string; readonly port: nu
   return `${address}:${port}`;
 }
 
-/** Sources of both machines, the same ones. */
-function sources(): Source[] {
+/** Sources of both machines, each with the port that `portOf` gives it; the same ports on both by default. */
+export function natSources(portOf: (side: Side, i: number) => number = (_, i) => FIRST_PORT + i): Source[] {
   return ([0, 1] as const).flatMap((side) =>
-    ADDRESSES.map((localAddress, i) => ({ side, localAddress, localPort: FIRST_PORT + i })),
+    ADDRESSES.map((localAddress, i) => ({ side, localAddress, localPort: portOf(side, i) })),
   );
 }
 
@@ -294,17 +323,24 @@ export interface TwoKernelsResult {
 export async function playTwoKernels(
   options: TwoKernelsOptions & { readonly patience?: number },
 ): Promise<TwoKernelsResult> {
-  const { patience = 2500 } = options;
   const both = await TwoKernels.start(options);
   try {
-    const roles = chooseRoles(await both.look(sources()));
-    if (roles === null) throw new Error('the clocks of the two kernels cannot be told apart');
-    const first = await both.attempt(roles.first, patience);
-    const behind = await both.attempt(roles.behind, patience);
-    const ahead = await both.attempt(roles.ahead, patience);
-    const pawsPassive = both.network.stack.counters.get('TcpExtPAWSPassive');
-    return { policy: options.policy, first, behind, ahead, pawsPassive };
+    return await playBehindNat(both, options, natSources());
   } finally {
-    both.close();
+    await both.close();
   }
+}
+
+/** The same with what has been started, from these sources. */
+export async function playBehindNat(
+  both: TwoKernels,
+  { policy, patience = 2500 }: { readonly policy: string; readonly patience?: number },
+  sources: readonly Source[],
+): Promise<TwoKernelsResult> {
+  const roles = chooseRoles(await both.look(sources));
+  if (roles === null) throw new Error('the clocks of the two kernels cannot be told apart');
+  const first = await both.attempt(roles.first, patience);
+  const behind = await both.attempt(roles.behind, patience);
+  const ahead = await both.attempt(roles.ahead, patience);
+  return { policy, first, behind, ahead, pawsPassive: await both.counter('TcpExtPAWSPassive') };
 }
