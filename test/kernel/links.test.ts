@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { helper, lacking, main, summaryOf, timewait } from './cli.js';
 import { which } from '../../src/lab/namespace.js';
 
@@ -25,8 +25,7 @@ const sha = createHash('sha256').update(bytes).digest('hex');
 for (const [link = '', ...options] of cases) {
   const name = [link, ...options].join(' ');
   t.test(`${name}: connections and bulk, IPv4 and IPv6`, { skip: lacking(link) }, async (t) => {
-    const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
-    t.teardown(() => rmSync(folder, { recursive: true }));
+    const folder = temporary(t);
     const upload = join(folder, 'up');
     writeFileSync(upload, bytes);
     const script = HOSTS.flatMap((host) => {
@@ -92,22 +91,34 @@ function outside(): string[] {
   return [...devices, ...(tables.match(/timewait\S*/g) ?? [])];
 }
 
+/** What is killed: a link, and whether several engines share it. */
+const killed = [['tun'], ['tun', '--workers', '2'], ...links.map((link) => [link])];
+
+/** A folder for temporary files, of which none may be left. */
+function temporary(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
 t.test('killed at any moment: no process, and so no namespace, device or rule stays', async (t) => {
-  for (const link of ['tun', ...links]) {
+  const TMPDIR = temporary(t);
+  for (const [link = '', ...options] of killed) {
     const skip = lacking(link);
     if (skip !== false) {
       t.comment(skip);
       continue;
     }
+    const name = [link, ...options].join(' ');
     for (const after of [100, 350, 800]) {
       const mark = `TIMEWAIT_MARK=${randomUUID()}`;
       const [key = '', value = ''] = mark.split('=');
       const child = spawn(
         process.execPath,
-        [main, 'run', '--link', link, '--http', '80', '--', 'sleep', '60'],
+        [main, 'run', '--link', link, ...options, '--http', '80', '--', 'sleep', '60'],
         {
           stdio: 'ignore',
-          env: { ...process.env, [key]: value },
+          env: { ...process.env, TMPDIR, [key]: value },
         },
       );
       await sleep(after);
@@ -119,14 +130,15 @@ t.test('killed at any moment: no process, and so no namespace, device or rule st
         await sleep(20);
         left = marked(mark);
       }
-      t.same(left, [], `${link}, after ${after} ms`);
-      t.same(outside(), [], `${link}, after ${after} ms: nothing out here`);
+      t.same(left, [], `${name}, after ${after} ms`);
+      t.same([...outside(), ...readdirSync(TMPDIR)], [], `${name}, after ${after} ms: nothing out here`);
     }
   }
 });
 
 /** What a killed `serve` leaves in the namespace that it ran in, which is not ours. */
 const AFTERMATH = `
+SAID=$TMPDIR/said
 ip link set lo up
 case $LINK in
 tun) ;;
@@ -134,40 +146,44 @@ tun) ;;
 esac
 devices() { ip -o link | cut -d: -f2 | sort | tr -d '\\n'; }
 before=$(devices)
-"$NODE" "$MAIN" serve --http 80 $OPTIONS --no-detect 2>/tmp/said.$$ &
+"$NODE" "$MAIN" serve --http 80 $OPTIONS --no-detect 2>"$SAID" &
 pid=$!
 if [ "$WHEN" = ready ]; then
-  for i in $(seq 200); do grep -q policy /tmp/said.$$ && break; sleep 0.05; done
-  grep -q policy /tmp/said.$$ || cat /tmp/said.$$
+  for i in $(seq 200); do grep -q policy "$SAID" && break; sleep 0.05; done
+  grep -q policy "$SAID" || cat "$SAID"
   echo "while: $(nft list tables 2>/dev/null | sed 's/[0-9]*$//' | tr '\\n' ' ')"
 else sleep "$WHEN"; fi
 kill -9 $pid; wait $pid 2>/dev/null
 for i in $(seq 100); do [ -z "$(nft list tables 2>/dev/null)" ] && [ "$(devices)" = "$before" ] && break; sleep 0.05; done
-rm -f /tmp/said.$$
+rm -f "$SAID"
 echo "tables: $(nft list tables 2>/dev/null)"
 [ "$(devices)" = "$before" ] && echo 'devices: the same' || echo "devices: $(devices), before $before"
 `;
 
 t.test('serve, killed in a namespace that lives on: no table, no device stays', async (t) => {
-  for (const link of ['tun', ...links]) {
+  const TMPDIR = temporary(t);
+  for (const [link = '', ...more] of killed) {
     const skip = lacking(link) || (process.getuid?.() === 0 ? false : 'serve needs root');
     if (skip !== false) {
       t.comment(skip);
       continue;
     }
-    const options = link === 'tun' ? '' : `--link ${link}:tw0 --local 10.77.0.2/24`;
+    const options = link === 'tun' ? more.join(' ') : `--link ${link}:tw0 --local 10.77.0.2/24`;
+    const name = [link, ...more].join(' ');
     for (const when of ['ready', '0.15', '0.4']) {
       const env = {
         ...process.env,
         NODE: process.execPath,
         MAIN: main,
+        TMPDIR,
         LINK: link,
         OPTIONS: options,
         WHEN: when,
       };
       const ran = spawnSync('unshare', ['--net', 'sh', '-c', AFTERMATH], { encoding: 'utf8', env });
       const during = when !== 'ready' ? '' : `while: ${link === 'raw' ? 'table inet timewait_ ' : ''}\n`;
-      t.equal(ran.stdout, `${during}tables: \ndevices: the same\n`, `${link}, ${when}: ${ran.stderr}`);
+      t.equal(ran.stdout, `${during}tables: \ndevices: the same\n`, `${name}, ${when}: ${ran.stderr}`);
+      t.same(readdirSync(TMPDIR), [], `${name}, ${when}: no file stays`);
     }
   }
 });
