@@ -5,10 +5,11 @@
  *   peer serve                                          sink on 5001, source on 5002, answers on 8000
  *   peer send HOST PORT SECONDS WARM                    bulk to a sink
  *   peer recv HOST PORT SECONDS WARM                    bulk from a source
- *   peer connections HOST PORT SECONDS WARM CLIENTS FIRST SOURCES SKIP [COUNT]
+ *   peer connections HOST PORT SECONDS WARM CLIENTS FIRST SOURCES SKIP [COUNT [THINK]]
  *        connect, one byte there, one byte back, the server closes first; CLIENTS at a time, ports
  *        taken in turn from SOURCES addresses from FIRST on, the first SKIP of them left out; with
- *        COUNT it ends when so many have ended, if that is before the time
+ *        COUNT it ends when so many have ended, if that is before the time; with THINK a client waits
+ *        so many ms before its next connection, and the addresses take turns instead of the ports
  *   peer idle HOST PORT COUNT FIRST SOURCES SKIP        opens COUNT connections, holds them until its input ends
  *   peer flood HOST PORT RATE SECONDS                   spoofed SYNs from 198.18.0.0/15 (RFC 2544)
  *   peer open HOST PORT                                 connects until somebody answers; when that was, ms since 1970
@@ -19,7 +20,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <limits.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
@@ -129,14 +134,16 @@ static void bulk(const char *host, int port, double seconds, double warm, bool s
 typedef struct {
   uint32_t first;
   long sources, next;
+  /* The next one has another address rather than another port. */
+  bool mixed;
 } tuples_t;
 
 static void bind_next(int s, tuples_t *tuples) {
   int on = 1;
-  long n = tuples->next++;
+  long n = tuples->next++, source = tuples->mixed ? n : n / PORTS, port = tuples->mixed ? n / tuples->sources : n;
   struct sockaddr_in a = {.sin_family = AF_INET};
-  a.sin_addr.s_addr = htonl(tuples->first + (uint32_t)(n / PORTS % tuples->sources));
-  a.sin_port = htons((uint16_t)(FIRST_PORT + n % PORTS));
+  a.sin_addr.s_addr = htonl(tuples->first + (uint32_t)(source % tuples->sources));
+  a.sin_port = htons((uint16_t)(FIRST_PORT + port % PORTS));
   setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(s, (struct sockaddr *)&a, sizeof a) < 0) fail("bind");
 }
@@ -198,21 +205,45 @@ static bool step(int ep, const struct epoll_event *ready, double start) {
   return true;
 }
 
-static void connections(const char *host, int port, double seconds, double warm, int most, tuples_t tuples, long count) {
+/* When clients that think open their next connections: in the order of time, as all think as long. */
+static double due[1 << 16];
+static unsigned due_first, due_next;
+
+static void think_until(double t) { due[due_next++ & 0xffff] = t; }
+
+/* ms until the next of them is due, rounded up; 100 at most. */
+static int patience(double t) {
+  if (due_first == due_next) return 100;
+  double left = (due[due_first & 0xffff] - t) * 1e3;
+  return left <= 0 ? 0 : left > 99 ? 100 : (int)left + 1;
+}
+
+static void connections(const char *host, int port, double seconds, double warm, int most, tuples_t tuples, long count,
+                        double think) {
   struct sockaddr_in to = address(host, port);
   struct epoll_event ready[256];
   int ep = epoll_create1(0), open = 0;
+  tuples.mixed = think > 0;
   long last = tuples.next + count;
   double start = now() + warm, end = start + seconds, used = -1;
+  // Not all at once
+  for (int i = 0; i < most; i++) think_until(now() + think * i / most);
   for (double t = now(); t < end; t = now()) {
     if (used < 0 && t >= start) {
       used = busy();
       failed = 0;
     }
-    while (open < most && tuples.next < last && open_client(ep, &to, &tuples)) open++;
+    while (patience(t) == 0 && tuples.next < last && open_client(ep, &to, &tuples)) {
+      due_first++;
+      open++;
+    }
     if (open == 0 && tuples.next == last) break;
-    int n = epoll_wait(ep, ready, 256, 100);
-    for (int i = 0; i < n; i++) open -= step(ep, &ready[i], start);
+    int n = epoll_wait(ep, ready, 256, patience(t));
+    for (int i = 0; i < n; i++) {
+      if (!step(ep, &ready[i], start)) continue;
+      think_until(now() + think);
+      open--;
+    }
   }
   used = busy() - used;
   long known = done < MOST_SAMPLES ? done : MOST_SAMPLES, slow = 0;
@@ -248,31 +279,50 @@ static void make_syn(packet_t *syn, const struct sockaddr_in *to, uint32_t n) {
   write_packet(syn, &tuple, n * 2654435761u, 0, TH_SYN, 0);
 }
 
+/* Of the interface whose subnet has the address; 0: none. */
+static unsigned interface_to(struct in_addr to) {
+  struct ifaddrs *list;
+  unsigned index = 0;
+  if (getifaddrs(&list) < 0) fail("getifaddrs");
+  for (struct ifaddrs *each = list; each != NULL && index == 0; each = each->ifa_next) {
+    if (each->ifa_addr == NULL || each->ifa_addr->sa_family != AF_INET) continue;
+    uint32_t own = ((struct sockaddr_in *)each->ifa_addr)->sin_addr.s_addr;
+    uint32_t mask = ((struct sockaddr_in *)each->ifa_netmask)->sin_addr.s_addr;
+    if (((own ^ to.s_addr) & mask) == 0) index = if_nametoindex(each->ifa_name);
+  }
+  freeifaddrs(list);
+  return index;
+}
+
+/* Through a packet socket: who floods is no part of this machine, and this is the least of its time that it can take. */
 static void flood(const char *host, int port, double rate, double seconds) {
   struct sockaddr_in to = address(host, port);
-  int s = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
-  if (s < 0) fail("raw socket");
+  struct sockaddr_ll device = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP)};
+  device.sll_ifindex = (int)interface_to(to.sin_addr);
+  int s = socket(AF_PACKET, SOCK_DGRAM, 0);
+  if (s < 0 || device.sll_ifindex == 0) fail("packet socket");
   static packet_t syns[FLOOD_BATCH];
   static struct iovec parts[FLOOD_BATCH];
   static struct mmsghdr messages[FLOOD_BATCH];
   for (int i = 0; i < FLOOD_BATCH; i++) {
     parts[i] = (struct iovec){&syns[i], sizeof syns[i]};
-    messages[i].msg_hdr = (struct msghdr){.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &parts[i], .msg_iovlen = 1};
+    messages[i].msg_hdr =
+        (struct msghdr){.msg_name = &device, .msg_namelen = sizeof device, .msg_iov = &parts[i], .msg_iovlen = 1};
   }
   double start = now();
-  uint64_t offered = 0, refused = 0;
+  uint64_t offered = 0;
   for (double t = start; t < start + seconds; t = now()) {
     if ((double)offered >= (t - start) * rate) {
       usleep(100);
       continue;
     }
     for (int i = 0; i < FLOOD_BATCH; i++) make_syn(&syns[i], &to, (uint32_t)(offered + (unsigned)i));
-    int sent = sendmmsg(s, messages, FLOOD_BATCH, 0);
-    // The device's queue is full: lost, as on a wire.
-    if (sent < FLOOD_BATCH) refused += (uint64_t)(FLOOD_BATCH - (sent < 0 ? 0 : sent));
+    // What the device's queue has no room for is lost, as on a wire
+    for (int i = 0, sent; i < FLOOD_BATCH; i += sent > 0 ? sent : 1)
+      sent = sendmmsg(s, messages + i, (unsigned)(FLOOD_BATCH - i), 0);
     offered += FLOOD_BATCH;
   }
-  printf("{\"rate\":%.1f,\"refused\":%.1f}\n", (double)offered / seconds, (double)refused / seconds);
+  printf("{\"rate\":%.1f,\"cpu\":%.3f}\n", (double)offered / seconds, own_time());
 }
 
 static void open_once(const char *host, int port) {
@@ -314,7 +364,7 @@ int main(int count, char **words) {
   if (strcmp(what, "send") == 0 || strcmp(what, "recv") == 0) bulk(host, port, number, atof(words[5]), *what == 's');
   else if (strcmp(what, "connections") == 0)
     connections(host, port, number, atof(words[5]), atoi(words[6]), tuples_of(words + 7),
-                count > 10 ? atol(words[10]) : LONG_MAX / 2);
+                count > 10 ? atol(words[10]) : LONG_MAX / 2, count > 11 ? atof(words[11]) / 1e3 : 0);
   else if (strcmp(what, "idle") == 0) idle(host, port, (long)number, tuples_of(words + 5));
   else if (strcmp(what, "flood") == 0) flood(host, port, number, atof(words[5]));
   else return 2;

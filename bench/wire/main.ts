@@ -19,6 +19,8 @@ const IDLE = 100_000;
 const RECORDS = 1_000_000;
 const FLOOD_RATE = 500_000;
 const FLOOD_SECONDS = 10;
+/** ms between the requests of a client beside it. */
+const THINK = 10;
 
 export interface Settings {
   readonly parts: readonly Part[];
@@ -132,7 +134,7 @@ async function measure(options: Settings, tools: Tools): Promise<Results> {
     },
     flood: async () => {
       results.flood = await inTurns('flood', only('engine', 'stream'), 1, (each) =>
-        parts.flood(each, FLOOD_RATE, FLOOD_SECONDS),
+        parts.flood(each, FLOOD_RATE, FLOOD_SECONDS, THINK),
       );
     },
     startup: async () => {

@@ -14,18 +14,21 @@ const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 /** Seconds before those that count: caches, windows and the compiler. */
 const WARM = 1;
 const CLIENTS = 64;
+/** Beside a flood. */
+const FLOODED = 100;
 
 /** What a client said. */
 interface Said {
   readonly rate: number;
+  /** Seconds of all processors, of its own. */
   readonly busy?: number;
+  readonly cpu?: number;
   readonly done?: number;
   readonly failed?: number;
   readonly slow?: number;
   readonly p50?: number;
   readonly p99?: number;
   readonly each?: readonly number[];
-  readonly refused?: number;
   readonly at?: number;
 }
 
@@ -70,7 +73,14 @@ export class Parts {
     });
   }
 
-  private connect(server: Running, seconds: number, warm: number, clients: number): Promise<Said> {
+  /** `think`: ms that a client waits before its next connection. */
+  private connect(
+    server: Running,
+    seconds: number,
+    warm: number,
+    clients: number,
+    think = 0,
+  ): Promise<Said> {
     const skip = this.used;
     this.used = (this.used + 100_000) % 1_000_000;
     return this.client(
@@ -83,6 +93,8 @@ export class Parts {
       server.first,
       SOURCES,
       skip,
+      Number.MAX_SAFE_INTEGER - skip,
+      think,
     );
   }
 
@@ -142,35 +154,31 @@ export class Parts {
     });
   }
 
-  /** 100 clients alone, then beside spoofed SYNs. */
-  flood(
-    contender: Contender,
-    rate: number,
-    seconds: number,
-  ): Promise<{
-    alone: number;
-    beside: number;
-    offered: number;
-    entered: number;
-    failed: number;
-    slow: number;
-    rss: number;
-  }> {
+  /** 100 clients alone, then beside spoofed SYNs. `think`: ms between the requests of one. */
+  flood(contender: Contender, rate: number, seconds: number, think: number): Promise<Flooded> {
     return this.beside(contender, async (server) => {
-      const alone = await this.connect(server, seconds, WARM, 100);
+      const alone = await this.connect(server, seconds, WARM, FLOODED, think);
       const before = JSON.parse(await server.ask('state')) as State;
-      const [flooded, clients] = await Promise.all([
+      const [flood, clients] = await Promise.all([
         this.client('flood', server.host, ANSWER, rate, seconds + WARM),
-        this.connect(server, seconds, WARM, 100),
+        this.connect(server, seconds, WARM, FLOODED, think),
       ]);
       const after = JSON.parse(await server.ask('state')) as State;
+      const took = seconds + WARM;
       return {
+        think,
         alone: alone.rate,
+        used: alone.busy! / seconds,
         beside: clients.rate,
-        offered: flooded.rate,
-        entered: (after.segments - before.segments) / (seconds + WARM),
+        p50: [alone.p50!, clients.p50!],
+        p99: [alone.p99!, clients.p99!],
         failed: clients.failed!,
         slow: clients.slow!,
+        offered: flood.rate,
+        entered: (after.segments - before.segments) / took,
+        answered: (after.cookies - before.cookies) / took,
+        flooder: flood.cpu! / took,
+        server: (after.cpu - before.cpu) / (after.at - before.at),
         rss: after.rss - before.rss,
       };
     });
@@ -191,6 +199,30 @@ export class Parts {
   }
 }
 
+/** What 100 clients met without and with a flood; rates a second, times in us, processors as shares of one. */
+export interface Flooded {
+  /** ms between the requests of one client. */
+  readonly think: number;
+  readonly alone: number;
+  readonly beside: number;
+  /** Of the whole machine, alone. */
+  readonly used: number;
+  /** Of a request, alone and beside. */
+  readonly p50: readonly [number, number];
+  readonly p99: readonly [number, number];
+  readonly failed: number;
+  /** Took longer than 0.9 s. */
+  readonly slow: number;
+  /** SYNs of the flood; segments of all kinds that reached the stack; cookies it sent. */
+  readonly offered: number;
+  readonly entered: number;
+  readonly answered: number;
+  readonly flooder: number;
+  readonly server: number;
+  /** Growth of resident memory, bytes. */
+  readonly rss: number;
+}
+
 /** What a server of ours says of itself. */
 export interface State {
   /** Bytes after a collection. */
@@ -201,6 +233,8 @@ export interface State {
   readonly at: number;
   readonly records: number;
   readonly segments: number;
+  /** SYN cookies sent. */
+  readonly cookies: number;
 }
 
 /** Of `wanted` descriptors those that a process may have here. */

@@ -106,9 +106,12 @@ function others(results: Results): string {
   for (const [name, [run]] of Object.entries(results.flood ?? {}))
     if (run !== undefined)
       lines.push(
-        `- ${figure(run.offered, 0)} spoofed SYNs a second beside 100 clients, ${name}: ${figure(run.alone, 0)} connections a second ` +
-          `alone, ${figure(run.beside, 0)} beside (${figure((100 * run.beside) / run.alone, 0)} %), ${run.failed} failed, ${run.slow} took longer than 0.9 s; ` +
-          `${figure(run.entered, 0)} segments a second reached the stack; resident memory grew by ${figure(run.rss / 1e6, 1)} MB.`,
+        `- ${figure(run.offered, 0)} spoofed SYNs a second beside 100 clients that wait ${run.think} ms between requests, ${name}: ` +
+          `${figure(run.alone, 0)} connections a second alone, ${figure(run.used, 2)} processors busy; ` +
+          `${figure(run.beside, 0)} beside (${figure((100 * run.beside) / run.alone, 0)} %), ${run.failed} failed, ${run.slow} took longer than 0.9 s, ` +
+          `half were done within ${figure(run.p50[1], 0)} us (alone ${figure(run.p50[0], 0)}), 99 % within ${figure(run.p99[1], 0)} (${figure(run.p99[0], 0)}); ` +
+          `${figure(run.entered, 0)} segments a second reached the stack, ${figure(run.answered, 0)} cookies left it; ` +
+          `the flood took ${figure(run.flooder, 2)} of a processor, the server ${figure(run.server, 2)}; resident memory grew by ${figure(run.rss / 1e6, 1)} MB.`,
       );
   if (results.startup !== undefined && results.startup.length > 0)
     lines.push(

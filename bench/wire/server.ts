@@ -107,6 +107,7 @@ function tellState(made: Network): void {
       at: performance.now() / 1000,
       records: (made.stack as Stack).timeWait.count,
       segments: made.stack.counters.get('TcpInSegs'),
+      cookies: made.stack.counters.get('TcpExtSyncookiesSent'),
     };
     process.stdout.write(`${JSON.stringify(state)}\n`);
   });
