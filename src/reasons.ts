@@ -82,6 +82,11 @@ const rows = [
     'RFC 4987 3.6; knob net.ipv4.tcp_syncookies',
   ],
   [
+    'syn-cookie-rate',
+    'dropped: more SYNs than get a cookie, and this one’s address has not completed a handshake lately',
+    'Linux tcp_peer_is_proven; knob tcp_syn_cookie_rate',
+  ],
+  [
     'listen-accept-queue-full',
     'dropped: the accept queue is full',
     'Linux tcp_v4_syn_recv_sock; listen(2) backlog',

@@ -33,6 +33,7 @@ import { PortUsers } from './port-users.js';
 import { PortPicker } from './ports.js';
 import { KeyedRandom, deriveKey } from './random.js';
 import { SipHash } from './siphash.js';
+import { SynBudget } from './syn-budget.js';
 import { SynCookies } from './syn-cookies.js';
 
 export { RECORD };
@@ -69,6 +70,7 @@ export class Core {
   readonly hooks: HookContext;
   readonly fastOpen: FastOpen;
   readonly synCookies: SynCookies;
+  readonly synBudget: SynBudget;
   readonly log = new DecisionLog();
   readonly ip = new IpHeader();
   readonly segment = new Segment();
@@ -118,6 +120,7 @@ export class Core {
     this.stampHash = new SipHash(deriveKey(hostSeed, 3));
     this.fastOpen = new FastOpen(deriveKey(hostSeed, 6));
     this.synCookies = new SynCookies(seed);
+    this.synBudget = new SynBudget(deriveKey(seed, 9));
     this.ports = new PortPicker(this.random);
     const offload = options.offload ?? false;
     const slot = offload ? LARGEST_SLOT : Math.max(2048, 1 << Math.ceil(Math.log2(options.mtu)));

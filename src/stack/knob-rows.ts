@@ -462,6 +462,14 @@ const rows: readonly Row[] = [
     'a SYN for a full queue of half-open connections: 0 dropped, 1 answered with a cookie and forgotten (RFC 4987 3.6); 2 every SYN is',
   ],
   [
+    'tcp_syn_cookie_rate',
+    'a second',
+    0,
+    1_000_000,
+    50_000,
+    'cookies sent; SYNs beyond it are dropped, but as many again are answered whose address has completed a handshake lately; 0 any number, as Linux',
+  ],
+  [
     'net.ipv4.tcp_fastopen',
     'bits',
     0,

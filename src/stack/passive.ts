@@ -11,7 +11,7 @@ import { synArrives as fastOpenArrives } from './fast-open.js';
 import { fromSyn, queue, tupleFromSegment } from './half-open.js';
 import type { Listener } from './listener.js';
 import { replyReset } from './reply.js';
-import { answerWithCookie, wantsCookie } from './syn-flood.js';
+import { cookieFor, wantsCookie } from './syn-flood.js';
 
 /** No connection and no listener. */
 export function closedState(core: Core, segment: Segment): number {
@@ -40,33 +40,20 @@ export function listenState(core: Core, listener: Listener, segment: Segment): n
     core.count(Mib.TcpExtPAWSPassive);
     return core.decide(reasonOf(judged), S.LISTEN, segment);
   }
-  const iss = core.freshIsn(
-    segment.dst0,
-    segment.dst1,
-    segment.dst2,
-    segment.dst3,
-    segment.src0,
-    segment.src1,
-    segment.src2,
-    segment.src3,
-    segment.dstPort,
-    segment.srcPort,
-  );
-  const tcb = passiveOpen(core, listener, segment, iss, false);
+  const tcb = passiveOpen(core, listener, segment, null);
   return typeof tcb === 'number' ? core.decide(tcb, S.LISTEN, segment) : Reason.plain;
 }
 
 /**
- * R9293-13: a new connection in SYN-RECEIVED, or the reason why not. `overTimeWait`:
- * the SYN replaces a TIME-WAIT record and skips the limit of half-open connections
- * (Linux tcp_conn_request with a fixed ISN).
+ * R9293-13: a new connection in SYN-RECEIVED, or the reason why not. With an `iss` the SYN
+ * replaces a TIME-WAIT record and skips the limit of half-open connections (Linux
+ * tcp_conn_request with a fixed ISN).
  */
 export function passiveOpen(
   core: Core,
   listener: Listener,
   segment: Segment,
-  iss: number,
-  overTimeWait: boolean,
+  iss: number | null,
 ): Tcb | number {
   if (listener.full) {
     core.count(Mib.TcpExtListenOverflows);
@@ -75,8 +62,8 @@ export function passiveOpen(
   }
   const limit = Math.min(core.knobs.get('net.ipv4.tcp_max_syn_backlog'), Math.max(listener.backlog, 8));
   const full = listener.halfOpen >= limit;
-  if (!overTimeWait && wantsCookie(core, full)) return answerWithCookie(core, listener, segment);
-  if (!overTimeWait && full) {
+  if (iss === null && wantsCookie(core, full)) return cookieFor(core, listener, segment);
+  if (iss === null && full) {
     core.count(Mib.TcpExtTCPReqQFullDrop);
     core.count(Mib.TcpExtListenDrops);
     return Reason['listen-syn-queue-full'];
@@ -90,7 +77,7 @@ export function passiveOpen(
   }
   const tcb = new Tcb();
   tupleFromSegment(core, tcb, segment);
-  fromSyn(core, listener, tcb, segment, iss);
+  fromSyn(core, listener, tcb, segment, iss ?? isnFor(core, segment));
   const { ctx } = core;
   queue(core, listener, tcb);
   const early = fastOpenArrives(core, listener, tcb, segment);
@@ -107,6 +94,11 @@ export function passiveOpen(
   return tcb;
 }
 
+function isnFor(core: Core, s: Segment): number {
+  const { dst0, dst1, dst2, dst3, src0, src1, src2, src3, dstPort, srcPort } = s;
+  return core.freshIsn(dst0, dst1, dst2, dst3, src0, src1, src2, src3, dstPort, srcPort);
+}
+
 /** The handshake is complete: the connection moves to the accept queue. */
 export function completed(core: Core, tcb: Tcb): void {
   const listener = tcb.owner as Listener;
@@ -114,6 +106,7 @@ export function completed(core: Core, tcb: Tcb): void {
   tcb.deferRounds = 0;
   listener.halfOpen--;
   core.count(Mib.TcpPassiveOpens);
+  core.synBudget.peers.prove(tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3, core.ctx.now);
   enqueue(core, listener, tcb);
 }
 

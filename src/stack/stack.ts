@@ -53,7 +53,7 @@ import { closedState, completed, listenState } from './passive.js';
 import { replyReset } from './reply.js';
 import { restoreRecord } from './restore.js';
 import { setListenOption, setOption } from './socket-options.js';
-import { fromCookie } from './syn-flood.js';
+import { dropOneMore, fromCookie } from './syn-flood.js';
 import { sockets, stateCounts, tcpInfo } from './sockets.js';
 import {
   dropRecords,
@@ -146,6 +146,8 @@ export class Stack implements StackApi {
   receive(bytes: Uint8Array, offset: number, length: number, now: number, offload = 0): number {
     const { core } = this;
     core.setTime(now);
+    if (!core.log.on && core.synBudget.isOneMore(bytes, offset, length, now))
+      return dropOneMore(core, bytes[offset]! >> 4);
     const { ip } = core;
     const loaded = ip.load(bytes, offset, length);
     const v6 = ip.version === 6;

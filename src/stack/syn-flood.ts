@@ -5,6 +5,7 @@ import { Reason } from '../reasons.js';
 import { openWindow } from '../tcp/autotune.js';
 import { peerOptions, updateMss } from '../tcp/options.js';
 import { emitSynAck } from '../tcp/output.js';
+import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
 import { ACK, RST, SYN, type Segment } from '../wire/segment.js';
 import type { Core } from './core.js';
@@ -29,8 +30,28 @@ export function wantsCookie(core: Core, full: boolean): boolean {
   return mode === ALWAYS || (full && mode !== NEVER);
 }
 
+/** A cookie, as long as there are not too many of them (syn-budget.ts). */
+export function cookieFor(core: Core, listener: Listener, segment: Segment): number {
+  const rate = core.knobs.get('tcp_syn_cookie_rate');
+  if (core.synBudget.take(segment, rate, core.ctx.now)) return answerWithCookie(core, listener, segment);
+  core.count(Mib.TcpExtTCPReqQFullDrop);
+  core.count(Mib.TcpExtListenDrops);
+  return Reason['syn-cookie-rate'];
+}
+
+/** A packet that `SynBudget.isOneMore` knows is counted and dropped as it would be further on. */
+export function dropOneMore(core: Core, version: number): number {
+  const v6 = version === 6;
+  core.count(v6 ? Mib.Ip6InReceives : Mib.IpInReceives);
+  core.count(v6 ? Mib.Ip6InDelivers : Mib.IpInDelivers);
+  core.count(Mib.TcpInSegs);
+  core.count(Mib.TcpExtTCPReqQFullDrop);
+  core.count(Mib.TcpExtListenDrops);
+  return core.decide(Reason['syn-cookie-rate'], S.LISTEN, null);
+}
+
 /** R4987-1: answers a SYN and forgets it. The SYN,ACK is never resent (R4987-7). */
-export function answerWithCookie(core: Core, listener: Listener, segment: Segment): number {
+function answerWithCookie(core: Core, listener: Listener, segment: Segment): number {
   const { ctx, synCookies } = core;
   const tcb = synCookies.scratch;
   tupleFromSegment(core, tcb, segment);

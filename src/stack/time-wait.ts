@@ -325,7 +325,7 @@ function reopen(core: Core, index: number, s: Segment, verdict: number): number 
   const listener = core.listenerFor(s);
   // Linux b4: SYN with FIN deletes the record and is then ignored by the listener.
   if (listener === null || (s.flags & FIN) !== 0) return reason;
-  const tcb = passiveOpen(core, listener, s, iss, true);
+  const tcb = passiveOpen(core, listener, s, iss);
   if (typeof tcb === 'number') return tcb;
   tcb.revert = saved;
   core.count(Mib.TimewaitReopened);
