@@ -262,6 +262,11 @@ export class Core {
     }
   }
 
+  /** The peer has answered what only its address was sent. */
+  prove(tcb: Tcb): void {
+    this.synBudget.peers.prove(tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3, this.ctx.now);
+  }
+
   /** Nobody will read any more: what was received leaves the memory account. */
   discard(tcb: Tcb): void {
     tcb.receiveQueue.clear();

@@ -106,7 +106,7 @@ export function completed(core: Core, tcb: Tcb): void {
   tcb.deferRounds = 0;
   listener.halfOpen--;
   core.count(Mib.TcpPassiveOpens);
-  core.synBudget.peers.prove(tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3, core.ctx.now);
+  core.prove(tcb);
   enqueue(core, listener, tcb);
 }
 

@@ -147,7 +147,7 @@ export class Stack implements StackApi {
     const { core } = this;
     core.setTime(now);
     if (!core.log.on && core.synBudget.isOneMore(bytes, offset, length, now))
-      return dropOneMore(core, bytes[offset]! >> 4);
+      return dropOneMore(core, bytes, offset);
     const { ip } = core;
     const loaded = ip.load(bytes, offset, length);
     const v6 = ip.version === 6;
@@ -271,6 +271,7 @@ export class Stack implements StackApi {
     if (core.ctx.resetReply) replyReset(core, segment, reason);
     if (tcb.halfOpen && tcb.state >= S.ESTABLISHED) completed(core, tcb);
     if (before === S.SYN_SENT && tcb.fastOpen && tcb.state >= S.ESTABLISHED) synAckTold(core, tcb, segment);
+    if (before === S.SYN_SENT && tcb.state >= S.ESTABLISHED) core.prove(tcb);
     if (tcb.earlyFrom !== null && tcb.state !== S.SYN_RECEIVED)
       (tcb.earlyFrom as Listener).settled(tcb, tcb.state === S.CLOSED, core.ctx.now);
     if (tcb.revert !== null) settleRevert(core, tcb, reason);

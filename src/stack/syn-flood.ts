@@ -40,9 +40,11 @@ export function cookieFor(core: Core, listener: Listener, segment: Segment): num
 }
 
 /** A packet that `SynBudget.isOneMore` knows is counted and dropped as it would be further on. */
-export function dropOneMore(core: Core, version: number): number {
-  const v6 = version === 6;
+export function dropOneMore(core: Core, bytes: Uint8Array, offset: number): number {
+  const v6 = bytes[offset]! >> 4 === 6;
+  const ecn = (v6 ? bytes[offset + 1]! >> 4 : bytes[offset + 1]!) & 3;
   core.count(v6 ? Mib.Ip6InReceives : Mib.IpInReceives);
+  core.count((v6 ? Mib.Ip6InNoECTPkts : Mib.IpExtInNoECTPkts) + ecn);
   core.count(v6 ? Mib.Ip6InDelivers : Mib.IpInDelivers);
   core.count(Mib.TcpInSegs);
   core.count(Mib.TcpExtTCPReqQFullDrop);

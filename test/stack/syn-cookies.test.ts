@@ -17,6 +17,8 @@ function flooded(
   c.listen(BACKLOG);
   for (let i = 0; i < (options.syns ?? BACKLOG); i++) {
     c.peerPort = 10_000 + i;
+    // Slower than knob tcp_syn_cookie_rate allows
+    if (i % 40 === 39) c.now++;
     c.inject(`S ${i}:${i}(0) win 1000 <mss 1460>`);
   }
   c.rest();

@@ -54,7 +54,7 @@ export class Conversation {
   now: number;
   readonly stack: Stack;
   readonly us: Address;
-  readonly peer: Address;
+  peer: Address;
   ourPort = 80;
   peerPort = 5000;
   readonly peerIss: number;
