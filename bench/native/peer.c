@@ -337,7 +337,7 @@ static void open_once(const char *host, int port) {
 }
 
 static tuples_t tuples_of(char **words) {
-  return (tuples_t){ntohl(address(words[0], 0).sin_addr.s_addr), atol(words[1]), atol(words[2])};
+  return (tuples_t){ntohl(address(words[0], 0).sin_addr.s_addr), atol(words[1]), atol(words[2]), false};
 }
 
 int main(int count, char **words) {

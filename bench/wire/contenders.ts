@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { must, which } from '../../src/lab/namespace.js';
+import { TUN_QUEUE, must, which } from '../../src/lab/namespace.js';
 import { Wire } from '../../src/lab/veth.js';
 
 const here = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
@@ -160,7 +160,7 @@ export class Places {
       await line(child);
       must('ip', 'link', 'set', 'lo', 'up');
       addresses(net, device);
-      must('ip', 'link', 'set', device, 'txqueuelen', '1000', 'up');
+      must('ip', 'link', 'set', device, 'txqueuelen', String(TUN_QUEUE), 'up');
       return running(child, host, `${net}.1.1`);
     }
     const wire = await this.wire(contender.name, net);

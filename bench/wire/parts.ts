@@ -74,13 +74,7 @@ export class Parts {
   }
 
   /** `think`: ms that a client waits before its next connection. */
-  private connect(
-    server: Running,
-    seconds: number,
-    warm: number,
-    clients: number,
-    think = 0,
-  ): Promise<Said> {
+  private connect(server: Running, seconds: number, warm: number, clients: number, think = 0): Promise<Said> {
     const skip = this.used;
     this.used = (this.used + 100_000) % 1_000_000;
     return this.client(

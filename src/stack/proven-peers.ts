@@ -3,7 +3,7 @@
  * from the invented ones of a flood (Linux tcp_peer_is_proven). IPv6 goes by the /64, within which a
  * host may call itself what it likes.
  *
- * Entries of four words in sets of four: 64 bits of a keyed hash, so that nobody can aim at a set or pass for an
+ * Entries of four words in sets of eight: 64 bits of a keyed hash, so that nobody can aim at a set or pass for an
  * entry; the time of the handshake; answers given in the present window. A set that overflows makes the
  * table twice as large; at its limit the entry of the oldest handshake gives way.
  *
@@ -12,9 +12,9 @@
 import { SipHash } from './siphash.js';
 
 const WORDS = 4;
-const WAYS = 4;
+const WAYS = 8;
 const SET = WORDS * WAYS;
-const FIRST_SETS = 16;
+const FIRST_SETS = 8;
 export const MOST_PEERS = 65_536;
 /** ms; Linux TCP_METRICS_TIMEOUT. */
 export const PROVEN_FOR = 3_600_000;
