@@ -43,6 +43,12 @@ export interface ListenerUser {
   onConnections(listener: ListenerHandle): void;
 }
 
+/** Who asked to be told of the end of turns. */
+export interface TurnUser {
+  /** True: it needs no telling any more. */
+  turned(): boolean;
+}
+
 /** What `close` or a failing link must end: sockets and servers. */
 export interface Closeable {
   onDriverGone(error: Error | null): void;
@@ -64,6 +70,7 @@ export class Driver {
   readonly idle: IdleTimers;
   /** Open sockets and servers. */
   private readonly members = new Set<Closeable>();
+  private readonly atEnd = new Set<TurnUser>();
   private readonly onError: ((error: Error) => void) | null;
   private readonly rx: PacketRing;
   private readonly pace: Pace;
@@ -145,6 +152,11 @@ export class Driver {
     if (this.holds === 0) this.schedule(true);
   }
 
+  /** `user` is told of the end of this turn, and of further ones. */
+  atTurnsEnd(user: TurnUser): void {
+    this.atEnd.add(user);
+  }
+
   add(member: Closeable): void {
     this.members.add(member);
   }
@@ -166,23 +178,28 @@ export class Driver {
     let idle = false;
     try {
       this.pace.begin();
+      // Before ACKs free memory that packets in the ring refer to
+      if (this.stack.tx.referring > 0) moved += this.transmit();
       for (let more = true, first = true; more && !idle; first = false) {
         const received = this.receive(now);
-        moved += received;
+        let sent = 0;
         try {
           if (first) this.advance(now);
           // What was sent may make room for writers
           do {
             this.dispatch();
-            moved += this.flush(now);
+            sent += this.flush(now);
           } while (this.stack.hasEvents);
         } finally {
           // The next batch goes where this one is
           if (received > 0) this.stack.settle();
         }
-        idle = received === 0;
+        moved += received + sent;
+        // Who waits for the answer to what was sent need not wait for the next turn: often it is there
+        idle = received === 0 && (sent === 0 || this.atEnd.size === 0);
         more = this.pace.more(received);
       }
+      for (const user of this.atEnd) if (user.turned()) this.atEnd.delete(user);
     } catch (error) {
       if (!(error instanceof LinkFailure)) throw error;
       this.fail(error.cause as Error);
@@ -283,16 +300,19 @@ export class Driver {
     let sent = 0;
     this.busy = false;
     for (;;) {
-      if (tx.count > 0) {
-        sent += this.guard(() => this.link.transmit(tx));
-        if (tx.count > 0) {
-          this.busy = true;
-          break;
-        }
-      }
-      if (this.stack.output(now) === 0 && tx.count === 0) break;
+      sent += this.transmit();
+      if (this.busy || (this.stack.output(now) === 0 && tx.count === 0)) break;
     }
     this.tracer.collect();
+    return sent;
+  }
+
+  /** What is in the ring goes to the link. */
+  private transmit(): number {
+    const { tx } = this.stack;
+    if (tx.count === 0) return 0;
+    const sent = this.guard(() => this.link.transmit(tx));
+    this.busy = tx.count > 0;
     return sent;
   }
 

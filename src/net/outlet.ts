@@ -2,21 +2,41 @@
  * The writing half of a socket: hands the chunks of one stream write to the engine
  * in slices, as far as its send buffer has room, and calls back when there is room
  * for the next write.
+ *
+ * Once it was called back, the program may use its buffers for something else. Short writes
+ * are copied and called back at once. A long one is lent to the engine, which sends from the
+ * program's memory, and called back when all of it was acknowledged, or sent: what is still under way
+ * then is copied, so that the next write need not wait for a round trip. On a short path little
+ * is; on a long one as much as if all were copied at the beginning.
+ *
+ * A write of some length waits for the end of the program's pass first: what is written meanwhile
+ * comes as one write behind it, long enough to be lent, and it is known whether the end follows.
  */
 import type { ConnectionHandle, Errno } from '../stack/api.js';
-import type { Driver } from './driver.js';
+import { SEND_LENT } from '../stack/api.js';
+import type { Driver, TurnUser } from './driver.js';
 import { codedError, errnoException } from './errors.js';
 
 /** The engine takes a whole slice or none of it: bounds what it holds beyond its limit. */
 const SLICE = 65536;
+/** Bytes of a write that waits for what the program does next; of one that is lent. */
+const WAITS = 16_384;
+const LENT = 131_072;
 
 type WriteCallback = (error?: Error | null) => void;
 
-export class Outlet {
+/** The stream that is written to. */
+interface Source {
+  /** end() was called. */
+  readonly writableEnded: boolean;
+}
+
+export class Outlet implements TurnUser {
   /** Bytes handed to the engine. */
   bytes = 0;
   /** Of those, bytes of the write that has not been called back: the stream counts them too. */
   counted = 0;
+  private readonly source: Source;
   private readonly driver: Driver;
   private connection: ConnectionHandle | null = null;
   private chunks: readonly Uint8Array[] = [];
@@ -26,9 +46,18 @@ export class Outlet {
   private callback: WriteCallback | null = null;
   /** The engine said wait. */
   private full = false;
+  /** The write waits for the end of the program's pass. */
+  private waiting = false;
+  private lending = false;
   private error: Errno | null = null;
 
-  constructor(driver: Driver) {
+  /** `grows`: how much may be written ahead is ours to say. */
+  constructor(
+    source: Source,
+    driver: Driver,
+    private readonly grows: boolean,
+  ) {
+    this.source = source;
     this.driver = driver;
   }
 
@@ -40,7 +69,7 @@ export class Outlet {
 
   /** What was written before there was one goes out. */
   flush(): void {
-    if (this.callback !== null && !this.full) this.run();
+    if (this.callback !== null && !this.full && !this.waiting) this.run();
   }
 
   /**
@@ -89,14 +118,56 @@ export class Outlet {
     this.chunk = 0;
     this.at = 0;
     this.callback = callback;
-    if (this.connection !== null) this.run();
-    else if (!connecting) this.done(this.closedError());
+    if (this.connection === null) {
+      if (!connecting) this.done(this.closedError());
+    } else if (this.length < WAITS) this.run();
+    else {
+      this.waiting = true;
+      process.nextTick(passed, this);
+    }
+  }
+
+  /** The program's pass is over. */
+  pass(): void {
+    if (!this.waiting) return;
+    this.waiting = false;
+    this.lending = !this.source.writableEnded && this.length >= LENT;
+    if (this.callback === null) return;
+    if (this.grows && this.connection !== null) this.writeAhead(this.connection.sndLimit);
+    this.run();
+  }
+
+  /** Called by the driver at the end of a turn: lent bytes may have gone. False: they have not. */
+  turned(): boolean {
+    return !this.lending || this.settle();
+  }
+
+  /** The user lets the connection go: the engine has what it will have, in memory of its own. */
+  letGo(): void {
+    if (this.waiting) {
+      this.waiting = false;
+      if (this.callback !== null) this.run();
+    }
+    if (this.lending && this.connection !== null) this.driver.stack.own(this.connection);
+    this.lending = false;
+  }
+
+  /** What is lent fills no send buffer besides: the stream may hold as much as that could. */
+  private writeAhead(bytes: number): void {
+    const state = (this.source as unknown as { _writableState: { highWaterMark: number } })._writableState;
+    if (bytes > state.highWaterMark) state.highWaterMark = bytes;
+  }
+
+  private get length(): number {
+    let length = 0;
+    for (const chunk of this.chunks) length += chunk.length;
+    return length;
   }
 
   /** The send buffer has room again. */
   resume(): void {
     this.full = false;
-    if (this.callback !== null) this.run();
+    if (this.callback !== null && !this.waiting) this.run();
   }
 
   /** The connection is gone: a write under way fails with what ended it, later ones with EPIPE. */
@@ -145,7 +216,7 @@ export class Outlet {
       const slice =
         chunk.length - this.at <= SLICE && this.at === 0 ? chunk : chunk.subarray(this.at, this.at + SLICE);
       if (slice.length > 0) {
-        const answer = this.driver.stack.send(connection, slice);
+        const answer = this.driver.stack.send(connection, slice, this.lending ? SEND_LENT : 0);
         if (typeof answer === 'string') {
           this.done(errnoException(answer, 'write'));
           return;
@@ -156,7 +227,18 @@ export class Outlet {
       if (this.at === chunk.length) this.next();
     }
     this.driver.wake();
-    if (!this.full && this.finished) this.done(null);
+    if (this.lending) this.driver.atTurnsEnd(this);
+    else if (!this.full && this.finished) this.done(null);
+  }
+
+  /** Calls the write back if nothing of it is in the program's memory any more, or need be. */
+  private settle(): boolean {
+    const { connection } = this;
+    if (connection === null) return true;
+    if (!this.finished || this.full || connection.unsent > 0) return false;
+    if (connection.queued > 0) this.driver.stack.own(connection);
+    this.done(null);
+    return true;
   }
 
   private done(error: Error | null): void {
@@ -165,6 +247,12 @@ export class Outlet {
     this.chunks = [];
     this.chunk = 0;
     this.counted = 0;
+    this.waiting = false;
+    this.lending = false;
     callback?.(error);
   }
+}
+
+function passed(outlet: Outlet): void {
+  outlet.pass();
 }

@@ -97,7 +97,7 @@ export class Socket extends Duplex {
     });
     this.driver = driver;
     this.inlet = new Inlet(this, driver, options.onread ?? null);
-    this.outlet = new Outlet(driver);
+    this.outlet = new Outlet(this, driver, options.highWaterMark === undefined);
     this.wanted.take(options);
     this.on('end', this.onEnd);
     this.signal = options.signal ?? null;
@@ -332,6 +332,7 @@ export class Socket extends Duplex {
     let lingers = false;
     if (connection !== null) {
       if (!wasConnecting) this.rememberNames(connection);
+      this.outlet.letGo();
       this.connection = null;
       connection.user = null;
       this.inlet.detach(null, null);

@@ -163,6 +163,10 @@ export interface ConnectionHandle {
   readonly urgentLeft: number;
   /** Bytes accepted by send() and not yet acknowledged. */
   readonly queued: number;
+  /** Of those, bytes that were not sent yet. */
+  readonly unsent: number;
+  /** Bytes that may be queued: the send buffer as it is now. */
+  readonly sndLimit: number;
   /** send() would still take bytes: queued < limit. */
   readonly writable: boolean;
   /** Free for the user: the driver keeps its own object here. */
@@ -429,6 +433,8 @@ export interface StackApi {
    * acknowledged (`queued` says how many are not), or the connection has ended.
    */
   send(connection: ConnectionHandle, bytes: Uint8Array, flags?: number): boolean | Errno;
+  /** What was sent with SEND_LENT and is not acknowledged is copied: it may change from here on. */
+  own(connection: ConnectionHandle): void;
   /**
    * As a program's write: takes what the send buffer has room for and returns how much that was;
    * less than given: EV_WRITABLE follows. `flags`: SEND_MORE, SEND_RECORD, SEND_LENT, SEND_URGENT

@@ -1,5 +1,5 @@
 /** What a stack holds, as plain rows: for `ss`, `tcpInfo()` and counts per state. */
-import { queuedMemory, unsentBytes } from '../tcp/buffers.js';
+import { queuedMemory } from '../tcp/buffers.js';
 import { C_BUFFER, C_BUSY, C_WINDOW } from '../tcp/chrono.js';
 import type { TcpContext } from '../tcp/context.js';
 import { numbersAcked, synLossLasts } from '../tcp/sender.js';
@@ -76,7 +76,7 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     bytesReceived: tcb.bytesReceived + (tcb.peerClosed ? 1 : 0),
     segsIn: tcb.segsIn,
     segsOut: tcb.segsOut,
-    notsent: unsentBytes(tcb) + (tcb.finQueued && !tcb.finSent ? 1 : 0),
+    notsent: tcb.unsent + (tcb.finQueued && !tcb.finSent ? 1 : 0),
     sndMemory: queuedMemory(ctx, tcb),
     sndBuffer: tcb.sndLimit,
     lastDataSent: (ctx.now - tcb.lastSentAt) | 0,

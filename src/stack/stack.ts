@@ -395,6 +395,10 @@ export class Stack implements StackApi {
     return !tcb.sendBlocked;
   }
 
+  own(connection: ConnectionHandle): void {
+    (connection as Tcb).sendQueue.own();
+  }
+
   write(connection: ConnectionHandle, bytes: Uint8Array, flags = 0): number | Errno {
     const tcb = connection as Tcb;
     if (tcb.released) return 'ENOTCONN';

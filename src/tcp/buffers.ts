@@ -35,19 +35,13 @@ export function queuedMemory(ctx: TcpContext, tcb: Tcb): number {
   return tcb.sendQueue.length + buffers * OVERHEAD;
 }
 
-/** Bytes written and not yet sent. */
-export function unsentBytes(tcb: Tcb): number {
-  const unsent = (tcb.queueEnd - tcb.sndNxt) | 0;
-  return unsent > 0 ? unsent : 0;
-}
-
 function lowWater(ctx: TcpContext, tcb: Tcb): number {
   return tcb.notsentLowat > 0 ? tcb.notsentLowat : ctx.config.notsentLowat;
 }
 
 /** A write may begin another buffer (sk_stream_memory_free). */
 export function mayQueue(ctx: TcpContext, tcb: Tcb): boolean {
-  return queuedMemory(ctx, tcb) < tcb.sndLimit && unsentBytes(tcb) < lowWater(ctx, tcb);
+  return queuedMemory(ctx, tcb) < tcb.sndLimit && tcb.unsent < lowWater(ctx, tcb);
 }
 
 /**
@@ -57,7 +51,7 @@ export function mayQueue(ctx: TcpContext, tcb: Tcb): boolean {
 export function isWriteable(ctx: TcpContext, tcb: Tcb): boolean {
   const memory = queuedMemory(ctx, tcb);
   const enough = ctx.config.dialect.keepsBuffers ? memory >> 1 : tcb.sndLimit >> 1;
-  return tcb.sndLimit - memory >= enough && 2 * unsentBytes(tcb) < lowWater(ctx, tcb);
+  return tcb.sndLimit - memory >= enough && 2 * tcb.unsent < lowWater(ctx, tcb);
 }
 
 /** Something was acknowledged or sent: a user who waits may hear of it (tcp_check_space). */

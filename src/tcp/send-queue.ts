@@ -144,6 +144,28 @@ export class SendQueue {
     if (this.head !== null) this.head.start += left;
   }
 
+  /** What was lent and is still here is copied: the user has his memory back. */
+  own(): void {
+    this.disown();
+    this.seen = null;
+    for (let piece = this.head; piece !== null; piece = piece.next) {
+      if (piece.own) continue;
+      const { bytes, start } = piece;
+      let rest = piece.length;
+      for (let from = start; ; piece = this.after(piece)) {
+        const n = Math.min(rest, LARGEST_BLOCK);
+        piece.bytes = this.chunks.take(blockFor(n));
+        piece.own = true;
+        copy(bytes, from, n, piece.bytes, 0);
+        piece.start = 0;
+        piece.end = n;
+        from += n;
+        rest -= n;
+        if (rest === 0) break;
+      }
+    }
+  }
+
   clear(): void {
     this.disown();
     while (this.head !== null) this.shift(this.head);
@@ -184,9 +206,17 @@ export class SendQueue {
   private open(wanted: number): Piece {
     const { tail } = this;
     const grown = tail !== null && tail.own ? 2 * tail.bytes.length : 0;
-    let size = tail === null && wanted <= FEW ? FEW : Math.max(SMALLEST_BLOCK, grown);
-    while (size < wanted) size *= 2;
+    const size = tail === null && wanted <= FEW ? FEW : Math.max(grown, blockFor(wanted));
     return this.push(this.chunks.take(Math.min(size, LARGEST_BLOCK)), true, 0, 0);
+  }
+
+  /** A new piece behind this one. */
+  private after(before: Piece): Piece {
+    const piece = new Piece(nothing, true);
+    piece.next = before.next;
+    before.next = piece;
+    if (this.tail === before) this.tail = piece;
+    return piece;
   }
 
   private push(bytes: Uint8Array, own: boolean, start: number, end: number): Piece {
@@ -205,6 +235,13 @@ export class SendQueue {
 }
 
 const nothing = new Uint8Array(0);
+
+/** Size of a block for so many bytes, or for the first of them. */
+function blockFor(wanted: number): number {
+  let size = SMALLEST_BLOCK;
+  while (size < wanted && size < LARGEST_BLOCK) size *= 2;
+  return size;
+}
 
 function copy(source: Uint8Array, from: number, count: number, target: Uint8Array, at: number): void {
   // A few bytes need no view made for them: up to about 32 a loop takes no longer (measured).

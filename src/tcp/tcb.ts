@@ -484,6 +484,11 @@ export class Tcb {
     return this.sendQueue.length;
   }
 
+  get unsent(): number {
+    const unsent = (this.queueEnd - this.sndNxt) | 0;
+    return unsent > 0 ? unsent : 0;
+  }
+
   get writable(): boolean {
     return this.sendQueue.length < this.sndLimit;
   }

@@ -3,7 +3,6 @@
  * was not used for long is given back (RFC 2861, Linux tcp_cwnd_validate).
  */
 import { before } from '../seqnum.js';
-import { unsentBytes } from './buffers.js';
 import { C_BUFFER, C_WINDOW } from './chrono.js';
 import { initialWindow } from './congestion/control.js';
 import type { TcpContext } from './context.js';
@@ -83,7 +82,7 @@ export function restartAfterIdle(ctx: TcpContext, tcb: Tcb): void {
 /** What holds back the rest: the peer's window, or a send buffer too small to fill cwnd (Linux tcp_write_xmit, tcp_cwnd_validate). */
 export function noteLimits(ctx: TcpContext, tcb: Tcb): void {
   const { chrono, congestion } = tcb;
-  const unsent = unsentBytes(tcb);
+  const unsent = tcb.unsent;
   const inNetwork = tcb.pipe;
   const next = Math.min(unsent, tcb.mss);
   const usable = (tcb.sndUna + tcb.sndWnd - tcb.sndNxt) | 0;

@@ -22,6 +22,7 @@ t.test('send queue: bytes copied, lent and referred to by packets are those of a
     from: fc.double({ min: 0, max: 1, noNaN: true }),
     drop: fc.double({ min: 0, max: 1, noNaN: true }),
     leaves: fc.boolean(),
+    owns: fc.nat(4),
   });
   const SLOT = 66_000;
   let referring = 0;
@@ -44,11 +45,14 @@ t.test('send queue: bytes copied, lent and referred to by packets are those of a
         expected.length = 0;
         return right && tx.texts.every((text) => text === null) && tx.referring === 0;
       };
-      for (const { add, lends, whole, from, drop, leaves } of steps) {
+      const lent: Uint8Array[] = [];
+      for (const { add, lends, whole, from, drop, leaves, owns } of steps) {
         const bytes = new Uint8Array(add + 20);
         for (let i = 0; i < add; i++) bytes[10 + i] = written[end + i] = (end + i) % 251;
-        if (lends) queue.lend(bytes, 10, add);
-        else {
+        if (lends) {
+          queue.lend(bytes, 10, add);
+          lent.push(bytes);
+        } else {
           queue.append(bytes, 10, add);
           bytes.fill(255);
         }
@@ -67,6 +71,10 @@ t.test('send queue: bytes copied, lent and referred to by packets are those of a
         una += gone;
         if (queue.length !== end - una) return false;
         if (gone > 0 && tx.referring > 0) return false;
+        if (owns === 0) {
+          queue.own();
+          for (const back of lent.splice(0)) back.fill(255);
+        }
         // Somebody else has such memory meanwhile, and writes on it.
         const other = chunks.take(65_536);
         other.fill(255);
