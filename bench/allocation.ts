@@ -49,8 +49,8 @@ function measure(policy: Policy): Allocations {
     const { src0, src1, src2, src3 } = segment;
     core.hosts.remember(src0, src1, src2, src3, 1, core.ctx.now, core.ctx.now);
   }
-  const lookUp = least((operations) => loaded.lookUps(operations, FEW));
-  const verdict = least((operations) => loaded.verdicts(operations, FEW));
+  const lookUp = least((operations) => loaded.run(operations, FEW, false));
+  const verdict = least((operations) => loaded.run(operations, FEW, true));
   const syn = least((operations) => {
     for (let i = 0; i < operations; i++) {
       aim(segment, i % FEW);
@@ -95,7 +95,7 @@ export function measureAllocation(): Record<string, Allocations> {
   const warm = new Loaded(RECORDS, policies[0]!);
   for (const policy of policies) {
     warm.use(policy);
-    warm.verdicts(SHAPE_COUNT * FEW, FEW);
+    warm.run(SHAPE_COUNT * FEW, FEW, true);
   }
   return Object.fromEntries(policies.map((policy) => [policy.name, measure(policy)]));
 }

@@ -107,30 +107,20 @@ export class Loaded {
     return at;
   }
 
-  /** Look-ups on the first `among` of the shuffled records, segments made as for verdicts. */
-  lookUps(operations: number, among: number): number {
-    let sum = 0;
-    for (let i = 0, at = this.begin(operations, among), k = 0; i < operations; i++) {
-      const n = this.order[at]!;
-      aim(this.segment, n);
-      shape(this.segment, n, k);
-      sum = (sum + this.find()) | 0;
-      if (++at === among) at = 0;
-      if (++k === SHAPE_COUNT) k = 0;
-    }
-    return sum;
-  }
-
-  /** The same, and the policy judges; nothing is carried out, so that every record stays. */
-  verdicts(operations: number, among: number): number {
+  /**
+   * Look-ups on the first `among` of the shuffled records; with `judging` the policy judges each
+   * segment too, and nothing is carried out, so that every record stays. One loop for both: compiled
+   * once, so that what differs is the verdict, not what the compiler made of two loops.
+   */
+  run(operations: number, among: number, judging: boolean): number {
     const { core, segment } = this;
     let sum = 0;
     for (let i = 0, at = this.begin(operations, among), k = 0; i < operations; i++) {
       const n = this.order[at]!;
       aim(segment, n);
       shape(segment, n, k);
-      const record = core.record.at(this.find() & ~RECORD);
-      sum = (sum + core.judge(record, segment)) | 0;
+      const handle = this.find();
+      sum = (sum + (judging ? core.judge(core.record.at(handle & ~RECORD), segment) : handle)) | 0;
       if (++at === among) at = 0;
       if (++k === SHAPE_COUNT) k = 0;
     }
@@ -147,9 +137,9 @@ function compare(loaded: Loaded, among: number): { lookUp: number; verdict: numb
   let verdict = Infinity;
   for (let round = 0; round < ROUNDS; round++) {
     const start = performance.now();
-    sink ^= loaded.lookUps(STRETCH, among);
+    sink ^= loaded.run(STRETCH, among, false);
     const middle = performance.now();
-    sink ^= loaded.verdicts(STRETCH, among);
+    sink ^= loaded.run(STRETCH, among, true);
     const end = performance.now();
     lookUp = Math.min(lookUp, middle - start);
     verdict = Math.min(verdict, end - middle);
@@ -157,14 +147,20 @@ function compare(loaded: Loaded, among: number): { lookUp: number; verdict: numb
   return { lookUp: (lookUp * 1e6) / STRETCH, verdict: (verdict * 1e6) / STRETCH };
 }
 
+/** Until the compiler has seen both ways through the loop and has replaced it on the stack and on entry. */
+function warm(loaded: Loaded): void {
+  for (let round = 0; round < 10; round++)
+    sink ^= loaded.run(STRETCH, FEW, false) ^ loaded.run(STRETCH, FEW, true);
+}
+
 function measure(loaded: Loaded, policy: Policy): VerdictRun {
   loaded.use(policy);
   // Compiled before it is timed.
-  sink ^= loaded.lookUps(100 * BATCH, FEW) ^ loaded.verdicts(100 * BATCH, FEW);
+  warm(loaded);
   const hot = compare(loaded, FEW);
   const cold = compare(loaded, loaded.count);
   const bytes = allocated(COUNTED, (operations) => {
-    sink ^= loaded.verdicts(operations, FEW);
+    sink ^= loaded.run(operations, FEW, true);
   });
   return {
     lookUp: cold.lookUp,
@@ -188,7 +184,7 @@ export function measureTogether(count: number): Record<string, VerdictRun> {
   for (let round = 0; round < 3; round++) {
     for (const policy of policies) {
       loaded.use(policy);
-      sink ^= loaded.verdicts(100 * BATCH, FEW);
+      warm(loaded);
     }
   }
   return Object.fromEntries(policies.map((policy) => [policy.name, measure(loaded, policy)]));
