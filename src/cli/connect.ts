@@ -37,7 +37,7 @@ export async function connect(host: string, port: number, flags: ConnectFlags): 
 async function onOwnStack(host: string, port: number, flags: ConnectFlags): Promise<Outcome> {
   const policy = await choosePolicy(flags);
   const opened = await openLink(flags);
-  const { network, close } = setUp(opened.link, flags.address ?? STACK_SIDE, flags, policy);
+  const { network, close } = await setUp(opened.link, flags.address ?? STACK_SIDE, flags, policy);
   try {
     return await Promise.race([failureOf(network), own(network, opened, host, port)]);
   } finally {

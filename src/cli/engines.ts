@@ -9,7 +9,7 @@ import type { OpenLink } from './open-link.js';
 import type { StackFlags } from './options.js';
 import { startServices } from './services.js';
 import { setUp } from './setup.js';
-import { tallyOf, type Tally } from './tally.js';
+import type { Tally } from './tally.js';
 
 export interface EngineFlags extends StackFlags, LinkFlags {
   workers?: number;
@@ -47,7 +47,7 @@ export async function startEngine(
 ): Promise<Engines> {
   const policy = await choosePolicy(flags);
   const opened = await open();
-  const { network, close } = setUp(opened.link, addresses, flags, policy);
+  const { network, close } = await setUp(opened.link, addresses, flags, policy);
   const end = (): Promise<void> => {
     close();
     opened.close();
@@ -67,7 +67,10 @@ export async function startEngine(
         const { ControlSession } = await import('./control-session.js');
         return new ControlSession(network, flags.remember);
       },
-      tally: () => Promise.resolve(tallyOf(network, services)),
+      async tally() {
+        const { tallyOf } = await import('./tally.js');
+        return tallyOf(network, services);
+      },
       shares: () => Promise.resolve(undefined),
       close: end,
     };

@@ -38,6 +38,7 @@ export async function openPrivateLink(flags: LinkFlags & ServiceOptions): Promis
   const { kind } = flags.link;
   const device = flags.link.device || DEVICE;
   if (kind === 'tun') {
+    needTun();
     const link = TunLink.open({ name: device, offload: flags.offload ?? true });
     bringUp(link.name, KERNEL_SIDE);
     return { ...nothingElse, link };

@@ -1,6 +1,6 @@
 /** Options that several commands share, and their checks. */
 import { InvalidArgumentError, type Command } from 'commander';
-import { parseFaults, type FaultOptions } from '../link/faults.js';
+import { parseFaults, type FaultOptions } from '../link/fault-options.js';
 import { nearest } from '../nearest.js';
 import { parseKnobSetting, policies } from '../stack/catalogue.js';
 import { ruleNames, type RuleName } from '../stack/policies.js';

@@ -5,7 +5,6 @@ import { endOnSignals, environmentLack, insideNamespace, onSentSignals, reenter 
 import { startEngine, type EngineFlags, type Engines } from './engines.js';
 import { RunError, lineOf } from './fail.js';
 import { STACK_SIDE, openPrivateLink } from './links.js';
-import { formatTally, kernelTimeWait } from './tally.js';
 
 /** Exit status of the command. */
 export async function run(
@@ -25,6 +24,7 @@ export async function run(
     const status = await Promise.race([runCommand([...engines.prefix, ...command]), engines.failed]);
     const seconds = Number(process.hrtime.bigint() - started) / 1e9;
     await quiet(engines);
+    const { formatTally, kernelTimeWait } = await import('./tally.js');
     const kernel = kernelTimeWait(engines.prefix);
     const workers = await engines.shares();
     const rest = { command, status, seconds, pcap: flags.pcap ?? null, kernel, ...(workers && { workers }) };

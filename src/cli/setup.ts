@@ -1,13 +1,11 @@
 /** Stack, link and wrappers as the flags of a command ask for them. */
-import { CaptureLink } from '../link/capture.js';
-import { FaultsLink } from '../link/faults.js';
 import type { Link } from '../link/link.js';
-import { FileSink } from '../link/sink.js';
+import type { FileSink } from '../link/sink.js';
 import { createNetwork, type Network, type NetworkOptions } from '../net/network.js';
 import { RealClock } from '../net/real-clock.js';
 import type { FailureKind, Policy } from '../stack/policies.js';
+import type { Clock } from '../time/clock.js';
 import type { Seat } from '../workers/seat.js';
-import { PcapngWriter } from '../wire/pcapng.js';
 import { RunError, UsageError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
 
@@ -18,21 +16,15 @@ export interface Setup {
 }
 
 /** capture(faults(link)), a stack on `addresses`, policy and knobs applied. `seat`: that of a worker among several. */
-export function setUp(
+export async function setUp(
   link: Link,
   addresses: readonly string[],
   flags: StackFlags,
   policy: string | Policy,
   seat?: Seat,
-): Setup {
+): Promise<Setup> {
   const clock = seat?.clock ?? new RealClock();
-  let outer: Link = link;
-  if (flags.faults !== undefined) outer = new FaultsLink(outer, clock, flags.faults);
-  let sink: FileSink | null = null;
-  if (flags.pcap !== undefined) {
-    sink = openSink(flags.pcap);
-    outer = new CaptureLink(outer, sink, clock, new PcapngWriter(link.name));
-  }
+  const { outer, sink } = await wrapped(link, clock, flags);
   const network = makeNetwork({
     stack: { addresses: [...addresses], ...seat?.stack },
     link: outer,
@@ -76,9 +68,30 @@ function makeNetwork(options: NetworkOptions & { policy: string | Policy }): Net
   }
 }
 
-function openSink(path: string): FileSink {
+/** What a run without such flags does not need is not loaded: each module is most of a millisecond of its start. */
+async function wrapped(
+  link: Link,
+  clock: Clock,
+  { faults, pcap }: StackFlags,
+): Promise<{ outer: Link; sink: FileSink | null }> {
+  let outer = link;
+  if (faults !== undefined) {
+    const { FaultsLink } = await import('../link/faults.js');
+    outer = new FaultsLink(outer, clock, faults);
+  }
+  if (pcap === undefined) return { outer, sink: null };
+  const [{ CaptureLink }, { FileSink }, { PcapngWriter }] = await Promise.all([
+    import('../link/capture.js'),
+    import('../link/sink.js'),
+    import('../wire/pcapng.js'),
+  ]);
+  const sink = openSink(FileSink, pcap);
+  return { outer: new CaptureLink(outer, sink, clock, new PcapngWriter(link.name)), sink };
+}
+
+function openSink(Sink: typeof FileSink, path: string): FileSink {
   try {
-    return new FileSink(path);
+    return new Sink(path);
   } catch (error) {
     throw new RunError(`--pcap ${path}: ${lineOf(error)}`);
   }

@@ -38,7 +38,7 @@ export default async function worker(seat: Seat, data: unknown): Promise<WorkerP
       : { faults: { ...flags.faults, seed: (flags.faults.seed ?? 1) + seat.index } }),
   };
   const policy = await choosePolicy(flags);
-  const { network, close } = setUp(seat.link, addresses, own, policy, seat);
+  const { network, close } = await setUp(seat.link, addresses, own, policy, seat);
   network.driver.hold();
   const services = await startServices(network, flags);
   const control = new ControlSession(network, flags.remember, seat);

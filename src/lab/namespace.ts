@@ -77,6 +77,11 @@ function readNumber(path: string): number | null {
 export function environmentLack(withTun = true): Lack | null {
   const tun = tunAvailable();
   if (withTun && !tun.ok) return tun;
+  return programLack() ?? namespaceLack();
+}
+
+/** A program that is not there. */
+export function programLack(): Lack | null {
   if (which('ip') === null)
     return { reason: 'ip(8) is not installed', cure: 'apt-get install iproute2 (dnf install iproute)' };
   if (which('unshare') === null)
@@ -84,6 +89,11 @@ export function environmentLack(withTun = true): Lack | null {
       reason: 'unshare(1) is not installed',
       cure: 'apt-get install util-linux (dnf install util-linux)',
     };
+  return null;
+}
+
+/** What refuses namespaces, found by trying. */
+export function namespaceLack(): Lack | null {
   const tried = spawnSync(which('unshare')!, [...unshareArguments(), 'true'], { encoding: 'utf8' });
   if (tried.status === 0) return null;
   if (readNumber('/proc/sys/kernel/unprivileged_userns_clone') === 0) {

@@ -174,3 +174,13 @@ for (const [signal, status] of [
     t.equal((await running.ended).status, status);
   });
 }
+
+t.test('a system that refuses namespaces: what refuses them, and the cure', async (t) => {
+  const place = folder(t);
+  writeFileSync(join(place, 'unshare'), '#!/bin/sh\necho "unshare: not here" >&2\nexit 1\n', { mode: 0o755 });
+  const path = `${place}:${process.env['PATH'] ?? ''}`;
+  const { status, stdout, stderr } = await timewait(['run', '--', 'true'], { env: { PATH: path } });
+  t.equal(status, 1);
+  t.equal(stdout, '');
+  t.match(stderr, /^timewait: \S[^\n]*: [^\n]*run as root[^\n]*\n$/m);
+});
