@@ -3,9 +3,13 @@
  * kernel steers or the workers hand over. 100,000 connections from ports of their own.
  */
 import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
-import { compileTools } from '../../bench/wire/contenders.js';
+import { compile } from '../../bench/wire/contenders.js';
+import { ANSWER } from '../../bench/wire/ports.js';
 import { bringUp, which } from '../../src/lab/namespace.js';
 import { Workers, type WorkersOptions } from '../../src/workers/workers.js';
 import { inNamespace } from '../native/namespace.js';
@@ -14,13 +18,12 @@ import type { Seen, ServerData } from '../workers/server.js';
 /** Clients come from the first of these and the next, 55,000 ports of each. */
 const CLIENTS = ['10.78.1.1', '10.78.1.2'];
 const STACK = '10.78.0.2';
-const PORT = 80;
 
 const run = promisify(execFile);
 
 async function start(t: Test, options: Partial<WorkersOptions>): Promise<Workers> {
   // A record lasts longer than the test, and a late retransmission whose RST kills one does not matter.
-  const data: ServerData = { addresses: [`${STACK}/16`], port: PORT, policy: 'rfc1337' };
+  const data: ServerData = { addresses: [`${STACK}/16`], policy: 'rfc1337' };
   const workers = await Workers.start({
     workers: 2,
     program: new URL('../workers/server.js', import.meta.url),
@@ -39,10 +42,11 @@ async function start(t: Test, options: Partial<WorkersOptions>): Promise<Workers
 
 /** Connections of the kernel's from ports of their own, all of which succeed. */
 async function connections(t: Test, count: number): Promise<void> {
-  const tools = compileTools();
-  t.teardown(() => tools.remove());
-  const args = ['connections', STACK, PORT, 60, 0, 64, CLIENTS[0]!, CLIENTS.length, 0, count];
-  const { stdout } = await run(tools.peer, args.map(String));
+  const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const peer = compile(folder, 'peer')!;
+  const args = ['connections', STACK, ANSWER, 60, 0, 64, CLIENTS[0]!, CLIENTS.length, 0, count];
+  const { stdout } = await run(peer, args.map(String));
   t.match(JSON.parse(stdout), { done: count, failed: 0 });
 }
 

@@ -1,11 +1,14 @@
-/** A worker's program for tests: a server that closes first, and the tuples that this worker's engine knows. */
+/**
+ * A worker's program for tests: a server that closes first, on the engine as sockets would take most of the
+ * time, and the tuples that this worker's engine knows.
+ */
+import { serveEngine } from '../../bench/wire/engine.js';
 import { createNetwork } from '../../src/index.js';
 import type { Seat, WorkerProgram } from '../../src/workers/seat.js';
 import type { SocketRow } from '../../src/stack/api.js';
 
 export interface ServerData {
   readonly addresses: readonly string[];
-  readonly port: number;
   readonly policy: string;
 }
 
@@ -19,13 +22,9 @@ export interface Seen {
 }
 
 export default function serve({ link, clock, stack }: Seat, data: unknown): WorkerProgram {
-  const { addresses, port, policy } = data as ServerData;
+  const { addresses, policy } = data as ServerData;
   const network = createNetwork({ link, clock, policy, stack: { addresses, ...stack } });
-  const server = network.createServer((socket) => {
-    socket.on('error', () => undefined);
-    socket.once('data', (bytes) => socket.end(bytes));
-  });
-  server.listen({ port, backlog: 4096 });
+  serveEngine(network.driver);
   const far = ({ remote }: SocketRow): string => `${remote!.address} ${remote!.port}`;
   return {
     network,
