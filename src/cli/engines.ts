@@ -20,6 +20,8 @@ export interface Engines {
   /** The device, and the policy that rules. */
   readonly device: string;
   readonly policy: string;
+  /** Where the packets are written; several files with a comma between. */
+  readonly pcap: string | null;
   /** What to put before a command so that it runs at the kernel's end. */
   readonly prefix: readonly string[];
   /** Rejects when the link or a worker fails for good. */
@@ -61,6 +63,7 @@ export async function startEngine(
     return {
       device: opened.link.name,
       policy: network.stack.policyName,
+      pcap: flags.pcap ?? null,
       prefix: opened.prefix,
       failed,
       async control() {

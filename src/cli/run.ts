@@ -27,7 +27,7 @@ export async function run(
     const { formatTally, kernelTimeWait } = await import('./tally.js');
     const kernel = kernelTimeWait(engines.prefix);
     const workers = await engines.shares();
-    const rest = { command, status, seconds, pcap: flags.pcap ?? null, kernel, ...(workers && { workers }) };
+    const rest = { command, status, seconds, pcap: engines.pcap, kernel, ...(workers && { workers }) };
     process.stdout.write(`${formatTally(await engines.tally(), rest, flags.json === true)}\n`);
     return status;
   } finally {

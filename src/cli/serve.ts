@@ -42,7 +42,7 @@ export async function serve(flags: ServeFlags): Promise<number> {
       command,
       status: 0,
       seconds,
-      pcap: flags.pcap ?? null,
+      pcap: engines.pcap,
       kernel,
       ...(workers && { workers }),
     };

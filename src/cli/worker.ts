@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { PortStream } from '../workers/port-stream.js';
 import type { Seat, WorkerProgram } from '../workers/seat.js';
+import { captureOf } from './captures.js';
 import { choosePolicy } from './choose-policy.js';
 import { ControlSession } from './control-session.js';
 import type { Connect, Question } from './control.js';
@@ -21,11 +22,6 @@ export type Asked =
   | { readonly ask: 'control'; readonly request: Question }
   | { readonly ask: 'connect'; readonly request: Connect }
   | { readonly ask: 'close' };
-
-/** `out.pcapng` of worker 1 is `out-1.pcapng`. */
-export function captureOf(path: string, worker: number): string {
-  return path.replace(/(\.[^./]*)?$/, `-${worker}$1`);
-}
 
 export default async function worker(seat: Seat, data: unknown): Promise<WorkerProgram> {
   const { flags, addresses } = data as WorkerData;

@@ -9,6 +9,7 @@ import { parseAddress } from '../wire/address.js';
 import { addUp, mergeSockets } from '../workers/merge.js';
 import { PortStream } from '../workers/port-stream.js';
 import { Workers } from '../workers/workers.js';
+import { captureOf } from './captures.js';
 import { choosePolicy } from './choose-policy.js';
 import { ROWS, TUPLES } from './control-session.js';
 import type { Connect, Controlled, Explained, Question } from './control.js';
@@ -50,10 +51,20 @@ export async function startWorkers(
   const failed = new Promise<never>((_resolve, reject) => {
     workers.once('error', (error: Error) => reject(new RunError(`a worker failed: ${lineOf(error)}`)));
   });
+  // Whoever asks for something meanwhile has it too.
+  failed.catch(() => undefined);
   const tallies = (): Promise<Tally[]> => workers.ask({ ask: 'tally' } satisfies Asked) as Promise<Tally[]>;
+  const [first] = await tallies().catch((error: Error) => {
+    throw explain(name, error);
+  });
+  const { pcap } = flags;
   return {
     device: workers.name,
-    policy: (await tallies())[0]!.policy,
+    policy: first!.policy,
+    pcap:
+      pcap === undefined
+        ? null
+        : Array.from({ length: workers.count }, (_, i) => captureOf(pcap, i)).join(', '),
     prefix: [],
     failed,
     control: () => Promise.resolve(new WorkersControl(workers)),

@@ -25,6 +25,7 @@ export interface RunSummary {
     readonly text: string;
     readonly source: string;
   }[];
+  /** The capture; of several workers their files, with a comma between. */
   readonly pcap: string | null;
   /** What each worker did, when there are several. `handedOver`: packets that came in by its queue and belonged to others. */
   readonly workers?: readonly {

@@ -1,12 +1,12 @@
 /** Where the workers of one device hand packets to each other: a lane for each pair and direction, and a bell for each worker. */
 import type { PacketRing } from '../wire/ring.js';
-import { Lane } from './lane.js';
+import { LINE, Lane } from './lane.js';
 
 /** What all workers share. */
 export interface SharedLanes {
   /** lanes[from][to]; none from a worker to itself. */
   readonly lanes: readonly (readonly (SharedArrayBuffer | null)[])[];
-  /** An int32 for each worker: 1 once its bell was rung, until it looks into its lanes. */
+  /** An int32 for each worker, each in a line of its own: 1 once its bell was rung, until it finds its lanes empty. */
   readonly bells: SharedArrayBuffer;
 }
 
@@ -21,7 +21,7 @@ export function sharedLanes(workers: number): SharedLanes {
     lanes: all.map((from) =>
       all.map((to) => (from === to ? null : Lane.memory(from === 0 ? FIRST_LANE : OTHER_LANE))),
     ),
-    bells: new SharedArrayBuffer(4 * workers),
+    bells: new SharedArrayBuffer(4 * LINE * workers),
   };
 }
 
@@ -66,18 +66,30 @@ export class Exchange {
     for (let to = 0; to < this.unrung.length; to++) {
       if (!this.unrung[to]) continue;
       this.unrung[to] = false;
-      if (Atomics.exchange(this.bells, to, 1) === 0) this.wake(to);
+      if (Atomics.exchange(this.bells, to * LINE, 1) === 0) this.wake(to);
     }
   }
 
-  /** What others have handed over, as far as there are free slots; how many. */
-  take(ring: PacketRing): number {
-    // Before the look: what comes after it rings anew.
-    Atomics.store(this.bells, this.self, 0);
-    let taken = 0;
-    for (let i = 0; i < this.in.length; i++) taken += this.in[(this.turn + i) % this.in.length]!.take(ring);
-    this.turn++;
+  /**
+   * What others have handed over, `most` at most and as far as there are free slots; how many. Whoever got
+   * something comes again: the bell is rung anew only after a call that found nothing.
+   */
+  take(ring: PacketRing, most: number): number {
+    let taken = this.look(ring, most);
+    if (taken === 0) {
+      Atomics.store(this.bells, this.self * LINE, 0);
+      // What came between the look and this rang in vain.
+      taken = this.look(ring, most);
+    }
     this.taken += taken;
+    return taken;
+  }
+
+  private look(ring: PacketRing, most: number): number {
+    const { length } = this.in;
+    let taken = 0;
+    for (let i = 0; i < length; i++) taken += this.in[(this.turn + i) % length]!.take(ring, most - taken);
+    this.turn++;
     return taken;
   }
 }

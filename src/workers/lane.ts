@@ -12,9 +12,11 @@
  */
 import type { PacketRing } from '../wire/ring.js';
 
+/** Words of what processors fetch at once: what one thread writes is not in the same line as what another does. */
+export const LINE = 16;
 const HEAD = 0;
-const TAIL = 1;
-const CONTROL_BYTES = 64;
+const TAIL = LINE;
+const CONTROL_BYTES = 4 * 2 * LINE;
 const HEADER_BYTES = 8;
 /** In place of a length: the rest up to the end is empty. */
 const SKIP = -1;
@@ -57,12 +59,12 @@ export class Lane {
     return true;
   }
 
-  /** Moves packets into the free slots of the ring, from the oldest on; returns how many. */
-  take(ring: PacketRing): number {
+  /** Moves packets into the free slots of the ring, `most` at most, from the oldest on; returns how many. */
+  take(ring: PacketRing, most: number): number {
     const tail = Atomics.load(this.control, TAIL);
     let head = this.control[HEAD]!;
     let taken = 0;
-    while (head !== tail && ring.free > 0) {
+    while (head !== tail && taken < most && ring.free > 0) {
       const length = this.words[head >> 2]!;
       if (length === SKIP) {
         head = 0;

@@ -1,2 +1,2 @@
-/** Each pair of workers has two lanes, of half a megabyte each when they are used. */
+/** Each pair of workers has two lanes (exchange.ts). */
 export const MOST_WORKERS = 32;

@@ -95,4 +95,5 @@ export interface Failure {
   readonly code?: string;
   readonly syscall?: string;
   readonly details?: readonly string[];
+  readonly stack?: string;
 }

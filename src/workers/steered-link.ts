@@ -35,7 +35,10 @@ export class SteeredLink implements Link {
 
   receive(ring: PacketRing): number {
     const before = ring.count;
-    this.exchange.take(ring);
+    // Others' packets leave room for those of the queue.
+    const most = this.reads ? (ring.free + 1) >> 1 : ring.free;
+    // Whoever is in between may keep what it got: this link asks to be read again itself.
+    if (this.exchange.take(ring, most) > 0) this.listener?.();
     for (let read = 0; this.reads && ring.free > 0 && read < MOST_READS; read++) {
       const first = ring.count;
       const got = this.queue.receive(ring);

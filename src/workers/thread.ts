@@ -117,10 +117,13 @@ class Thread {
         owns: (...tuple) => steering.ownerOfTuple(...tuple) === seat.index,
       },
     };
-    const { default: main } = (await import(program)) as { default: WorkerMain };
-    const made = await main(place, data);
-    this.program = made instanceof Network ? { network: made } : made;
-    this.program.network.on('error', (error) => {
+    const { default: main } = (await import(program)) as { default?: WorkerMain };
+    if (typeof main !== 'function') throw new TypeError(`${program}: the default export is no function`);
+    const made = (await main(place, data)) as Network | WorkerProgram | undefined;
+    const network = made instanceof Network ? made : made?.network;
+    if (network === undefined) throw new TypeError(`${program}: the default export returned no network`);
+    this.program = made instanceof Network ? { network } : (made as WorkerProgram);
+    network.on('error', (error) => {
       throw error;
     });
   }
@@ -133,23 +136,24 @@ class Thread {
   serve(): void {
     this.toMain.on('message', (call: Call) => {
       const { id } = call;
-      void this.handle(call).then(
-        (value) => this.toMain.postMessage({ id, value } satisfies Reply),
-        (error: unknown) => this.toMain.postMessage({ id, error: failureOf(error) } satisfies Reply),
-      );
+      this.handle(call)
+        .then((value) => this.toMain.postMessage({ id, value } satisfies Reply))
+        // An answer that cannot be posted is an error too.
+        .catch((error: unknown) => this.toMain.postMessage({ id, error: failureOf(error) } satisfies Reply));
     });
   }
 }
 
 function failureOf(error: unknown): Failure {
   if (!(error instanceof Error)) return { name: 'Error', message: String(error) };
-  const { name, message, code, syscall, details } = error as Error & Record<string, unknown>;
+  const { name, message, code, syscall, details, stack } = error as Error & Record<string, unknown>;
   return {
-    name: error.constructor.name || name,
+    name: name === 'Error' ? error.constructor.name : name,
     message,
     ...(typeof code === 'string' ? { code } : {}),
     ...(typeof syscall === 'string' ? { syscall } : {}),
     ...(Array.isArray(details) ? { details: details.map(String) } : {}),
+    ...(typeof stack === 'string' ? { stack } : {}),
   };
 }
 

@@ -7,6 +7,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
+import { isAbsolute, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { MessageChannel, Worker, type MessagePort, type Transferable } from 'node:worker_threads';
 import { RealClock } from '../net/real-clock.js';
 import type { SocketRow } from '../stack/api.js';
@@ -20,7 +22,7 @@ import { Steering, type SteerBy } from './steering.js';
 export interface WorkersOptions {
   /** 1 to 32. */
   readonly workers: number;
-  /** Module whose default export is a WorkerMain. */
+  /** Module whose default export is a WorkerMain: a URL, or a path from the working directory on. */
   readonly program: URL | string;
   /** For the program; what postMessage can carry. */
   readonly data?: unknown;
@@ -91,7 +93,7 @@ export class Workers extends EventEmitter {
       await workers.begin();
       return workers;
     } catch (error) {
-      await workers.end();
+      await workers.end(error as Error);
       throw error;
     }
   }
@@ -167,8 +169,11 @@ export class Workers extends EventEmitter {
 
   /** Resets all connections, closes servers and the device. */
   async close(): Promise<void> {
-    if (!this.ended) await this.all({ call: 'close' });
-    await this.end();
+    try {
+      if (!this.ended) await this.all({ call: 'close' });
+    } finally {
+      await this.end(new Error('the workers were closed'));
+    }
   }
 
   private all(call: Unnumbered<Call>): Promise<unknown[]> {
@@ -179,22 +184,27 @@ export class Workers extends EventEmitter {
     if (this.ended) return Promise.reject(new Error('the workers have ended'));
     const id = ++this.calls;
     return new Promise((resolve, reject) => {
-      this.waiting[worker]!.set(id, { resolve, reject });
+      // First, as it throws what cannot be posted.
       this.threads[worker]!.postMessage({ ...call, id }, transfer);
+      this.waiting[worker]!.set(id, { resolve, reject });
     });
   }
 
   private fail(error: Error): void {
     if (this.ended) return;
-    const asked = this.waiting.flatMap((waiting) => [...waiting.values()]);
-    void this.end();
-    for (const { reject } of asked) reject(error);
+    const asked = this.waiting.some(({ size }) => size > 0);
+    void this.end(error);
     // Whoever asked has it; an error that nobody listens for would be thrown.
-    if (asked.length === 0 || this.listenerCount('error') > 0) this.emit('error', error);
+    if (!asked || this.listenerCount('error') > 0) this.emit('error', error);
   }
 
-  private async end(): Promise<void> {
+  /** `error`: for whoever waits for an answer. */
+  private async end(error: Error): Promise<void> {
     this.ended = true;
+    for (const waiting of this.waiting) {
+      for (const { reject } of waiting.values()) reject(error);
+      waiting.clear();
+    }
     await Promise.all(this.threads.map((thread) => thread.terminate()));
   }
 }
@@ -218,7 +228,7 @@ function startThreads(options: WorkersOptions, { key, by }: Steering): Worker[] 
   return ports.map((own, index) => {
     const workerData: ThreadData = {
       seat: { index, workers },
-      program: String(program),
+      program: moduleOf(program),
       data,
       mtu,
       offload,
@@ -229,8 +239,14 @@ function startThreads(options: WorkersOptions, { key, by }: Steering): Worker[] 
       origin,
     };
     const transferList = own.filter((port) => port !== null);
-    return new Worker(new URL('./thread.js', import.meta.url), { workerData, transferList });
+    const name = `worker ${index} of ${workers}`;
+    return new Worker(new URL('./thread.js', import.meta.url), { workerData, transferList, name });
   });
+}
+
+function moduleOf(program: URL | string): string {
+  const isPath = typeof program === 'string' && (isAbsolute(program) || !URL.canParse(program));
+  return isPath ? pathToFileURL(resolve(program)).href : String(program);
 }
 
 /** An error of a worker's, with what it said there. */

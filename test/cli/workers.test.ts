@@ -63,7 +63,9 @@ if (inNamespace(t, import.meta.url)) {
       8,
     );
     t.notOk(existsSync(pcap));
-    const packets = [0, 1].map((i) => readPcapng(readFileSync(pcap.replace('.', `-${i}.`)))!.length);
+    const files = [0, 1].map((i) => pcap.replace(/\.pcapng$/, `-${i}.pcapng`));
+    t.equal(summary.pcap, files.join(', '));
+    const packets = files.map((file) => readPcapng(readFileSync(file))!.length);
     t.ok(packets[0]! + packets[1]! >= 8 * 6, `${packets.join(' and ')} packets`);
   });
 

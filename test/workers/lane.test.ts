@@ -2,8 +2,12 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { PacketRing } from '../../src/wire/ring.js';
+import type { Link } from '../../src/link/link.js';
 import { Exchange, sharedLanes } from '../../src/workers/exchange.js';
 import { Lane } from '../../src/workers/lane.js';
+import { SteeredLink } from '../../src/workers/steered-link.js';
+import { Steering } from '../../src/workers/steering.js';
+import { KEY } from './several.js';
 
 const SIZE = 1 << 10;
 
@@ -35,7 +39,7 @@ t.test('packets come out as they went in, in order, or are refused', (t) => {
             }
             continue;
           }
-          const taken = reader.take(ring);
+          const taken = reader.take(ring, 8);
           t.equal(taken, Math.min(4, waiting.length));
           for (let i = 0; i < taken; i++) {
             const { bytes, offload } = waiting.shift()!;
@@ -52,7 +56,7 @@ t.test('packets come out as they went in, in order, or are refused', (t) => {
   t.end();
 });
 
-t.test('a bell rings once until somebody has looked, and what comes after the look rings again', (t) => {
+t.test('a bell rings once until somebody has found nothing, and what comes after that rings again', (t) => {
   const shared = sharedLanes(3);
   const rung: number[] = [];
   const [a, b, c] = [0, 1, 2].map((self) => new Exchange(shared, self, (worker) => rung.push(worker)));
@@ -65,13 +69,17 @@ t.test('a bell rings once until somebody has looked, and what comes after the lo
   give(c!, 2);
   give(a!, 3);
   t.same(rung, [1]);
-  t.equal(b!.take(ring), 3);
+  t.equal(b!.take(ring, 2), 2, 'no more than wanted');
   give(c!, 4);
+  t.same(rung, [1], 'whoever got something comes again');
+  t.equal(b!.take(ring, 8), 2);
+  t.equal(b!.take(ring, 8), 0);
+  give(a!, 5);
   t.same(rung, [1, 1]);
   a!.ring();
   t.same(rung, [1, 1], 'nothing new');
-  t.equal(b!.take(ring), 1);
-  t.same([a!.given, b!.taken, c!.given, b!.lost], [2, 4, 2, 0]);
+  t.equal(b!.take(ring, 8), 1);
+  t.same([a!.given, b!.taken, c!.given, b!.lost], [3, 5, 2, 0]);
   t.end();
 });
 
@@ -84,8 +92,49 @@ t.test('a full lane loses, and counts it', (t) => {
   t.equal(second.given + second.lost, 100);
   t.equal(second.given, 4, '256 KB');
   const ring = new PacketRing(8, 65_536);
-  t.equal(first.take(ring), 4);
+  t.equal(first.take(ring, 8), 4);
   second.give(0, large, 0, large.length, 0);
-  t.equal(first.take(ring), 1, 'there is room again');
+  t.equal(first.take(ring, 8), 1, 'there is room again');
+  t.end();
+});
+
+t.test('what others hand over leaves room for the queue, and is asked for until there is nothing', (t) => {
+  const steering = new Steering(KEY, 2, 'tuple');
+  const shared = sharedLanes(2);
+  const [first, second] = [0, 1].map((self) => new Exchange(shared, self, () => undefined));
+  const mark = { theirs: 1, queues: 2 };
+  // Nobody's flow: the first worker's.
+  const queue: Link = {
+    name: 'busy',
+    mtu: 64,
+    receive(ring) {
+      const { free } = ring;
+      while (ring.free > 0) {
+        ring.bytes.fill(mark.queues, ring.tailOffset(), ring.tailOffset() + 40);
+        ring.push(40, 0);
+      }
+      return free;
+    },
+    settle: () => undefined,
+    transmit: () => 0,
+    onReadable: () => undefined,
+    ref: () => undefined,
+    unref: () => undefined,
+    close: () => undefined,
+  };
+  const link = new SteeredLink(queue, steering, first!);
+  let asked = 0;
+  link.onReadable(() => asked++);
+  for (let i = 0; i < 12; i++) second!.give(0, packet(40, mark.theirs), 0, 40, 0);
+  const ring = new PacketRing(8, 64);
+  const firsts = (): number[] => {
+    ring.clear();
+    link.receive(ring);
+    return Array.from({ length: ring.count }, (_, i) => ring.bytes[ring.offsetOf(i)]!);
+  };
+  for (let i = 0; i < 3; i++) t.same(firsts(), [1, 1, 1, 1, 2, 2, 2, 2]);
+  t.equal(asked, 3);
+  t.same(firsts(), new Array(8).fill(2));
+  t.equal(asked, 3);
   t.end();
 });
