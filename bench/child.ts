@@ -2,14 +2,8 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { measureAllocation, type Allocations } from './allocation.js';
-import {
-  measureEngine,
-  measureFlood,
-  measureIdle,
-  type EngineRun,
-  type FloodRun,
-  type IdleRun,
-} from './engine.js';
+import { measureEngine, measureIdle, type EngineRun, type IdleRun } from './engine.js';
+import { measureFlood, type FloodRun } from './flood.js';
 import { measureLookUp, type LookUpRun } from './look-up.js';
 import { measureMicro, type MicroRun } from './micro.js';
 import { measurePauses, type PauseRun } from './pause.js';

@@ -1,6 +1,6 @@
 /**
  * The whole engine over memory: two stacks that hand each other packets. A data segment in
- * and its ACK out, a connection from SYN to TIME-WAIT, idle connections, a flood of SYNs.
+ * and its ACK out, a connection from SYN to TIME-WAIT, idle connections.
  */
 import type { ConnectionHandle, ListenerHandle } from '../src/stack/api.js';
 import { Stack } from '../src/stack/stack.js';
@@ -8,7 +8,7 @@ import { SegmentBuilder } from '../src/wire/builder.js';
 import { ACK, PSH, SYN } from '../src/wire/segment.js';
 import { allocated, bytesInUse, median } from './measure.js';
 
-const SERVER = '10.0.0.2';
+export const SERVER = '10.0.0.2';
 const MSS = 1460;
 
 function makeStack(seed: number, addresses: string[], policy = 'linux'): Stack {
@@ -24,7 +24,7 @@ export function must<T>(value: T | string | null): T {
 }
 
 /** A client and a server, and the memory link between them. */
-class Pair {
+export class Pair {
   now = 0;
   readonly server = makeStack(1, [`${SERVER}/8`]);
   readonly client: Stack;
@@ -268,96 +268,4 @@ function advances(pair: Pair): number {
     pair.server.nextDeadline(pair.now);
   }
   return ((performance.now() - start) * 1e6) / calls;
-}
-
-export interface FloodRun {
-  /** Requests a second of the real clients without and with the flood. */
-  readonly calm: number;
-  readonly flooded: number;
-  /** SYNs a second that came to the stack; of those offered, the rest found the link's ring full. */
-  readonly taken: number;
-  readonly offered: number;
-  /** Growth of heap and arrays during the flood, bytes. */
-  readonly growth: number;
-}
-
-/** Requests of 100 clients, each 10 ms after its last answer, over memory and by the clock; spoofed SYNs besides. */
-function serve(seconds: number, synsPerMs: number): { rate: number; taken: number; offered: number } {
-  const pair = new Pair();
-  const { server, client } = pair;
-  const clients = 100;
-  const dueAt = new Float64Array(clients);
-  const ends: (ConnectionHandle | null)[] = new Array<ConnectionHandle | null>(clients).fill(null);
-  const request = Uint8Array.of(1);
-  const syn = new SegmentBuilder();
-  const bytes = new Uint8Array(100);
-  let port = 1024;
-  let done = 0;
-  let taken = 0;
-  let offered = 0;
-  const start = performance.now();
-  for (;;) {
-    const at = performance.now() - start;
-    if (at > 1000 * seconds) break;
-    pair.now = Math.floor(at);
-    client.advance(pair.now);
-    server.advance(pair.now);
-    // What came meanwhile, as far as a ring of 256 slots holds it
-    const arrived = Math.floor(at * synsPerMs) - offered;
-    offered += arrived;
-    for (let i = 0; i < Math.min(256, arrived); i++, taken++) {
-      syn.reset();
-      syn.version = 4;
-      syn.src2 = 0xffff;
-      syn.src3 = 0x0b000000 + (Math.imul(taken, 7919) & 0xffffff);
-      syn.dst2 = 0xffff;
-      syn.dst3 = 0x0a000002;
-      syn.srcPort = 1024 + (taken & 0x7fff);
-      syn.dstPort = 80;
-      syn.seq = taken;
-      syn.flags = SYN;
-      syn.wnd = 65_000;
-      syn.mss = MSS;
-      const header = syn.writeHeaders(bytes, 0);
-      server.receive(bytes, 0, syn.finish(bytes, 0, header, 0), pair.now);
-      if (server.tx.free < 8) pair.carry(server, client);
-    }
-    for (let c = 0; c < clients; c++) {
-      if (ends[c] === null && dueAt[c]! <= at) {
-        const opened = client.connect({ address: SERVER, port: 80, localPort: port });
-        port = port === 65_535 ? 1024 : port + 1;
-        if (typeof opened === 'string') continue;
-        client.send(opened, request);
-        ends[c] = opened;
-      }
-    }
-    pair.carry(client, server);
-    for (let far = server.accept(pair.listener); far !== null; far = server.accept(pair.listener)) {
-      pair.carry(client, server);
-      while (server.read(far) !== null);
-      server.send(far, request);
-      server.close(far);
-    }
-    pair.carry(server, client);
-    for (let c = 0; c < clients; c++) {
-      const end = ends[c];
-      if (end === null || end === undefined || client.read(end) === null) continue;
-      client.close(end);
-      ends[c] = null;
-      dueAt[c] = at + 10;
-      done++;
-    }
-    pair.drain();
-  }
-  return { rate: done / seconds, taken: taken / seconds, offered: offered / seconds };
-}
-
-/** In the child. */
-export function measureFlood(seconds: number): FloodRun {
-  serve(1, 500);
-  const calm = serve(seconds, 0);
-  const before = bytesInUse();
-  const flooded = serve(seconds, 500);
-  const growth = bytesInUse() - before;
-  return { calm: calm.rate, flooded: flooded.rate, taken: flooded.taken, offered: flooded.offered, growth };
 }

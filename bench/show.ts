@@ -1,6 +1,7 @@
 /** Results as tables: medians over the runs, in brackets the lowest and the highest. */
 import { formatTable, type Column } from '../src/view/table.js';
-import type { EngineRun, FloodRun, IdleRun } from './engine.js';
+import type { EngineRun, IdleRun } from './engine.js';
+import type { FloodRun } from './flood.js';
 import type { LookUpRun } from './look-up.js';
 import { median } from './measure.js';
 import type { MicroRun } from './micro.js';
@@ -107,8 +108,11 @@ const showFlood = (runs: readonly FloodRun[]): string =>
     ['requests/s of 100 clients, flooded', (run) => run.flooded],
     ['flooded / calm', (run) => run.flooded / run.calm, 2],
     ['SYNs/s offered', (run) => run.offered],
-    ['SYNs/s taken in', (run) => run.taken],
+    ['packets/s that found the queue full', (run) => run.lost],
+    ['SYN cookies/s', (run) => run.answered],
     ['bytes of memory that stayed', (run) => run.growth],
+    ['a SYN answered with a cookie: ns', (run) => run.cookie],
+    ['a SYN beyond tcp_syn_cookie_rate: ns', (run) => run.drop],
   ]);
 
 export const shows = {
