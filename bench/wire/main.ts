@@ -136,6 +136,9 @@ async function measure(options: Settings, tools: Tools): Promise<Results> {
       results.flood = await inTurns('flood', only('engine', 'stream'), 1, (each) =>
         parts.flood(each, FLOOD_RATE, FLOOD_SECONDS, THINK),
       );
+      results.busyFlood = await inTurns('flood, back to back', only('engine'), 1, (each) =>
+        parts.flood(each, FLOOD_RATE, FLOOD_SECONDS, 0),
+      );
     },
     startup: async () => {
       results.startup = [];

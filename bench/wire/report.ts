@@ -20,6 +20,8 @@ export interface Results {
   idle?: Runs<Measured<'idle'>>;
   timewait?: Runs<Measured<'population'>>;
   flood?: Runs<Measured<'flood'>>;
+  /** The same with clients that do not wait. */
+  busyFlood?: Runs<Measured<'flood'>>;
   startup?: Measured<'startup'>[];
 }
 
@@ -103,16 +105,9 @@ function others(results: Results): string {
         `${figure(first, 0)} connections a second in the first seconds, ${figure(last, 0)} in the last, the slowest second ${figure(least, 0)}; ${run.failed} failed.`,
     );
   }
-  for (const [name, [run]] of Object.entries(results.flood ?? {}))
-    if (run !== undefined)
-      lines.push(
-        `- ${figure(run.offered, 0)} spoofed SYNs a second beside 100 clients that wait ${run.think} ms between requests, ${name}: ` +
-          `${figure(run.alone, 0)} connections a second alone, ${figure(run.used, 2)} processors busy; ` +
-          `${figure(run.beside, 0)} beside (${figure((100 * run.beside) / run.alone, 0)} %), ${run.failed} failed, ${run.slow} took longer than 0.9 s, ` +
-          `half were done within ${figure(run.p50[1], 0)} us (alone ${figure(run.p50[0], 0)}), 99 % within ${figure(run.p99[1], 0)} (${figure(run.p99[0], 0)}); ` +
-          `${figure(run.entered, 0)} segments a second reached the stack, ${figure(run.answered, 0)} cookies left it; ` +
-          `the flood took ${figure(run.flooder, 2)} of a processor, the server ${figure(run.server, 2)}; resident memory grew by ${figure(run.rss / 1e6, 1)} MB.`,
-      );
+  for (const runs of [results.flood, results.busyFlood])
+    for (const [name, [run]] of Object.entries(runs ?? {}))
+      if (run !== undefined) lines.push(flooded(name, run));
   if (results.startup !== undefined && results.startup.length > 0)
     lines.push(
       `- Start: \`timewait --version\` ${spread(
@@ -125,6 +120,20 @@ function others(results: Results): string {
         )} ms.`,
     );
   return lines.join('\n');
+}
+
+function flooded(name: string, run: Measured<'flood'>): string {
+  const clients =
+    run.think > 0 ? `that wait ${run.think} ms between requests` : 'that do not wait between requests';
+  return (
+    `- ${figure(run.offered, 0)} spoofed SYNs a second beside 100 clients ${clients}, ${name}: ` +
+    `${figure(run.alone, 0)} connections a second alone, ${figure(run.used, 2)} processors busy; ` +
+    `${figure(run.beside, 0)} beside (${figure((100 * run.beside) / run.alone, 0)} %), ${run.failed} failed, ` +
+    `${run.slow} took longer than 0.9 s, half were done within ${figure(run.p50[1], 0)} us (alone ${figure(run.p50[0], 0)}), ` +
+    `99 % within ${figure(run.p99[1], 0)} (${figure(run.p99[0], 0)}); ${figure(run.entered, 0)} segments a second ` +
+    `reached the stack, ${figure(run.answered, 0)} cookies left it; the flood took ${figure(run.flooder, 2)} of a processor, ` +
+    `the server ${figure(run.server, 2)}; resident memory grew by ${figure(run.rss / 1e6, 1)} MB.`
+  );
 }
 
 /** Rates of the first and last sixth, and of the slowest second. */
