@@ -13,7 +13,7 @@ const SHARE = 32;
 /** Thousandths of an answer: what a rate of 1 a second gives each ms. */
 const ANSWER = 1000;
 /** What was not used in so many ms may be used at once. */
-const SAVED = 100;
+const SAVED = 20;
 
 /** Tokens that come at a rate and are taken one by one. */
 class Allowance {
