@@ -412,8 +412,9 @@ export interface StackApi {
   /** One packet; `offload` as in PacketRing. Returns the reason's number, 0: the plain path. */
   receive(bytes: Uint8Array, offset: number, length: number, now: number, offload?: number): number;
   /**
-   * Timers that are due. TIME-WAIT records go at most `expiries` at a time, so that one turn does not have to do what
-   * a pause has left; then `nextDeadline` is 0. To whoever asks they are all gone in their millisecond all the same.
+   * Timers that are due. At most `expiries` of connections run and as many TIME-WAIT records go, so that one turn does not
+   * have to do what a pause, or a flood a second ago, has left; then `nextDeadline` is 0. To whoever asks all records
+   * are gone in their millisecond all the same.
    */
   advance(now: number, expiries?: number): void;
   output(now: number): number;

@@ -291,7 +291,7 @@ export class Stack implements StackApi {
   advance(now: number, expiries = Infinity): void {
     const { core } = this;
     core.setTime(now);
-    for (;;) {
+    for (let run = 0; run < expiries; run++) {
       const id = core.ctx.wheel.expire(now);
       if (id < 0) break;
       const tcb = core.tcbs[id];

@@ -14,9 +14,9 @@ import { Segment } from '../../src/wire/segment.js';
 import { Conversation } from '../support/conversation.js';
 
 const BACKLOG = 8;
-/** A second, and what of it may be saved up: a tenth. */
+/** A second, and what of it may be saved up: 20 ms. */
 const RATE = 1000;
-const BURST = RATE / 10;
+const BURST = RATE / 50;
 /** Of it, what one proven address has to itself in a window. */
 const SHARE = Math.ceil((RATE * WINDOW) / 1000 / 32);
 
@@ -84,7 +84,7 @@ for (const v6 of [false, true]) {
   void t.test(`${v6 ? 'IPv6' : 'IPv4'}: beyond the rate proven peers are answered, others dropped`, (t) => {
     const c = besieged([friend], { v6 });
     flood(c, v6, 2000);
-    t.equal(count(c, 'TcpExtSyncookiesSent'), BURST, 'what a tenth of a second allows, and no more');
+    t.equal(count(c, 'TcpExtSyncookiesSent'), BURST, 'what 20 ms allow, and no more');
     t.equal(c.reason, 'syn-cookie-rate');
     t.equal(count(c, 'TcpExtTCPReqQFullDrop'), 2000 - BURST);
     t.equal(count(c, 'TcpExtListenDrops'), 2000 - BURST);
@@ -185,6 +185,28 @@ void t.test('the short way out of a flood and the long one are the same to all b
     t.ok(told[0]!.reasons.filter((reason) => reason === 'syn-cookie-rate').length > 500);
     t.same(told[0], told[1]);
   }
+  t.end();
+});
+
+void t.test('SYN,ACKs that are due together are resent in steps, as many as the caller has time for', (t) => {
+  const c = new Conversation();
+  c.listen(1000);
+  flood(c, false, 1000);
+  c.rest();
+  const due = (c.now + 1000) | 0;
+  const resent: number[] = [];
+  for (let step = 0; step < 5; step++) {
+    const left = c.stack.nextDeadline(due);
+    c.stack.advance(due, 300);
+    let packets = 0;
+    for (let more = c.stack.output(due); more > 0; more = c.stack.output(due)) {
+      packets += more;
+      c.stack.tx.clear();
+    }
+    resent.push(packets);
+    t.equal(left === 0, step < 4, `step ${step}: overdue until all have run`);
+  }
+  t.same(resent, [300, 300, 300, 100, 0]);
   t.end();
 });
 
