@@ -66,7 +66,7 @@ export class SynBudget {
 
   /**
    * Is this packet one more SYN for where one was refused in this millisecond, and from no proven peer? Then the same would
-   * come of it, but for what is wrong with it otherwise. In a flood this is asked first: it takes a sixth of
+   * come of it, but for what is wrong with it otherwise. In a flood this is asked first: it takes a quarter of
    * the time that reading, checking and looking up the segment does (measured, npm run bench -- flood).
    */
   isOneMore(bytes: Uint8Array, offset: number, length: number, now: number): boolean {
