@@ -98,6 +98,8 @@ export class Core {
   /** Echo replies sent in the present second (knob icmp_ratelimit). */
   icmpWindow = 0;
   icmpCount = 0;
+  /** The address that `isNear` is asked about. */
+  private readonly far = new Int32Array(4);
   private rules: Policy;
   /**
    * segmentArrives of `rules`: looked up through the policy, it costs about 10 ns
@@ -289,9 +291,14 @@ export class Core {
 
   /** A subnet of ours has this address. */
   isNear(w0: number, w1: number, w2: number, w3: number): boolean {
-    return this.addresses.some(({ address, prefix }) =>
-      sharesPrefix(address.words, [w0, w1, w2, w3], address.family === 4 ? prefix + 96 : prefix),
-    );
+    const other = this.far;
+    other[0] = w0;
+    other[1] = w1;
+    other[2] = w2;
+    other[3] = w3;
+    for (const { address, prefix } of this.addresses)
+      if (sharesPrefix(address.words, other, address.family === 4 ? prefix + 96 : prefix)) return true;
+    return false;
   }
 
   /**

@@ -14,15 +14,15 @@
  * are no tombstones). The whole hash stands nowhere: the owner makes it again when an
  * entry moves to other slots.
  *
- * The hash is SipHash under a secret key, so nobody can aim collisions. Growing, by a half
- * or a third, and shrinking are spread over later operations: while a move is on, entries
+ * The hash is SipHash under a secret key, so nobody can aim collisions. Growing, twofold while it is
+ * small, then by a half or a third, and shrinking are spread over later operations: while a move is on, entries
  * live in the present slots or the old ones, and each operation moves some whole clusters
  * (a cluster never refers to slots outside itself, so the rest of the old slots stays
  * searchable). Slots lie in chunks. Those of the next size are made one by one before they
  * are needed, as the first insertions after a growth would else make them all at once, and
  * old ones let go when the last entry has moved on: no operation makes or clears more than one.
  *
- * Memory: 4 bytes a slot at a load between 1/6 and 4/5; 5 to 7.5 bytes an entry of a table
+ * Memory: 4 bytes a slot at a load between 1/6 and 4/5; 5 to 7.5 bytes an entry of a large table
  * that has grown.
  */
 import { SipHash } from './siphash.js';
@@ -330,7 +330,11 @@ export class FlowTable {
   }
 }
 
-/** The next size: by a half, or by a third. */
+/** Up to here a table doubles: half as many entries move as in steps of a half and a third, and its memory is no matter. */
+const SMALL = 1 << 18;
+
+/** The next size: twice, or by a half, or by a third. */
 function larger(size: number): number {
+  if (size < SMALL) return 2 * size;
   return (size & (size - 1)) === 0 ? size + size / 2 : (size / 3) * 4;
 }

@@ -99,6 +99,13 @@ t.test('an IPv4 address at the end of an IPv6 address', async (t) => {
   t.same([...(compatible?.words ?? [])], [0, 0, 0, 0x01020304]);
 });
 
+t.test('more texts than are remembered: each is read right, before and after', async (t) => {
+  const texts = Array.from({ length: 1000 }, (_, i) => `10.1.${i >> 8}.${i & 255}`);
+  for (let round = 0; round < 2; round++) for (const text of texts) t.equal(String(parseAddress(text)), text);
+  t.equal(parseAddress('10.1.0.256'), null);
+  t.equal(parseAddress('10.1.0.256'), null, 'what is no address is none when asked again');
+});
+
 t.test('prefixes', async (t) => {
   for (const [text, address, prefix] of [
     ['10.77.0.2/24', '10.77.0.2', 24],
