@@ -28,7 +28,7 @@
 #define FRAME 128
 #define FRAMES (1 << 14)
 /* us: how long packets gather while there is none. */
-#define PAUSE 50
+#define PAUSE 200
 
 typedef struct {
   tuple_t tuple;

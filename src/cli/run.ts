@@ -21,7 +21,7 @@ export async function run(
   const engines = await start(flags);
   try {
     const started = process.hrtime.bigint();
-    const status = await Promise.race([runCommand([...engines.prefix, ...command]), engines.failed]);
+    const status = await runCommand([...engines.prefix, ...command], engines.failed);
     const seconds = Number(process.hrtime.bigint() - started) / 1e9;
     await quiet(engines);
     const { formatTally, kernelTimeWait } = await import('./tally.js');
@@ -41,9 +41,14 @@ async function start(flags: EngineFlags): Promise<Engines> {
   return startWorkers(flags, STACK_SIDE);
 }
 
-function runCommand(command: readonly string[]): Promise<number> {
+/** Its exit status. Rejects, and ends the command, when `failed` does: there is nobody left whom it could talk to. */
+function runCommand(command: readonly string[], failed: Promise<never>): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(command[0]!, command.slice(1), { stdio: 'inherit' });
+    failed.catch((error: Error) => {
+      child.kill();
+      reject(error);
+    });
     onSentSignals((signal) => void child.kill(signal));
     child.on('error', (error: NodeJS.ErrnoException) => {
       const what = error.code === 'ENOENT' ? 'command not found' : lineOf(error);

@@ -8,6 +8,12 @@ import type { PacketRing } from '../wire/ring.js';
 import type { Exchange } from './exchange.js';
 import type { Steering } from './steering.js';
 
+/**
+ * What a queue gives to whom reads it. `steered`: plain TCP by its owner, as the kernel's program says, and to the
+ * first worker whatever else there is. `mixed`: anything to anybody. `nothing`: somebody else reads, and hands over.
+ */
+export type Feed = 'steered' | 'mixed' | 'nothing';
+
 /** A batch of others' packets is followed by another look at the queue, this often at most. */
 const MOST_READS = 8;
 
@@ -18,14 +24,15 @@ export class SteeredLink implements Link {
   readonly offload: boolean;
   readonly gathers: boolean;
   private listener: (() => void) | null = null;
+  private readonly reads: boolean;
 
   constructor(
     private readonly queue: Link,
     private readonly steering: Steering,
     private readonly exchange: Exchange,
-    /** False: somebody else reads this queue, and hands over. */
-    private readonly reads = true,
+    private readonly feed: Feed = 'mixed',
   ) {
+    this.reads = feed !== 'nothing';
     this.name = queue.name;
     this.mtu = queue.mtu;
     this.largest = queue.largest ?? queue.mtu;
@@ -54,11 +61,14 @@ export class SteeredLink implements Link {
   private keepOwn(ring: PacketRing, first: number): void {
     const { steering, exchange } = this;
     const { count } = ring;
+    const isSteered = this.feed === 'steered';
+    if (isSteered && exchange.self > 0) return;
     let kept = first;
     for (let i = first; i < count; i++) {
       const at = ring.offsetOf(i);
       const length = ring.lengthOf(i);
-      const owner = steering.ownerOf(ring.bytes, at, length);
+      const isOwn = isSteered && steering.isPlain(ring.bytes, at, length);
+      const owner = isOwn ? exchange.self : steering.ownerOf(ring.bytes, at, length);
       if (owner !== exchange.self)
         exchange.give(owner, ring.bytes, at, length, ring.offloads[ring.slotOf(i)]!);
       else ring.move(i, kept++);

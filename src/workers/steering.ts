@@ -52,12 +52,20 @@ export class Steering {
     return (hash >>> 0) % this.workers;
   }
 
+  /** TCP whose ports are where the kernel's program (program.ts) looks for them: it knows the owner. */
+  isPlain(b: Uint8Array, offset: number, length: number): boolean {
+    if (length < 24) return false;
+    const version = b[offset]! >> 4;
+    if (version === 4) return b[offset + 9] === TCP && (half(b, offset + 6) & 0x3fff) === 0;
+    return version === 6 && b[offset + 6] === TCP;
+  }
+
   /** Of the packet of `length` bytes at `offset`. Reads nothing outside it, whatever it is. */
   ownerOf(b: Uint8Array, offset: number, length: number): number {
     if (length < 24) return 0;
     const first = b[offset]!;
     // The plain packet, without a look at what the engine will check anyway.
-    if (first >> 4 === 4 && b[offset + 9] === TCP && (half(b, offset + 6) & 0x3fff) === 0) {
+    if (first >> 4 === 4 && this.isPlain(b, offset, length)) {
       const header = (first & 15) * 4;
       if (header < 20 || length < header + 4) return 0;
       const ports = offset + header;

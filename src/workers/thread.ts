@@ -17,7 +17,7 @@ import type {
   WorkerMain,
   WorkerProgram,
 } from './seat.js';
-import { SteeredLink } from './steered-link.js';
+import { SteeredLink, type Feed } from './steered-link.js';
 import { Steering } from './steering.js';
 
 class Thread {
@@ -89,20 +89,20 @@ class Thread {
         queue = TunLink.open({ name, mtu, offload, exclusive: true });
       }
     }
-    this.use(queue, true);
+    this.use(queue, steered ? 'steered' : 'mixed');
     const descriptor = steered ? null : queue.descriptor;
     return { name: queue.name, mtu, offload: queue.offload, descriptor };
   }
 
   private join(opened: Opened): void {
     const { descriptor } = opened;
-    if (descriptor === null) this.use(TunLink.open({ ...opened, multiQueue: true }), true);
-    else this.use(TunLink.share(descriptor, opened), false);
+    if (descriptor === null) this.use(TunLink.open({ ...opened, multiQueue: true }), 'steered');
+    else this.use(TunLink.share(descriptor, opened), 'nothing');
   }
 
-  private use(queue: TunLink, reads: boolean): void {
+  private use(queue: TunLink, feed: Feed): void {
     queue.unref();
-    this.link = new SteeredLink(queue, this.steering, this.exchange, reads);
+    this.link = new SteeredLink(queue, this.steering, this.exchange, feed);
   }
 
   private async start(): Promise<void> {

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { helper } from '../kernel/cli.js';
 import { sysctl } from '../../src/lab/namespace.js';
 import type { RunSummary } from '../../src/view/summary.js';
 import { readPcapng } from '../../src/wire/pcapng.js';
@@ -168,6 +169,34 @@ if (inNamespace(t, import.meta.url)) {
         status: 0,
         stdout: 'hello',
       });
+  });
+
+  t.test('run: faults in each, and connections come through', async (t) => {
+    const clients = [process.execPath, helper('clients')];
+    const options = ['--workers', '2', ...ECHO, '--faults', 'loss=5%,dup=5%,reorder=5%,seed=3', '--json'];
+    for (const host of [OURS, 'fd77::2']) {
+      const ran = await timewait(['run', ...options, '--', ...clients, host, '7', '40', '20']);
+      const [made = '', summary = ''] = ran.stdout.split('\n');
+      t.same(JSON.parse(made), { done: 40, bytes: 80, errors: {} }, host);
+      const { workers, segments } = JSON.parse(summary) as RunSummary;
+      t.equal(
+        workers!.reduce((sum, each) => sum + each.segments, 0),
+        segments.in,
+      );
+      for (const { accepted } of workers!) t.ok(accepted > 0);
+    }
+  });
+
+  t.test('run: when the device goes, so does the command, with a line', async (t) => {
+    for (const workers of ['1', '2']) {
+      const start = performance.now();
+      const script = 'ip link del tw0; sleep 60';
+      const ran = await timewait(['run', '--workers', workers, '--http', '80', '--', 'sh', '-c', script]);
+      t.equal(ran.status, 1);
+      const what = workers === '1' ? 'the device failed' : 'a worker failed';
+      t.equal(ran.stderr, `timewait: ${what}: read ENODEV: no such device, tw0\n`);
+      t.ok(performance.now() - start < 50_000, 'nobody waits for what cannot come');
+    }
   });
 
   t.test('what cannot be: one line and a status', async (t) => {

@@ -3,6 +3,11 @@ import fc from 'fast-check';
 import t from 'tap';
 import { PacketRing } from '../../src/wire/ring.js';
 import type { Link } from '../../src/link/link.js';
+import { parseAddress } from '../../src/wire/address.js';
+import { icmpError } from '../../src/wire/icmp.js';
+import type { SegmentText } from '../../src/wire/notation.js';
+import { parseNotation } from '../../src/wire/notation-parse.js';
+import { buildPacket } from '../../src/wire/notation-packet.js';
 import { Exchange, sharedLanes } from '../../src/workers/exchange.js';
 import { Lane } from '../../src/workers/lane.js';
 import { SteeredLink } from '../../src/workers/steered-link.js';
@@ -98,21 +103,14 @@ t.test('a full lane loses, and counts it', (t) => {
   t.end();
 });
 
-t.test('what others hand over leaves room for the queue, and is asked for until there is nothing', (t) => {
-  const steering = new Steering(KEY, 2, 'tuple');
-  const shared = sharedLanes(2);
-  const [first, second] = [0, 1].map((self) => new Exchange(shared, self, () => undefined));
-  const mark = { theirs: 1, queues: 2 };
-  // Nobody's flow: the first worker's.
-  const queue: Link = {
+/** A queue that has whatever is wanted, as `fill` puts it into the ring. */
+function queueOf(fill: (ring: PacketRing) => void): Link {
+  return {
     name: 'busy',
     mtu: 64,
     receive(ring) {
       const { free } = ring;
-      while (ring.free > 0) {
-        ring.bytes.fill(mark.queues, ring.tailOffset(), ring.tailOffset() + 40);
-        ring.push(40, 0);
-      }
+      while (ring.free > 0) fill(ring);
       return free;
     },
     settle: () => undefined,
@@ -122,6 +120,18 @@ t.test('what others hand over leaves room for the queue, and is asked for until 
     unref: () => undefined,
     close: () => undefined,
   };
+}
+
+t.test('what others hand over leaves room for the queue, and is asked for until there is nothing', (t) => {
+  const steering = new Steering(KEY, 2, 'tuple');
+  const shared = sharedLanes(2);
+  const [first, second] = [0, 1].map((self) => new Exchange(shared, self, () => undefined));
+  const mark = { theirs: 1, queues: 2 };
+  // Nobody's flow: the first worker's.
+  const queue = queueOf((ring) => {
+    ring.bytes.fill(mark.queues, ring.tailOffset(), ring.tailOffset() + 40);
+    ring.push(40, 0);
+  });
   const link = new SteeredLink(queue, steering, first!);
   let asked = 0;
   link.onReadable(() => asked++);
@@ -138,3 +148,41 @@ t.test('what others hand over leaves room for the queue, and is asked for until 
   t.equal(asked, 3);
   t.end();
 });
+
+t.test(
+  'where the kernel steers, plain TCP is its reader’s; the rest goes from the first to its owner',
+  (t) => {
+    const steering = new Steering(KEY, 2, 'tuple');
+    const [far, near] = ['10.0.0.1', '10.0.0.2'].map((text) => parseAddress(text)!);
+    const text = parseNotation('S 1:1(0) win 100') as SegmentText;
+    const ends = Array.from({ length: 32 }, (_, i) => ({
+      src: far!,
+      dst: near!,
+      srcPort: 1000 + i,
+      dstPort: 80,
+    }));
+    const plain = ends.map((each) => buildPacket(text, each));
+    const errors = ends.map(({ src, dst, srcPort, dstPort }) => {
+      const quoted = buildPacket(text, { src: dst, dst: src, srcPort: dstPort, dstPort: srcPort });
+      return icmpError(quoted, { type: 3, code: 1, source: Uint8Array.of(10, 0, 0, 9) });
+    });
+    const others = errors.filter((each) => steering.ownerOf(each, 0, each.length) === 1).length;
+    t.ok(others > 4);
+    for (const self of [0, 1]) {
+      const exchange = new Exchange(sharedLanes(2), self, () => undefined);
+      const waiting = [...plain, ...(self === 0 ? errors : [])];
+      let next = 0;
+      const queue = queueOf((ring) => {
+        const packet = waiting[next++ % waiting.length]!;
+        ring.bytes.set(packet, ring.tailOffset());
+        ring.push(packet.length, 0);
+      });
+      const ring = new PacketRing(64, 128);
+      ring.use(waiting.length);
+      const got = new SteeredLink(queue, steering, exchange, 'steered').receive(ring);
+      t.equal(got, waiting.length - (self === 0 ? others : 0));
+      t.equal(exchange.given, self === 0 ? others : 0);
+    }
+    t.end();
+  },
+);

@@ -72,10 +72,14 @@ t.test('a flow has one owner, whatever its packets look like', (t) => {
         steering.ownerOfTuple(l[0]!, l[1]!, l[2]!, l[3]!, r[0]!, r[1]!, r[2]!, r[3]!, 80, port),
         'as connect() asks',
       );
-      t.equal(owner((v6 ? withExtension : withOptions)(plain)), own, v6 ? 'extension header' : 'options');
+      const other = (v6 ? withExtension : withOptions)(plain);
+      t.equal(owner(other), own, v6 ? 'extension header' : 'options');
+      t.equal(steering.isPlain(plain, 0, plain.length), true);
+      t.equal(steering.isPlain(other, 0, other.length), !v6, 'options are no secret to the kernel’s program');
       const source = Uint8Array.of(...(v6 ? [0xfd, ...new Array<number>(14).fill(0), 9] : [10, 0, 0, 9]));
       const error = icmpError(segment(ends, port, true), { type: v6 ? 1 : 3, code: 1, source });
       t.equal(owner(error), own, 'an error that quotes what we sent');
+      t.equal(steering.isPlain(error, 0, error.length), false);
     }
   }
   for (const share of shares) t.ok(share > 300 && share < 500, `${share} of 2000: a fifth`);
@@ -109,6 +113,7 @@ t.test('what is nobody’s is the first worker’s: echo, fragments, what cannot
     const fragment = segment(v4, port);
     fragment[6] = 0x20;
     t.equal(owner(summed(fragment)), 0, 'the first fragment as well: the others have no ports');
+    t.equal(steering.isPlain(fragment, 0, fragment.length), false);
     for (const whole of [segment(v4, port), segment(v6, port)])
       for (let length = 0; length < (whole[0]! >> 4 === 4 ? 24 : 44); length++)
         t.equal(steering.ownerOf(whole, 0, length), 0, `cut at ${length}`);
