@@ -57,6 +57,8 @@ export interface Closeable {
 export interface DriverOptions {
   /** No timers of its own: the owner calls `turn`. Default false. */
   manual?: boolean;
+  /** ms with fractions, by which turns are kept short. Default: performance.now(), in manual mode one that stands still. */
+  stopwatch?(): number;
   /** The link failed for good. Without it the error is thrown. */
   onError?(error: Error): void;
 }
@@ -100,7 +102,8 @@ export class Driver {
       MOST,
       link.offload === true ? LARGEST_SLOT : Math.max(stack.tx.slotSize, link.largest ?? link.mtu),
     );
-    this.pace = new Pace(this.manual ? () => 0 : () => performance.now());
+    const stopwatch = options.stopwatch?.bind(options);
+    this.pace = new Pace(stopwatch ?? (this.manual ? () => 0 : () => performance.now()));
     link.unref();
     link.onReadable(() => {
       this.schedule(this.alive);
