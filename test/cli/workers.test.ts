@@ -189,13 +189,12 @@ if (inNamespace(t, import.meta.url)) {
 
   t.test('run: when the device goes, so does the command, with a line', async (t) => {
     for (const workers of ['1', '2']) {
-      const start = performance.now();
-      const script = 'ip link del tw0; sleep 60';
+      // Longer than this test may take.
+      const script = 'ip link del tw0; sleep 600';
       const ran = await timewait(['run', '--workers', workers, '--http', '80', '--', 'sh', '-c', script]);
       t.equal(ran.status, 1);
       const what = workers === '1' ? 'the device failed' : 'a worker failed';
       t.equal(ran.stderr, `timewait: ${what}: read ENODEV: no such device, tw0\n`);
-      t.ok(performance.now() - start < 50_000, 'nobody waits for what cannot come');
     }
   });
 
