@@ -77,6 +77,11 @@ const rows = [
     'RFC 4987 3; listen(2) backlog',
   ],
   [
+    'listen-syn-kept',
+    'dropped: the rest of the queue is for addresses that have completed a handshake lately',
+    'Linux tcp_conn_request; knobs net.ipv4.tcp_syncookies 0, net.ipv4.tcp_max_syn_backlog',
+  ],
+  [
     'syn-cookie',
     'answered SYN,ACK and forgotten: the queue of half-open connections is full, the cookie in its ISN brings the client back',
     'RFC 4987 3.6; knob net.ipv4.tcp_syncookies',

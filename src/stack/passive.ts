@@ -11,7 +11,7 @@ import { synArrives as fastOpenArrives } from './fast-open.js';
 import { fromSyn, queue, tupleFromSegment } from './half-open.js';
 import type { Listener } from './listener.js';
 import { replyReset } from './reply.js';
-import { cookieFor, wantsCookie } from './syn-flood.js';
+import { cookieFor, keptForPeers, queueFull, wantsCookie } from './syn-flood.js';
 
 /** No connection and no listener. */
 export function closedState(core: Core, segment: Segment): number {
@@ -60,13 +60,16 @@ export function passiveOpen(
     core.count(Mib.TcpExtListenDrops);
     return Reason['listen-accept-queue-full'];
   }
-  const limit = Math.min(core.knobs.get('net.ipv4.tcp_max_syn_backlog'), Math.max(listener.backlog, 8));
-  const full = listener.halfOpen >= limit;
+  const full = queueFull(core, listener);
   if (iss === null && wantsCookie(core, full)) return cookieFor(core, listener, segment);
   if (iss === null && full) {
     core.count(Mib.TcpExtTCPReqQFullDrop);
     core.count(Mib.TcpExtListenDrops);
     return Reason['listen-syn-queue-full'];
+  }
+  if (iss === null && keptForPeers(core, listener, segment)) {
+    core.count(Mib.TcpExtListenDrops);
+    return Reason['listen-syn-kept'];
   }
   if (
     core.connections >= core.knobs.get('net.ipv4.tcp_max_connections') ||

@@ -24,6 +24,24 @@ const NO_SCALE = 15;
 const STAMP_SACK = 16;
 const STAMP_ECN = 32;
 
+/** Half-open connections that any backlog allows. */
+const LEAST_QUEUE = 8;
+
+/** R4987-9: has the queue of half-open connections no room for another one? */
+export function queueFull(core: Core, { backlog, halfOpen }: Listener): boolean {
+  if (core.ctx.config.dialect.queuesByBacklog) return halfOpen > backlog;
+  return halfOpen >= Math.min(core.knobs.get('net.ipv4.tcp_max_syn_backlog'), Math.max(backlog, LEAST_QUEUE));
+}
+
+/** Is the room that the queue has left for others than the sender of this SYN (dialect `queuesByBacklog`)? */
+export function keptForPeers(core: Core, { halfOpen }: Listener, s: Segment): boolean {
+  const { dialect } = core.ctx.config;
+  if (!dialect.queuesByBacklog || core.knobs.get('net.ipv4.tcp_syncookies') !== NEVER) return false;
+  const most = core.knobs.get('net.ipv4.tcp_max_syn_backlog');
+  const { peers } = core.synBudget;
+  return most - halfOpen < most >> 2 && !peers.isProven(s.src0, s.src1, s.src2, s.src3, core.ctx.now);
+}
+
 /** R4987-5: does this SYN get a cookie, now that the queue is `full` or not? */
 export function wantsCookie(core: Core, full: boolean): boolean {
   const mode = core.knobs.get('net.ipv4.tcp_syncookies');

@@ -69,6 +69,12 @@ export class Dialect {
   readonly dropsWithoutAck: boolean = false;
   /** Half-open connections of listeners are request sockets with rules of their own (Linux tcp_check_req): request.ts. They end in silence with the listener. */
   readonly requestSockets: boolean = false;
+  /**
+   * The queue of half-open connections holds one more than the backlog, and knob tcp_max_syn_backlog bounds it only where
+   * there are no cookies: its last quarter is for proven peers then (Linux inet_csk_reqsk_queue_is_full, tcp_conn_request).
+   * Proven is there who has ended a connection, here who has opened one.
+   */
+  readonly queuesByBacklog: boolean = false;
   /** A SYN in ESTABLISHED counts as a segment in error, too (Linux tcp_validate_incoming, syn_inerr). */
   readonly synsAreErrors: boolean = false;
   /**
@@ -243,6 +249,7 @@ export class Dialect {
 class Linux extends Dialect {
   override readonly name = 'linux';
   override readonly requestSockets = true;
+  override readonly queuesByBacklog = true;
   override readonly synsAreErrors = true;
   override readonly icmpEndsOpening = true;
   override readonly synAgainAfter = 8;

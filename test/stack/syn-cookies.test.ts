@@ -1,5 +1,6 @@
 /** Floods of SYNs (RFC 4987): what is kept, and who still gets in. */
 import t from 'tap';
+import { parseAddress } from '../../src/wire/address.js';
 import { Conversation } from '../support/conversation.js';
 
 type Counter = Parameters<Conversation['stack']['counters']['get']>[0];
@@ -174,6 +175,46 @@ void t.test('R4987-5: cookies only when the queue is full, never with 0, always 
   t.equal(always.state, 'ESTABLISHED');
   t.end();
 });
+
+void t.test(
+  'R4987-9: Linux’s queue is the backlog and one; without cookies its last quarter is for proven peers',
+  (t) => {
+    const besieged = (backlog: number, most: number): { c: Conversation; queued: number } => {
+      const c = new Conversation({
+        policy: 'linux',
+        knobs: { 'net.ipv4.tcp_syncookies': 0, 'net.ipv4.tcp_max_syn_backlog': most },
+      });
+      c.listen(backlog);
+      c.inject('S 0:0(0) win 65535 <mss 1460>');
+      c.take();
+      c.inject('. 1:1(0) ack 1 win 65535');
+      c.peer = parseAddress('10.0.0.9')!;
+      for (let i = 0; i < 24; i++) {
+        c.peerPort = 10_000 + i;
+        c.inject('S 0:0(0) win 1000 <mss 1460>');
+      }
+      c.rest();
+      return { c, queued: halfOpen(c) };
+    };
+    // As a 6.18 kernel did
+    for (const backlog of [1, 4, 16]) {
+      const { c, queued } = besieged(backlog, 4096);
+      t.equal(queued, backlog + 1);
+      t.equal(count(c, 'TcpExtTCPReqQFullDrop'), 24 - queued);
+    }
+    const { c, queued } = besieged(100, 8);
+    t.equal(queued, 7);
+    t.equal(c.reason, 'listen-syn-kept');
+    t.same([count(c, 'TcpExtListenDrops'), count(c, 'TcpExtTCPReqQFullDrop')], [17, 0]);
+    c.peer = parseAddress('10.0.0.1')!;
+    for (let port = 600; port < 604; port++) {
+      c.peerPort = port;
+      c.inject('S 0:0(0) win 1000 <mss 1460>');
+    }
+    t.equal(halfOpen(c), 11, 'a proven peer is not bounded by it');
+    t.end();
+  },
+);
 
 void t.test('R4987-7: a cookie is not resent; the client’s next SYN gets another', (t) => {
   const c = flooded({ knobs: { 'net.ipv4.tcp_synack_retries': 1 } });
