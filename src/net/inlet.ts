@@ -33,8 +33,8 @@ function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 export class Inlet {
-  /** Bytes handed to the stream or to `onread`. */
-  bytes = 0;
+  /** Bytes handed to the stream or to `onread`. A double from the start (tcb.ts). */
+  bytes = -0;
   private readonly sink: Sink;
   private readonly driver: Driver;
   private readonly onread: OnReadOptions | null;

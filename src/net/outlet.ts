@@ -32,8 +32,8 @@ interface Source {
 }
 
 export class Outlet implements TurnUser {
-  /** Bytes handed to the engine. */
-  bytes = 0;
+  /** Bytes handed to the engine. A double from the start (tcb.ts). */
+  bytes = -0;
   /** Of those, bytes of the write that has not been called back: the stream counts them too. */
   counted = 0;
   private readonly source: Source;

@@ -506,7 +506,7 @@ export class Socket extends Duplex {
   }
 
   get bytesRead(): number {
-    return this.inlet.bytes;
+    return this.inlet.bytes + 0;
   }
 
   /** Bytes written, those still buffered included. */
