@@ -497,13 +497,17 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   }
   const tx = ctx.tx;
   const offset = tx.tailOffset();
-  const header = b.writeHeaders(tx.bytes, offset);
-  if (room > 0) tcb.sendQueue.emit(syn ? 0 : (seq - tcb.queueSeq) | 0, room, tx, offset + header);
+  let packet: number;
+  if (room > 0) {
+    const header = b.writeHeaders(tx.bytes, offset);
+    tcb.sendQueue.emit(syn ? 0 : (seq - tcb.queueSeq) | 0, room, tx, offset + header);
+    packet = b.finish(tx.bytes, offset, header, room);
+  } else packet = b.writeEmpty(tx.bytes, offset);
   // A probe of the path MTU is longer, and one segment.
   const bundled = length > tcb.mss && !choice.probe;
   const segments = bundled ? segmentsIn(length, tcb.mss) : 1;
   const left = b.offload ? CHECKSUM_OFFLOADED | (bundled ? tcb.mss : 0) : 0;
-  tx.push(b.finish(tx.bytes, offset, header, room), 0, left);
+  tx.push(packet, 0, left);
   // What a request socket sends is no connection's yet (Linux tcp_make_synack)
   if (!(syn && !tcb.active && ctx.config.dialect.requestSockets)) tcb.segsOut += segments;
   if (length > 0) {

@@ -45,13 +45,11 @@ export function schedule(ctx: TcpContext, tcb: Tcb): void {
     ctx.wheel.cancel(tcb.id);
     return;
   }
-  let earliest = 0;
-  let found = false;
-  for (let timer = 0; timer < tcb.deadlines.length; timer++) {
-    if ((tcb.armed & (1 << timer)) === 0) continue;
-    const deadline = tcb.deadlines[timer]!;
-    if (!found || before(deadline, earliest)) earliest = deadline;
-    found = true;
+  let left = tcb.armed;
+  let earliest = tcb.deadlines[31 - Math.clz32(left)]!;
+  for (left &= left - 1; left !== 0; left &= left - 1) {
+    const deadline = tcb.deadlines[31 - Math.clz32(left & -left)]!;
+    if (before(deadline, earliest)) earliest = deadline;
   }
   // An entry that fires earlier is left alone: it finds nothing due and comes back here.
   if (ctx.wheel.isArmed(tcb.id) && !before(earliest, ctx.wheel.deadlineOf(tcb.id))) return;

@@ -70,7 +70,8 @@ export function fold(total: number): number {
   return ~t & 0xffff;
 }
 
-function words(w: number): number {
+/** A word's part of a sum. */
+export function halves(w: number): number {
   return (w >>> 16) + (w & 0xffff);
 }
 
@@ -88,9 +89,9 @@ export function pseudoHeader(
   protocol: number,
   length: number,
 ): number {
-  const last = words(s3) + words(d3) + protocol + (length & 0xffff) + (length >>> 16);
+  const last = halves(s3) + halves(d3) + protocol + (length & 0xffff) + (length >>> 16);
   if (version === 4) return last;
-  return last + words(s0) + words(s1) + words(s2) + words(d0) + words(d1) + words(d2);
+  return last + halves(s0) + halves(s1) + halves(s2) + halves(d0) + halves(d1) + halves(d2);
 }
 
 /**
