@@ -31,6 +31,7 @@ import { listenerFor } from './listeners.js';
 import { HookContext } from './hook-context.js';
 import { PortUsers } from './port-users.js';
 import { PortPicker } from './ports.js';
+import { Familiar } from './prediction.js';
 import { KeyedRandom, deriveKey } from './random.js';
 import { SipHash } from './siphash.js';
 import { SynBudget } from './syn-budget.js';
@@ -74,6 +75,7 @@ export class Core {
   readonly log = new DecisionLog();
   readonly ip = new IpHeader();
   readonly segment = new Segment();
+  readonly familiar = new Familiar();
   readonly addresses: LocalAddress[];
   readonly mtu: number;
   /** Path MTU by remote address, when lower than the link's, and when that has grown old. */
@@ -249,6 +251,7 @@ export class Core {
     if (replacement >= 0) this.flows.replace(tcb.hash, tcb.id, replacement);
     else this.flows.remove(tcb.hash, tcb.id);
     this.ctx.wheel.cancel(tcb.id);
+    this.familiar.remove(tcb);
     this.tcbs[tcb.id] = null;
     this.freeIds.push(tcb.id);
     tcb.id = -1;

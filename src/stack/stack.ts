@@ -50,6 +50,7 @@ import { abort, afterwards, close } from './letting-go.js';
 import type { Listener } from './listener.js';
 import { doubtPaths } from './path.js';
 import { closedState, completed, listenState } from './passive.js';
+import { predicted } from './prediction.js';
 import { replyReset } from './reply.js';
 import { restoreRecord } from './restore.js';
 import { setListenOption, setOption } from './socket-options.js';
@@ -89,7 +90,9 @@ export class Stack implements StackApi {
     const parsed = parsePrefix(text);
     if (parsed === null) throw new RangeError(`not an address with a prefix length: '${text}'`);
     const [w0, w1, w2, w3] = parsed.address.words;
-    if (!this.core.isLocal(w0!, w1!, w2!, w3!)) this.core.addresses.push(parsed);
+    if (this.core.isLocal(w0!, w1!, w2!, w3!)) return;
+    this.core.addresses.push(parsed);
+    this.core.familiar.clear();
   }
 
   get tx(): PacketRing {
@@ -146,6 +149,7 @@ export class Stack implements StackApi {
   receive(bytes: Uint8Array, offset: number, length: number, now: number, offload = 0): number {
     const { core } = this;
     core.setTime(now);
+    if (predicted(core, bytes, offset, length, offload)) return Reason.plain;
     if (!core.log.on && core.synBudget.isOneMore(bytes, offset, length, now))
       return dropOneMore(core, bytes, offset);
     const { ip } = core;
@@ -231,7 +235,10 @@ export class Stack implements StackApi {
       return reason;
     }
     if ((handle & RECORD) !== 0) return recordArrives(core, handle & ~RECORD, s);
-    return this.connectionArrives(core.tcbs[handle]!);
+    const tcb = core.tcbs[handle]!;
+    const reason = this.connectionArrives(tcb);
+    if (tcb.state === S.ESTABLISHED) core.familiar.add(tcb);
+    return reason;
   }
 
   private connectionArrives(tcb: Tcb): number {

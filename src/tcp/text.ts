@@ -157,7 +157,7 @@ function noteArrival(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
 }
 
 /** R9293-32: the text that continues the stream. */
-function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+export function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const { length } = text;
   tcb.receiveQueue.take(segment.bytes, text.offset, length);
   tcb.rcvNxt = (tcb.rcvNxt + length) | 0;

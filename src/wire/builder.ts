@@ -6,11 +6,10 @@ import {
   FAST_OPEN_EXID,
   FAST_OPEN_EXPERIMENT,
   HOLDER_EXID,
+  NOP_NOP_TIMESTAMP,
   SYN,
   USER_TIMEOUT,
 } from './segment.js';
-
-const NOP_NOP_TIMESTAMP = 0x0101080a;
 
 /**
  * One outgoing TCP segment: fields are set, then written straight into a transmit

@@ -5,7 +5,7 @@
  * Addresses are four int32 words, most significant first; an IPv4 address is held
  * IPv4-mapped (0, 0, 0x0000ffff, address), so one code path serves both versions.
  */
-import { fold, pseudoHeader, sum } from './checksum.js';
+import { fold, halves, pseudoHeader, sum } from './checksum.js';
 import { LOAD_BAD_CHECKSUM, LOAD_BAD_LENGTH, LOAD_BAD_OPTION, LOAD_OK, LOAD_TRUNCATED } from './codes.js';
 import { IpHeader } from './ip.js';
 
@@ -32,6 +32,9 @@ export const COOKIE_MIN = 4;
 export const COOKIE_MAX = 16;
 
 export * from './codes.js';
+
+const TCP = 6;
+export const NOP_NOP_TIMESTAMP = 0x0101080a;
 
 export class Segment {
   /** The packet's memory; the payload is bytes[payloadOffset .. payloadOffset + payloadLength). */
@@ -155,6 +158,104 @@ export class Segment {
     return header === 20 ? LOAD_OK : this.loadOptions(b, at + 20, at + header);
   }
 
+  /**
+   * Reads a packet as a stream in full flow consists of: an IP header without options, text with ACK, at most PSH
+   * and timestamps in the usual place, no codepoint of ECN. False when it is any other one or its IP header is broken:
+   * only `IpHeader.load` and `load` say what it is then. The TCP checksum is left to `verify`.
+   */
+  loadPlain(bytes: Uint8Array, offset: number, length: number, mergedSize: number): boolean {
+    if (length < 41) return false;
+    if (bytes !== this.viewed) {
+      this.viewed = bytes;
+      this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    }
+    const { view } = this;
+    const first = view.getInt32(offset);
+    const v6 = first >>> 28 === 6;
+    if (v6 && length < 61) return false;
+    const at = offset + (v6 ? 40 : 20);
+    const fourth = view.getInt32(at + 12);
+    const header = (fourth >>> 28) << 2;
+    if (((fourth >> 16) & (0xff & ~PSH)) !== ACK || (header !== 20 && header !== 32)) return false;
+    const total = v6 ? 40 + (view.getInt32(offset + 4) >>> 16) : first & 0xffff;
+    const payloadLength = offset + total - at - header;
+    if (payloadLength <= 0 || total > length) return false;
+    const stamped = header === 32;
+    if (stamped && view.getInt32(at + 20) !== NOP_NOP_TIMESTAMP) return false;
+    if (!(v6 ? this.plainV6(view, offset, first) : this.plainV4(view, offset, first))) return false;
+    const ports = view.getInt32(at);
+    this.bytes = bytes;
+    this.srcPort = ports >>> 16;
+    this.dstPort = ports & 0xffff;
+    this.seq = view.getInt32(at + 4);
+    this.ack = view.getInt32(at + 8);
+    this.flags = (fourth >> 16) & 0xff;
+    this.wnd = fourth & 0xffff;
+    this.urgent = view.getInt32(at + 16) & 0xffff;
+    this.hasTimestamp = stamped;
+    this.tsVal = stamped ? view.getInt32(at + 24) : 0;
+    this.tsEcr = stamped ? view.getInt32(at + 28) : 0;
+    this.optionsOffset = at + 20;
+    this.payloadOffset = at + header;
+    this.payloadLength = payloadLength;
+    this.mergedSize = payloadLength > mergedSize ? mergedSize : 0;
+    this.mss = -1;
+    this.windowScale = -1;
+    this.sackPermitted = false;
+    this.holder = false;
+    this.userTimeout = 0;
+    this.sackCount = 0;
+    this.cookieLength = -1;
+    this.cookieExperiment = false;
+    return true;
+  }
+
+  private plainV4(view: DataView, at: number, first: number): boolean {
+    const second = view.getInt32(at + 4);
+    const third = view.getInt32(at + 8);
+    if (first >>> 24 !== 0x45 || (second & 0x3fff) !== 0 || ((third >> 16) & 0xff) !== TCP) return false;
+    this.tos = (first >>> 16) & 0xff;
+    if ((this.tos & 3) !== 0) return false;
+    this.version = 4;
+    this.ttl = third >>> 24;
+    this.src0 = 0;
+    this.src1 = 0;
+    this.src2 = 0xffff;
+    this.src3 = view.getInt32(at + 12);
+    this.dst0 = 0;
+    this.dst1 = 0;
+    this.dst2 = 0xffff;
+    this.dst3 = view.getInt32(at + 16);
+    return (
+      fold(halves(first) + halves(second) + halves(third) + halves(this.src3) + halves(this.dst3)) === 0
+    );
+  }
+
+  private plainV6(view: DataView, at: number, first: number): boolean {
+    const second = view.getInt32(at + 4);
+    if (((second >> 8) & 0xff) !== TCP) return false;
+    this.tos = (first >>> 20) & 0xff;
+    if ((this.tos & 3) !== 0) return false;
+    this.version = 6;
+    this.ttl = second & 0xff;
+    this.src0 = view.getInt32(at + 8);
+    this.src1 = view.getInt32(at + 12);
+    this.src2 = view.getInt32(at + 16);
+    this.src3 = view.getInt32(at + 20);
+    this.dst0 = view.getInt32(at + 24);
+    this.dst1 = view.getInt32(at + 28);
+    this.dst2 = view.getInt32(at + 32);
+    this.dst3 = view.getInt32(at + 36);
+    return true;
+  }
+
+  /** MUST-3: the TCP checksum of a plain packet that was read. */
+  verify(): boolean {
+    const at = this.optionsOffset - 20;
+    const length = this.payloadOffset + this.payloadLength - at;
+    return fold(sum(this.bytes, at, length, this.pseudo(length))) === 0;
+  }
+
   /** A packet from its first byte on, checksums verified: for tests and tools. A LOAD_ code of the IP header or the segment. */
   loadPacket(bytes: Uint8Array, offset = 0, length = bytes.length - offset): number {
     const ip = new IpHeader();
@@ -201,6 +302,10 @@ export class Segment {
     this.cookieLength = -1;
     this.cookieExperiment = false;
   }
+
+  /** Where packets were last, and a view of it: one ring in practice. */
+  private viewed: Uint8Array = new Uint8Array(0);
+  private view = new DataView(this.viewed.buffer);
 
   private pseudo(length: number): number {
     return pseudoHeader(
