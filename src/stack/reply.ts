@@ -27,7 +27,9 @@ function turnRound(core: Core, segment: Segment): SegmentBuilder {
 
 function emit(core: Core, b: SegmentBuilder, reason: number): void {
   const { tx } = core;
-  tx.push(b.writeEmpty(tx.bytes, tx.tailOffset()), reason, b.offload ? CHECKSUM_OFFLOADED : 0);
+  const offset = tx.tailOffset();
+  const header = b.writeHeaders(tx.bytes, offset);
+  tx.push(b.finish(tx.bytes, offset, header, 0), reason, b.offload ? CHECKSUM_OFFLOADED : 0);
   core.count(b.version === 6 ? Mib.Ip6OutRequests : Mib.IpOutRequests);
   core.count(Mib.TcpOutSegs);
 }

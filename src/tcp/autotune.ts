@@ -27,9 +27,10 @@ const WORTH = 128;
  * timestamps (R7323-33 asks for a new one each time), else how long it took to receive a whole window.
  */
 export function measureReceiver(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+  if (tcb.tsEnabled && (segment.tsEcr === tcb.rcvEcho || segment.tsEcr === 0)) return;
   if (!tunes(ctx, tcb) && ctx.config.compressMost === 0) return;
   if (tcb.tsEnabled) {
-    if (segment.tsEcr === 0 || segment.tsEcr === tcb.rcvEcho || segment.payloadLength < tcb.rcvMss) return;
+    if (segment.payloadLength < tcb.rcvMss) return;
     tcb.rcvEcho = segment.tsEcr;
     sample(tcb, (ctx.now + tcb.tsOffset - segment.tsEcr) | 0, false);
     return;

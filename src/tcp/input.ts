@@ -369,7 +369,7 @@ function ackArrives(ctx: TcpContext, tcb: Tcb, segment: Segment, seq: number): n
 }
 
 /** An ACK in the valid range: SND.UNA, the window, loss detection, and the states that wait for our FIN's ACK. */
-export function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+function newAck(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const { ack } = segment;
   const advanced = after(ack, tcb.sndUna);
   // The path works again, whatever was reported

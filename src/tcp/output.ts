@@ -24,6 +24,7 @@ import {
 } from './mtu-search.js';
 import { burstBegins, burstLeaves, isHeld } from './pacing.js';
 import { forgetOldPath } from './path-mtu.js';
+import { emitPlainAck, onlyListens } from './plain-ack.js';
 import { SENT, Sent } from './sent.js';
 import * as S from './state.js';
 import { OPEN, RECOVERY, T_DELACK, T_HOLD, T_PERSIST, type Tcb } from './tcb.js';
@@ -39,6 +40,8 @@ const SEND_RETRANSMISSION = 3;
 const SEND_DATA = 4;
 const SEND_PROBE = 5;
 const SEND_KEEPALIVE = 6;
+/** An ACK, and nothing is left to be said. */
+const SEND_PLAIN_ACK = 7;
 
 /** Segments one connection may send before the next one gets its turn. */
 const QUOTA = 64;
@@ -65,12 +68,13 @@ export function output(ctx: TcpContext, tcb: Tcb): boolean {
 function speak(ctx: TcpContext, tcb: Tcb): boolean {
   for (let sent = 0; sent < QUOTA; sent++) {
     const kind = decide(ctx, tcb);
-    if (kind === NOTHING) {
+    if (kind !== NOTHING && ctx.tx.free === 0) return false;
+    if (kind === SEND_PLAIN_ACK) emitPlainAck(ctx, tcb);
+    if (kind === NOTHING || kind === SEND_PLAIN_ACK) {
       if (tcb.chrono.running) noteLimits(ctx, tcb);
       if (ctx.config.dialect.keepsBuffers) checkSpace(ctx, tcb);
       return true;
     }
-    if (ctx.tx.free === 0) return false;
     emit(ctx, tcb, kind);
   }
   return decide(ctx, tcb) === NOTHING;
@@ -87,6 +91,10 @@ export function outputBurst(ctx: TcpContext, tcb: Tcb): void {
 }
 
 function decide(ctx: TcpContext, tcb: Tcb): number {
+  if (onlyListens(tcb)) {
+    forgetOldPath(ctx, tcb);
+    return tcb.ackNow ? SEND_PLAIN_ACK : NOTHING;
+  }
   choice.length = 0;
   choice.probe = false;
   switch (tcb.state) {
@@ -497,17 +505,13 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
   }
   const tx = ctx.tx;
   const offset = tx.tailOffset();
-  let packet: number;
-  if (room > 0) {
-    const header = b.writeHeaders(tx.bytes, offset);
-    tcb.sendQueue.emit(syn ? 0 : (seq - tcb.queueSeq) | 0, room, tx, offset + header);
-    packet = b.finish(tx.bytes, offset, header, room);
-  } else packet = b.writeEmpty(tx.bytes, offset);
+  const header = b.writeHeaders(tx.bytes, offset);
+  if (room > 0) tcb.sendQueue.emit(syn ? 0 : (seq - tcb.queueSeq) | 0, room, tx, offset + header);
   // A probe of the path MTU is longer, and one segment.
   const bundled = length > tcb.mss && !choice.probe;
   const segments = bundled ? segmentsIn(length, tcb.mss) : 1;
   const left = b.offload ? CHECKSUM_OFFLOADED | (bundled ? tcb.mss : 0) : 0;
-  tx.push(packet, 0, left);
+  tx.push(b.finish(tx.bytes, offset, header, room), 0, left);
   // What a request socket sends is no connection's yet (Linux tcp_make_synack)
   if (!(syn && !tcb.active && ctx.config.dialect.requestSockets)) tcb.segsOut += segments;
   if (length > 0) {

@@ -157,7 +157,7 @@ function noteArrival(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
 }
 
 /** R9293-32: the text that continues the stream. */
-export function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
+function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   const { length } = text;
   tcb.receiveQueue.take(segment.bytes, text.offset, length);
   tcb.rcvNxt = (tcb.rcvNxt + length) | 0;
@@ -178,9 +178,14 @@ export function inOrder(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
     return;
   }
   acknowledgeInTime(ctx, tcb);
-  // SHLD-19: else the ACK goes out when all that came together was looked at (R9293 3.8.6.3)
+  if (!text.fin) acknowledgeBatch(ctx, tcb);
+}
+
+/** SHLD-19: else the ACK goes out when all that came together was looked at (R9293 3.8.6.3) */
+export function acknowledgeBatch(ctx: TcpContext, tcb: Tcb): void {
+  if (ctx.config.acksBatches || !tcb.ackNow) return;
   const two = ((tcb.rcvNxt - tcb.lastAckSent) | 0) > tcb.rcvMss;
-  if (!ctx.config.acksBatches && tcb.ackNow && two && !text.fin) emitAck(ctx, tcb, Reason.plain);
+  if (two) emitAck(ctx, tcb, Reason.plain);
 }
 
 /** SHLD-31, R5681-19, R5681-24. `merged`: segments without text that another made superfluous. */

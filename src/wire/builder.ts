@@ -1,5 +1,6 @@
 import { fold, halves, pseudoHeader, sum } from './checksum.js';
 import {
+  ACK,
   COOKIE_MAX,
   EXPERIMENTAL,
   FAST_OPEN,
@@ -10,6 +11,22 @@ import {
   SYN,
   USER_TIMEOUT,
 } from './segment.js';
+
+/** Both ends of a connection, as its TCB has them. */
+export interface Ends {
+  readonly version: number;
+  readonly local0: number;
+  readonly local1: number;
+  readonly local2: number;
+  readonly local3: number;
+  readonly remote0: number;
+  readonly remote1: number;
+  readonly remote2: number;
+  readonly remote3: number;
+  readonly localPort: number;
+  readonly remotePort: number;
+  readonly tos: number;
+}
 
 /**
  * One outgoing TCP segment: fields are set, then written straight into a transmit
@@ -261,72 +278,79 @@ export class SegmentBuilder {
   }
 
   /**
-   * A whole segment without text; its length. The usual one, with timestamps or no options, is written in
-   * words whose sum is taken on the way: 50 ns less than writing bytes and reading them again (measured).
+   * A whole ACK, from one end of a connection to the other, with timestamps or no options; its length. The same as
+   * `writeHeaders` and `finish` with these fields, but in words whose sum is taken on the way.
    */
-  writeEmpty(b: Uint8Array, offset: number): number {
-    const options = this.optionLength();
-    if ((options !== 0 && (options !== 12 || !this.hasTimestamp)) || this.sackPermitted)
-      return this.finish(b, offset, this.writeHeaders(b, offset), 0);
-    if (b !== this.viewed) this.look(b);
-    const { view } = this;
-    const tcp = 20 + options;
-    const ends = this.version === 4 ? this.putV4(offset, tcp) : this.putV6(offset, tcp);
-    const at = offset + (this.version === 4 ? 20 : 40);
-    const ports = (this.srcPort << 16) | this.dstPort;
-    const third = (tcp << 26) | (this.flags << 16) | this.wnd;
-    let total = ends + 6 + tcp + this.urgent;
-    total += halves(ports) + halves(this.seq) + halves(this.ack) + halves(third);
-    view.setInt32(at, ports);
-    view.setInt32(at + 4, this.seq);
-    view.setInt32(at + 8, this.ack);
-    view.setInt32(at + 12, third);
-    if (options !== 0) {
-      view.setInt32(at + 20, NOP_NOP_TIMESTAMP);
-      view.setInt32(at + 24, this.tsVal);
-      view.setInt32(at + 28, this.tsEcr);
-      total += halves(NOP_NOP_TIMESTAMP) + halves(this.tsVal) + halves(this.tsEcr);
+  writeAck(
+    b: Uint8Array,
+    offset: number,
+    ends: Ends,
+    seq: number,
+    ack: number,
+    wnd: number,
+    stamped: boolean,
+    tsVal: number,
+    tsEcr: number,
+  ): number {
+    if (b !== this.viewed) {
+      this.viewed = b;
+      this.view = new DataView(b.buffer, b.byteOffset, b.byteLength);
     }
-    const check = this.offload ? ~fold(ends + 6 + tcp) & 0xffff : fold(total);
-    view.setInt32(at + 16, (check << 16) | this.urgent);
+    const { view } = this;
+    const tcp = stamped === true ? 32 : 20;
+    const at = ends.version === 4 ? offset + 20 : offset + 40;
+    const pseudo =
+      6 +
+      tcp +
+      (ends.version === 4 ? this.putV4(view, offset, ends, tcp) : this.putV6(view, offset, ends, tcp));
+    const ports = (ends.localPort << 16) | ends.remotePort;
+    const fourth = (tcp << 26) | (ACK << 16) | wnd;
+    let total = pseudo + halves(ports) + halves(seq) + halves(ack) + halves(fourth);
+    view.setInt32(at, ports);
+    view.setInt32(at + 4, seq);
+    view.setInt32(at + 8, ack);
+    view.setInt32(at + 12, fourth);
+    if (tcp === 32) {
+      total += halves(NOP_NOP_TIMESTAMP) + halves(tsVal) + halves(tsEcr);
+      view.setInt32(at + 20, NOP_NOP_TIMESTAMP);
+      view.setInt32(at + 24, tsVal);
+      view.setInt32(at + 28, tsEcr);
+    }
+    const check = this.offload === true ? ~fold(pseudo) : fold(total);
+    view.setInt32(at + 16, check << 16);
     return at + tcp - offset;
   }
 
   /** The IPv4 header for `tcp` bytes; the sum of the addresses. */
-  private putV4(at: number, tcp: number): number {
-    const { view } = this;
-    const first = (((0x45 << 8) | this.tos) << 16) | (20 + tcp);
-    const second = (this.ident << 16) | (this.dontFragment ? 0x4000 : 0);
-    const lifetime = (this.ttl << 24) | (6 << 16);
-    const ends = halves(this.src3) + halves(this.dst3);
+  private putV4(view: DataView, at: number, ends: Ends, tcp: number): number {
+    const { local3, remote3 } = ends;
+    const first = (((0x45 << 8) | ends.tos) << 16) | (20 + tcp);
+    const second = this.dontFragment === true ? 0x4000 : 0;
+    const third = (this.ttl << 24) | (6 << 16);
+    const addresses = halves(local3) + halves(remote3);
     view.setInt32(at, first);
     view.setInt32(at + 4, second);
-    view.setInt32(at + 8, lifetime | fold(halves(first) + halves(second) + halves(lifetime) + ends));
-    view.setInt32(at + 12, this.src3);
-    view.setInt32(at + 16, this.dst3);
-    return ends;
+    view.setInt32(at + 8, third | fold(halves(first) + second + halves(third) + addresses));
+    view.setInt32(at + 12, local3);
+    view.setInt32(at + 16, remote3);
+    return addresses;
   }
 
   /** The IPv6 header for `tcp` bytes; the sum of the addresses. */
-  private putV6(at: number, tcp: number): number {
-    const { view } = this;
-    view.setInt32(at, (6 << 28) | (this.tos << 20));
+  private putV6(view: DataView, at: number, ends: Ends, tcp: number): number {
+    const { local0, local1, local2, local3, remote0, remote1, remote2, remote3 } = ends;
+    view.setInt32(at, (6 << 28) | (ends.tos << 20));
     view.setInt32(at + 4, (tcp << 16) | (6 << 8) | this.ttl);
-    view.setInt32(at + 8, this.src0);
-    view.setInt32(at + 12, this.src1);
-    view.setInt32(at + 16, this.src2);
-    view.setInt32(at + 20, this.src3);
-    view.setInt32(at + 24, this.dst0);
-    view.setInt32(at + 28, this.dst1);
-    view.setInt32(at + 32, this.dst2);
-    view.setInt32(at + 36, this.dst3);
-    const source = halves(this.src0) + halves(this.src1) + halves(this.src2) + halves(this.src3);
-    return source + halves(this.dst0) + halves(this.dst1) + halves(this.dst2) + halves(this.dst3);
-  }
-
-  private look(b: Uint8Array): void {
-    this.viewed = b;
-    this.view = new DataView(b.buffer, b.byteOffset, b.byteLength);
+    view.setInt32(at + 8, local0);
+    view.setInt32(at + 12, local1);
+    view.setInt32(at + 16, local2);
+    view.setInt32(at + 20, local3);
+    view.setInt32(at + 24, remote0);
+    view.setInt32(at + 28, remote1);
+    view.setInt32(at + 32, remote2);
+    view.setInt32(at + 36, remote3);
+    const local = halves(local0) + halves(local1) + halves(local2) + halves(local3);
+    return local + halves(remote0) + halves(remote1) + halves(remote2) + halves(remote3);
   }
 
   /** Fills in lengths and checksums (MUST-2) once the payload is in place; returns the packet's length. */

@@ -59,14 +59,14 @@ function sumBytes(bytes: Uint8Array, offset: number, length: number, initial: nu
   // An odd last byte counts as if a zero byte followed.
   if ((length & 1) !== 0) high = (high + bytes[at]!) | 0;
   let total = initial + (high & 0xff) * 256 + (high >>> 8) + low;
-  total = (total & 0xffff) + Math.floor(total / 65536);
+  total = (total & 0xffff) + (total >>> 16);
   return total;
 }
 
-/** The 16-bit one's complement of a running sum: what goes into a checksum field; 0 means "verified" on receipt. */
+/** The 16-bit one's complement of a running sum below 2^32: what goes into a checksum field; 0 means "verified" on receipt. */
 export function fold(total: number): number {
   let t = total;
-  while (t > 0xffff) t = (t & 0xffff) + Math.floor(t / 65536);
+  while (t > 0xffff) t = (t & 0xffff) + (t >>> 16);
   return ~t & 0xffff;
 }
 

@@ -226,9 +226,7 @@ export class Segment {
     this.dst1 = 0;
     this.dst2 = 0xffff;
     this.dst3 = view.getInt32(at + 16);
-    return (
-      fold(halves(first) + halves(second) + halves(third) + halves(this.src3) + halves(this.dst3)) === 0
-    );
+    return fold(halves(first) + halves(second) + halves(third) + halves(this.src3) + halves(this.dst3)) === 0;
   }
 
   private plainV6(view: DataView, at: number, first: number): boolean {

@@ -12,11 +12,6 @@ function written(b: SegmentBuilder, payload: readonly number[] = []): Uint8Array
   const length = b.finish(memory, 3, header, payload.length);
   if (memory.subarray(3 + length).some((byte) => byte !== 0xee)) throw new Error('wrote behind the packet');
   if (memory.subarray(0, 3).some((byte) => byte !== 0xee)) throw new Error('wrote before the packet');
-  if (payload.length === 0) {
-    const again = new Uint8Array(400).fill(0xee);
-    if (b.writeEmpty(again, 3) !== length || Buffer.compare(again, memory) !== 0)
-      throw new Error('written at once the segment differs');
-  }
   return memory.slice(3, 3 + length);
 }
 
@@ -165,34 +160,56 @@ t.test('what is built is read back: all option combinations, both versions, any 
   t.pass();
 });
 
-t.test('an empty segment is the same written at once, with and without timestamps, checksum left to the device or not', async (t) => {
-  const int32 = fc.integer();
-  fc.assert(
-    fc.property(
-      fc.record({
-        flags: fc.nat(255),
-        seq: int32,
-        ack: int32,
-        wnd: fc.nat(65_535),
-        urgent: fc.nat(65_535),
-        ident: fc.nat(65_535),
-        dontFragment: fc.boolean(),
-        tos: fc.nat(255),
-        ttl: fc.nat(255),
-        src3: int32,
-        dst0: int32,
-        hasTimestamp: fc.boolean(),
-        tsVal: int32,
-        tsEcr: int32,
-        offload: fc.boolean(),
-      }),
-      fc.constantFrom(4 as const, 6 as const),
-      (fields, version) => {
-        written(Object.assign(builder(version), fields));
-        return true;
-      },
-    ),
-    { numRuns: 2000 },
-  );
-  t.pass();
-});
+t.test(
+  'an ACK written at once is the same, with and without timestamps, checksum left to the device or not',
+  async (t) => {
+    const int32 = fc.integer();
+    fc.assert(
+      fc.property(
+        fc.record({
+          seq: int32,
+          ack: int32,
+          wnd: fc.nat(65_535),
+          dontFragment: fc.boolean(),
+          tos: fc.nat(255),
+          ttl: fc.nat(255),
+          src3: int32,
+          dst0: int32,
+          dst3: int32,
+          hasTimestamp: fc.boolean(),
+          tsVal: int32,
+          tsEcr: int32,
+          offload: fc.boolean(),
+        }),
+        fc.constantFrom(4 as const, 6 as const),
+        (fields, version) => {
+          const b = Object.assign(builder(version), fields);
+          b.flags = ACK;
+          const ends = {
+            version,
+            local0: b.src0,
+            local1: b.src1,
+            local2: b.src2,
+            local3: b.src3,
+            remote0: b.dst0,
+            remote1: b.dst1,
+            remote2: b.dst2,
+            remote3: b.dst3,
+            localPort: b.srcPort,
+            remotePort: b.dstPort,
+            tos: b.tos,
+          };
+          const memory = new Uint8Array(200).fill(0xee);
+          const { seq, ack, wnd, hasTimestamp, tsVal, tsEcr } = b;
+          const length = b.writeAck(memory, 3, ends, seq, ack, wnd, hasTimestamp, tsVal, tsEcr);
+          const rest = [...memory.subarray(0, 3), ...memory.subarray(3 + length)];
+          return (
+            Buffer.compare(memory.subarray(3, 3 + length), written(b)) === 0 && rest.every((x) => x === 0xee)
+          );
+        },
+      ),
+      { numRuns: 2000 },
+    );
+    t.pass();
+  },
+);
