@@ -1,12 +1,12 @@
 ;; What JavaScript has no numbers for: SipHash in words of 64 bits, the Internet checksum in
 ;; vectors of 128. Both work on the module's own memory, which never grows.
 ;;
-;;     0              16                   1024                            131072
-;;     [ key | result ][ SipHash's message ][ bytes to be summed            ]
+;;     0              16                   1024                  131072             2228224
+;;     [ key | result ][ SipHash's message ][ bytes to be summed ][ memory of rings ]
 ;;
 ;; Multi-byte values are little-endian, as in all of WebAssembly and in SipHash's reference.
 (module
-  (memory (export "memory") 2 2)
+  (memory (export "memory") 34 34)
 
   ;; SipHash of the whole blocks from 16 to $end, under the 16 bytes at 0: $c rounds a block, $d at
   ;; the end. The 64 bits of the result lie at 0 then; returned are both halves, one xor the other.
@@ -54,36 +54,61 @@
     (i64.store (i32.const 0) (local.get $v0))
     (i32.wrap_i64 (i64.xor (local.get $v0) (i64.shr_u (local.get $v0) (i64.const 32)))))
 
-  ;; The one's complement sum of the bytes from $at to $end, at most 2^20 of them, in 16 bits and
-  ;; big-endian: a sum of swapped halves is the swapped sum (RFC 1071 2 (B)).
+  ;; The one's complement sum of the bytes from $at to $end, at most 2^17 of them, in 16 bits and
+  ;; big-endian: a sum of swapped halves is the swapped sum (RFC 1071 2 (B)). Products of signed halves are
+  ;; added in pairs by one instruction, so a half less 2^15 is multiplied by one; $vectors times 8 * 2^15 makes up for it.
   (func (export "sum") (param $at i32) (param $end i32) (result i32)
-    (local $even v128) (local $odd v128) (local $total i32)
+    (local $s0 v128) (local $s1 v128) (local $s2 v128) (local $s3 v128) (local $bias v128) (local $ones v128)
+    (local $total i64) (local $rest i32)
+    (local.set $bias (v128.const i16x8 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000))
+    (local.set $ones (v128.const i16x8 1 1 1 1 1 1 1 1))
+    (local.set $total (i64.extend_i32_u (i32.shr_u (i32.sub (local.get $end) (local.get $at)) (i32.const 4))))
     (block $short
       (loop $vectors
-        (br_if $short (i32.lt_u (i32.sub (local.get $end) (local.get $at)) (i32.const 32)))
-        (local.set $even
-          (i32x4.add (local.get $even) (i32x4.extadd_pairwise_i16x8_u (v128.load (local.get $at)))))
-        (local.set $odd
-          (i32x4.add (local.get $odd) (i32x4.extadd_pairwise_i16x8_u (v128.load offset=16 (local.get $at)))))
-        (local.set $at (i32.add (local.get $at) (i32.const 32)))
+        (br_if $short (i32.lt_u (i32.sub (local.get $end) (local.get $at)) (i32.const 64)))
+        (local.set $s0 (i32x4.add (local.get $s0)
+          (i32x4.dot_i16x8_s (v128.xor (v128.load (local.get $at)) (local.get $bias)) (local.get $ones))))
+        (local.set $s1 (i32x4.add (local.get $s1)
+          (i32x4.dot_i16x8_s (v128.xor (v128.load offset=16 (local.get $at)) (local.get $bias)) (local.get $ones))))
+        (local.set $s2 (i32x4.add (local.get $s2)
+          (i32x4.dot_i16x8_s (v128.xor (v128.load offset=32 (local.get $at)) (local.get $bias)) (local.get $ones))))
+        (local.set $s3 (i32x4.add (local.get $s3)
+          (i32x4.dot_i16x8_s (v128.xor (v128.load offset=48 (local.get $at)) (local.get $bias)) (local.get $ones))))
+        (local.set $at (i32.add (local.get $at) (i32.const 64)))
         (br $vectors)))
-    (local.set $even (i32x4.add (local.get $even) (local.get $odd)))
-    (local.set $total (i32.add
-      (i32.add (call $fold (i32x4.extract_lane 0 (local.get $even))) (call $fold (i32x4.extract_lane 1 (local.get $even))))
-      (i32.add (call $fold (i32x4.extract_lane 2 (local.get $even))) (call $fold (i32x4.extract_lane 3 (local.get $even))))))
+    (block $few
+      (loop $vector
+        (br_if $few (i32.lt_u (i32.sub (local.get $end) (local.get $at)) (i32.const 16)))
+        (local.set $s0 (i32x4.add (local.get $s0)
+          (i32x4.dot_i16x8_s (v128.xor (v128.load (local.get $at)) (local.get $bias)) (local.get $ones))))
+        (local.set $at (i32.add (local.get $at) (i32.const 16)))
+        (br $vector)))
+    (local.set $s0 (i32x4.add
+      (i32x4.add (local.get $s0) (local.get $s1))
+      (i32x4.add (local.get $s2) (local.get $s3))))
+    (local.set $s0 (i64x2.add
+      (i64x2.extend_low_i32x4_s (local.get $s0))
+      (i64x2.extend_high_i32x4_s (local.get $s0))))
+    (local.set $total (i64.add
+      (i64.shl (local.get $total) (i64.const 18))
+      (i64.add (i64x2.extract_lane 0 (local.get $s0)) (i64x2.extract_lane 1 (local.get $s0)))))
     (block $byte
       (loop $halves
         (br_if $byte (i32.lt_u (i32.sub (local.get $end) (local.get $at)) (i32.const 2)))
-        (local.set $total (i32.add (local.get $total) (i32.load16_u (local.get $at))))
+        (local.set $rest (i32.add (local.get $rest) (i32.load16_u (local.get $at))))
         (local.set $at (i32.add (local.get $at) (i32.const 2)))
         (br $halves)))
     ;; An odd last byte counts as if a zero byte followed
     (if (i32.lt_u (local.get $at) (local.get $end))
-      (then (local.set $total (i32.add (local.get $total) (i32.load8_u (local.get $at))))))
-    (local.set $total (call $fold (call $fold (local.get $total))))
+      (then (local.set $rest (i32.add (local.get $rest) (i32.load8_u (local.get $at))))))
+    (local.set $total (i64.add (local.get $total) (i64.extend_i32_u (local.get $rest))))
+    (local.set $rest (i32.add
+      (i32.wrap_i64 (i64.and (local.get $total) (i64.const 0xffff)))
+      (i32.wrap_i64 (i64.shr_u (local.get $total) (i64.const 16)))))
+    (local.set $rest (call $fold (call $fold (local.get $rest))))
     (i32.or
-      (i32.shr_u (local.get $total) (i32.const 8))
-      (i32.shl (i32.and (local.get $total) (i32.const 0xff)) (i32.const 8))))
+      (i32.shr_u (local.get $rest) (i32.const 8))
+      (i32.shl (i32.and (local.get $rest) (i32.const 0xff)) (i32.const 8))))
 
   (func $fold (param $sum i32) (result i32)
     (i32.add (i32.and (local.get $sum) (i32.const 0xffff)) (i32.shr_u (local.get $sum) (i32.const 16)))))

@@ -59,12 +59,12 @@ export class PacketRing {
   head = 0;
   count = 0;
 
-  constructor(slots: number, slotSize: number, gathers = false) {
+  constructor(slots: number, slotSize: number, gathers = false, memory = new Uint8Array(slots * slotSize)) {
     if (slots < 1 || (slots & (slots - 1)) !== 0)
       throw new RangeError(`slots must be a power of two, got ${slots}`);
     this.slots = slots;
     this.slotSize = slotSize;
-    this.bytes = new Uint8Array(slots * slotSize);
+    this.bytes = memory;
     this.lengths = new Int32Array(slots);
     this.reasons = new Int32Array(slots);
     this.offloads = new Int32Array(slots);
