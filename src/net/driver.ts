@@ -20,6 +20,7 @@ import { add, diff } from '../seqnum.js';
 import type { Link } from '../link/link.js';
 import type { ConnectionHandle, ListenerHandle, StackApi } from '../stack/api.js';
 import type { Clock } from '../time/clock.js';
+import { giveMemory, takeMemory } from '../wire/checksum.js';
 import { LARGEST_SLOT, PacketRing } from '../wire/ring.js';
 import { IdleTimers } from './idle.js';
 import { MOST, Pace } from './pace.js';
@@ -98,10 +99,8 @@ export class Driver {
     this.onError = options.onError?.bind(options) ?? null;
     this.tracer = new Tracer(stack);
     this.idle = new IdleTimers(clock.now());
-    this.rx = new PacketRing(
-      MOST,
-      link.offload === true ? LARGEST_SLOT : Math.max(stack.tx.slotSize, link.largest ?? link.mtu),
-    );
+    const slot = link.offload === true ? LARGEST_SLOT : Math.max(stack.tx.slotSize, link.largest ?? link.mtu);
+    this.rx = new PacketRing(MOST, slot, false, takeMemory(MOST * slot));
     const stopwatch = options.stopwatch?.bind(options);
     this.pace = new Pace(stopwatch ?? (this.manual ? () => 0 : () => performance.now()));
     link.unref();
@@ -251,6 +250,7 @@ export class Driver {
     if (this.timer !== null) clearTimeout(this.timer);
     this.link.onReadable(null);
     this.link.close();
+    giveMemory(this.rx.bytes);
   }
 
   /** Due timers, behind the packets that were there: after a wait for a processor the ACK that a timer asks for may have come. */

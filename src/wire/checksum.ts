@@ -14,7 +14,7 @@ const places = new Array<Uint8Array | null>(8).fill(null);
 const PLACE = 1 << 18;
 
 /** The array that was summed last where it lies, and its place; the one that was not there. */
-let inside = new Uint8Array(0);
+let inside: Uint8Array = new Uint8Array(0);
 let insideAt = 0;
 let outside = inside;
 

@@ -1,6 +1,15 @@
 import t from 'tap';
 import fc from 'fast-check';
-import { adjust, fold, patchHalf, patchWord, pseudoHeader, sum } from '../../src/wire/checksum.js';
+import {
+  adjust,
+  fold,
+  giveMemory,
+  takeMemory,
+  patchHalf,
+  patchWord,
+  pseudoHeader,
+  sum,
+} from '../../src/wire/checksum.js';
 import { SRC4, DST4, SRC6, DST6, be16, be32, naiveChecksum } from './packets.js';
 
 function words(bytes: readonly number[]): number[] {
@@ -143,3 +152,35 @@ t.test('moved by what changed (RFC 1624): as if computed anew, at even and odd p
   );
   t.pass();
 });
+
+t.test(
+  "memory of the module's own is summed where it lies, given back and used again; beyond, any memory does",
+  async (t) => {
+    const naive = (bytes: Uint8Array, at: number, length: number): number =>
+      naiveChecksum([0x12, 0x34], bytes.subarray(at, at + length));
+    const rings = Array.from({ length: 10 }, () => takeMemory(4096));
+    t.equal(new Set(rings.map(({ buffer }) => buffer)).size, 3, 'eight share one buffer, two have their own');
+    const large = takeMemory(1 << 20);
+    t.equal(large.length, 1 << 20);
+    rings.forEach((ring, i) => ring.forEach((_, at) => (ring[at] = (at * (i + 3)) >> 1)));
+    let wrong = 0;
+    // By turns, and beside memory that is not the module's
+    for (let at = 0; at < 200; at++)
+      for (const ring of [...rings, large])
+        for (const length of [20, 63, 64, 65, 191, 192, 1460 + (at & 63)])
+          if (fold(sum(ring, at, length, 0x1234)) !== naive(ring, at, length)) wrong++;
+    t.equal(wrong, 0);
+    giveMemory(rings[3]!);
+    const again = takeMemory(100);
+    t.equal(again.buffer, rings[0]!.buffer);
+    t.ok(
+      again.every((byte) => byte === 0),
+      'clean',
+    );
+    for (const ring of [...rings, again, large]) giveMemory(ring);
+    giveMemory(rings[0]!);
+    const all = Array.from({ length: 8 }, () => takeMemory(1 << 18));
+    t.equal(new Set(all.map(({ buffer }) => buffer)).size, 1, 'all are free again');
+    for (const ring of all) giveMemory(ring);
+  },
+);
