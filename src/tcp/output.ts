@@ -40,8 +40,7 @@ const SEND_RETRANSMISSION = 3;
 const SEND_DATA = 4;
 const SEND_PROBE = 5;
 const SEND_KEEPALIVE = 6;
-/** An ACK, and nothing is left to be said. */
-const SEND_PLAIN_ACK = 7;
+const SEND_LAST_ACK = 7;
 
 /** Segments one connection may send before the next one gets its turn. */
 const QUOTA = 64;
@@ -53,10 +52,7 @@ const choice = { seq: 0, length: 0, probe: false };
 const OVERRIDE_MIN = 100;
 const OVERRIDE_MAX = 1000;
 
-/**
- * Writes what the connection has to say into the transmit ring. Returns true when
- * it has said everything for now, false when the ring or its quota is full.
- */
+/** Writes what the connection has to say into the transmit ring. True: that was all for now; false: the ring or its quota is full. */
 export function output(ctx: TcpContext, tcb: Tcb): boolean {
   const before = tcb.sndNxt;
   const done = speak(ctx, tcb);
@@ -69,8 +65,8 @@ function speak(ctx: TcpContext, tcb: Tcb): boolean {
   for (let sent = 0; sent < QUOTA; sent++) {
     const kind = decide(ctx, tcb);
     if (kind !== NOTHING && ctx.tx.free === 0) return false;
-    if (kind === SEND_PLAIN_ACK) emitPlainAck(ctx, tcb);
-    if (kind === NOTHING || kind === SEND_PLAIN_ACK) {
+    if (kind === SEND_LAST_ACK) emitPlainAck(ctx, tcb);
+    if (kind === NOTHING || kind === SEND_LAST_ACK) {
       if (tcb.chrono.running) noteLimits(ctx, tcb);
       if (ctx.config.dialect.keepsBuffers) checkSpace(ctx, tcb);
       return true;
@@ -93,7 +89,7 @@ export function outputBurst(ctx: TcpContext, tcb: Tcb): void {
 function decide(ctx: TcpContext, tcb: Tcb): number {
   if (onlyListens(tcb)) {
     forgetOldPath(ctx, tcb);
-    return tcb.ackNow ? SEND_PLAIN_ACK : NOTHING;
+    return tcb.ackNow ? SEND_LAST_ACK : NOTHING;
   }
   choice.length = 0;
   choice.probe = false;

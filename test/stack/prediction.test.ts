@@ -342,7 +342,7 @@ for (const policy of policies)
             for (const seed of version === 4 ? [1, 2] : [3]) {
               const play = new Play({ policy, version, offload, stamped, knobs }, seed);
               try {
-                taken += play.run(40);
+                taken += play.run(25);
               } catch (error) {
                 t.fail(`${JSON.stringify({ knobs, offload, stamped, seed })}: ${(error as Error).message}`);
                 return;

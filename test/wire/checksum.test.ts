@@ -165,7 +165,7 @@ t.test(
     rings.forEach((ring, i) => ring.forEach((_, at) => (ring[at] = (at * (i + 3)) >> 1)));
     let wrong = 0;
     // By turns, and beside memory that is not the module's
-    for (let at = 0; at < 200; at++)
+    for (let at = 0; at < 200; at += 13)
       for (const ring of [...rings, large])
         for (const length of [20, 63, 64, 65, 191, 192, 1460 + (at & 63)])
           if (fold(sum(ring, at, length, 0x1234)) !== naive(ring, at, length)) wrong++;
