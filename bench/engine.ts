@@ -5,8 +5,9 @@
 import type { ConnectionHandle, ListenerHandle } from '../src/stack/api.js';
 import { Stack } from '../src/stack/stack.js';
 import { SegmentBuilder } from '../src/wire/builder.js';
-import { ACK, PSH, SYN } from '../src/wire/segment.js';
-import { allocated, bytesInUse, median } from './measure.js';
+import { SYN } from '../src/wire/segment.js';
+import { bytesInUse, median } from './measure.js';
+import { leastTime, segmentBytes, segmentTime, type SegmentOptions } from './segment.js';
 
 export const SERVER = '10.0.0.2';
 const MSS = 1460;
@@ -72,117 +73,49 @@ export class Pair {
 }
 
 export interface EngineRun {
-  /** ns for one data segment in, its text read, and its ACK out: one ACK each, and as delayed ACKs have it. */
-  readonly segmentEach: number;
-  readonly segmentBatch: number;
-  /** The same with an ACK for every second segment (tcp_ack_batch 0). */
-  readonly segmentEverySecond: number;
-  /** Bytes that a segment allocates, its text not read. */
+  /** ns for one data segment through the receiving engine (segment.ts), by what is told of it. */
+  readonly segments: Readonly<Record<keyof typeof SEGMENTS, number>>;
+  /** ns of the sum of its bytes and the look-up of its connection alone. */
+  readonly least: number;
+  /** ns for a segment through both engines: written by one, read from the other, its ACK taken by the first. */
+  readonly bothEngines: number;
+  /** Bytes that a segment allocates in the receiving engine, its text read in place or copied before. */
   readonly segmentBytes: number;
+  readonly keptBytes: number;
   /** ns for a connection from SYN to TIME-WAIT, both ends. */
   readonly connection: number;
 }
 
-/** Data segments of `text` bytes of one connection, made beforehand. */
-class Sender {
-  private readonly builder = new SegmentBuilder();
-  readonly packet = new Uint8Array(1600);
-  length = 0;
+const SEGMENTS = {
+  each: { batch: 1 },
+  eachVouched: { batch: 1, vouched: true },
+  batch: { batch: 16 },
+  batchVouched: { batch: 16, vouched: true },
+  everySecond: { batch: 16, together: 0 },
+  byTurns: { batch: 1, connections: 64 },
+  kept: { batch: 1, kept: true },
+  unpredicted: { batch: 1, unusual: true },
+} as const satisfies Record<string, SegmentOptions>;
 
-  constructor(
-    private seq: number,
-    private readonly ack: number,
-    private readonly port: number,
-  ) {}
-
-  /** The next segment into `packet`. */
-  make(text: number, now: number, echo: number): void {
-    const b = this.builder;
-    b.reset();
-    b.version = 4;
-    b.src2 = 0xffff;
-    b.src3 = 0x0a000001;
-    b.dst2 = 0xffff;
-    b.dst3 = 0x0a000002;
-    b.srcPort = this.port;
-    b.dstPort = 80;
-    b.seq = this.seq;
-    b.ack = this.ack;
-    b.flags = ACK | PSH;
-    b.wnd = 65_000;
-    b.hasTimestamp = true;
-    b.tsVal = now;
-    b.tsEcr = echo;
-    const header = b.writeHeaders(this.packet, 0);
-    this.length = b.finish(this.packet, 0, header, text);
-    this.seq = (this.seq + text) | 0;
-  }
-}
-
-/** The server's end of an established connection whose client is a Sender. */
-function senderFor(pair: Pair, port: number): [Sender, ConnectionHandle] {
-  const { server } = pair;
-  const b = new SegmentBuilder();
-  const bytes = new Uint8Array(200);
-  const send = (flags: number, seq: number, ack: number, echo: number): void => {
-    b.reset();
-    b.version = 4;
-    b.src2 = 0xffff;
-    b.src3 = 0x0a000001;
-    b.dst2 = 0xffff;
-    b.dst3 = 0x0a000002;
-    b.srcPort = port;
-    b.dstPort = 80;
-    b.seq = seq;
-    b.ack = ack;
-    b.flags = flags;
-    b.wnd = 65_000;
-    b.mss = (flags & SYN) !== 0 ? MSS : -1;
-    b.hasTimestamp = true;
-    b.tsVal = 1;
-    b.tsEcr = echo;
-    const header = b.writeHeaders(bytes, 0);
-    server.receive(bytes, 0, b.finish(bytes, 0, header, 0), pair.now);
-  };
-  send(SYN, 0, 0, 0);
-  server.output(pair.now);
-  const { tx } = server;
-  const view = new DataView(tx.bytes.buffer);
-  const at = tx.offsetOf(0);
-  const iss = view.getInt32(at + 24);
-  // <mss 1460,sackOK,TS val ecr>: the stamp lies behind the first six octets of options
-  const stamp = view.getInt32(at + 40 + 8);
-  tx.clear();
-  send(ACK, 1, (iss + 1) | 0, stamp);
-  return [new Sender(1, (iss + 1) | 0, port), must(server.accept(pair.listener))];
-}
-
-/** ns of the server for a segment; packets are made outside the time that counts. */
-function segments(batch: number, rounds: number, together = 1): number {
+/** ns for a segment that one engine sends and the other acknowledges, in batches of `batch`. */
+function throughBoth(batch: number, rounds: number): number {
   const pair = new Pair();
-  const { server } = pair;
-  server.setKnob('tcp_ack_batch', together);
-  const [sender, end] = senderFor(pair, 4000);
-  const copies = Array.from({ length: batch }, () => new Uint8Array(1600));
+  const { client, server } = pair;
+  const [near, far] = pair.connect({ localPort: 4000 });
+  const text = new Uint8Array(batch * (MSS - 12));
   const times: number[] = [];
-  let acks = 0;
   for (let round = 0; round < rounds; round++) {
-    // A millisecond now and then: no delayed ACK falls due
     if ((round & 63) === 0) pair.pass(1);
-    for (const copy of copies) {
-      sender.make(MSS - 12, pair.now, 0);
-      copy.set(sender.packet);
-    }
     const start = performance.now();
-    for (let i = 0; i < batch; i++) server.receive(copies[i]!, 0, sender.length, pair.now);
-    while (server.read(end) !== null);
-    server.output(pair.now);
+    client.send(near, text);
+    while (pair.carry(client, server) > 0) {
+      server.consume(far, far.readable);
+      pair.carry(server, client);
+    }
+    pair.drain();
     times.push(((performance.now() - start) * 1e6) / batch);
-    acks += server.tx.count;
-    server.tx.clear();
   }
-  if (acks === 0) throw new Error('no ACK came');
-  // The first half is not compiled yet
+  if (near.queued > 0) throw new Error(`${near.queued} bytes have no ACK`);
   return median(times.slice(rounds / 2));
 }
 
@@ -208,24 +141,15 @@ function connections(count: number): number {
 
 /** In the child. */
 export function measureEngine(): EngineRun {
-  const pair = new Pair();
-  const [sender, end] = senderFor(pair, 4001);
-  const segmentBytes = allocated(100_000, (operations) => {
-    for (let i = 0; i < operations; i++) {
-      sender.make(1, pair.now, 0);
-      pair.server.receive(sender.packet, 0, sender.length, pair.now);
-      if ((i & 1) === 1) {
-        pair.server.output(pair.now);
-        pair.server.tx.clear();
-      }
-      if ((i & 1023) === 1023) while (pair.server.read(end) !== null);
-    }
-  });
+  const names = Object.keys(SEGMENTS) as (keyof typeof SEGMENTS)[];
   return {
-    segmentEach: segments(1, 40_000),
-    segmentBatch: segments(16, 10_000),
-    segmentEverySecond: segments(16, 10_000, 0),
-    segmentBytes,
+    segments: Object.fromEntries(
+      names.map((name) => [name, segmentTime(SEGMENTS[name])]),
+    ) as EngineRun['segments'],
+    least: leastTime(),
+    bothEngines: throughBoth(4, 20_000),
+    segmentBytes: segmentBytes({ batch: 1 }),
+    keptBytes: segmentBytes({ batch: 1, kept: true }),
     connection: connections(40_000),
   };
 }

@@ -88,10 +88,18 @@ function showMicro(runs: readonly MicroRun[]): string {
 
 const showEngine = (runs: readonly EngineRun[]): string =>
   lines(runs, [
-    ['data segment in, text read, ACK out, one by one: ns', (run) => run.segmentEach],
-    ['the same in batches of 16: ns a segment', (run) => run.segmentBatch],
-    ['the same with an ACK for every second one (tcp_ack_batch 0)', (run) => run.segmentEverySecond],
-    ['bytes allocated by a segment, its text aside', (run) => run.segmentBytes, 1],
+    ['ns a data segment: in, text read, ACK out, one by one', (run) => run.segments.each],
+    ['the same, its checksum vouched for', (run) => run.segments.eachVouched],
+    ['the same in batches of 16, one ACK each', (run) => run.segments.batch],
+    ['in batches of 16, vouched for', (run) => run.segments.batchVouched],
+    ['in batches of 16, an ACK for every second (tcp_ack_batch 0)', (run) => run.segments.everySecond],
+    ['one by one, of 64 connections by turns', (run) => run.segments.byTurns],
+    ['one by one, text copied into the receive queue', (run) => run.segments.kept],
+    ['one by one, through the general path', (run) => run.segments.unpredicted],
+    ['the sum of its bytes and its look-up alone', (run) => run.least],
+    ['through both engines, in fours: written, read, ACK taken', (run) => run.bothEngines],
+    ['bytes allocated by a segment', (run) => run.segmentBytes, 1],
+    ['bytes allocated by a segment whose text is copied', (run) => run.keptBytes, 1],
     ['connection from SYN to TIME-WAIT, both ends: ns', (run) => run.connection],
   ]);
 

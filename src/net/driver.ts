@@ -20,7 +20,6 @@ import { add, diff } from '../seqnum.js';
 import type { Link } from '../link/link.js';
 import type { ConnectionHandle, ListenerHandle, StackApi } from '../stack/api.js';
 import type { Clock } from '../time/clock.js';
-import { giveMemory, takeMemory } from '../wire/checksum.js';
 import { LARGEST_SLOT, PacketRing } from '../wire/ring.js';
 import { IdleTimers } from './idle.js';
 import { MOST, Pace } from './pace.js';
@@ -100,7 +99,8 @@ export class Driver {
     this.tracer = new Tracer(stack);
     this.idle = new IdleTimers(clock.now());
     const slot = link.offload === true ? LARGEST_SLOT : Math.max(stack.tx.slotSize, link.largest ?? link.mtu);
-    this.rx = new PacketRing(MOST, slot, false, takeMemory(MOST * slot));
+    const slot = link.offload === true ? LARGEST_SLOT : Math.max(stack.tx.slotSize, link.largest ?? link.mtu);
+    this.rx = new PacketRing(MOST, slot, false, true);
     const stopwatch = options.stopwatch?.bind(options);
     this.pace = new Pace(stopwatch ?? (this.manual ? () => 0 : () => performance.now()));
     link.unref();
@@ -250,7 +250,7 @@ export class Driver {
     if (this.timer !== null) clearTimeout(this.timer);
     this.link.onReadable(null);
     this.link.close();
-    giveMemory(this.rx.bytes);
+    this.rx.release();
   }
 
   /** Due timers, behind the packets that were there: after a wait for a processor the ACK that a timer asks for may have come. */

@@ -38,6 +38,11 @@ import {
 /** Longest pause between two window probes, ms. */
 const PROBE_MAX = 60_000;
 
+/** The lowest bit that is set. */
+function lowest(bits: number): number {
+  return 31 - Math.clz32(bits & -bits);
+}
+
 /** Puts the earliest deadline into the wheel. */
 export function schedule(ctx: TcpContext, tcb: Tcb): void {
   if (tcb.id < 0) return;
@@ -45,10 +50,10 @@ export function schedule(ctx: TcpContext, tcb: Tcb): void {
     ctx.wheel.cancel(tcb.id);
     return;
   }
-  let left = tcb.armed;
-  let earliest = tcb.deadlines[31 - Math.clz32(left)]!;
-  for (left &= left - 1; left !== 0; left &= left - 1) {
-    const deadline = tcb.deadlines[31 - Math.clz32(left & -left)]!;
+  let left = tcb.armed & (tcb.armed - 1);
+  let earliest = tcb.deadlines[lowest(tcb.armed)]!;
+  for (; left !== 0; left &= left - 1) {
+    const deadline = tcb.deadlines[lowest(left)]!;
     if (before(deadline, earliest)) earliest = deadline;
   }
   // An entry that fires earlier is left alone: it finds nothing due and comes back here.

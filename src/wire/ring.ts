@@ -11,6 +11,8 @@
  * memory: `bytes`, `lengths`, one crossing per batch. Nothing is allocated after
  * construction; a full ring refuses, it never grows.
  */
+import { giveMemory, takeMemory } from './checksum.js';
+
 /**
  * An entry of `PacketRing.offloads` with this bit: the transport checksum is not to be judged by
  * its field. On the way in somebody vouches for the packet; on the way out the field holds the sum
@@ -59,12 +61,13 @@ export class PacketRing {
   head = 0;
   count = 0;
 
-  constructor(slots: number, slotSize: number, gathers = false, memory = new Uint8Array(slots * slotSize)) {
+  /** `summed`: its packets' checksums are to be computed, so it lies where that needs no copy, as far as there is room (checksum.ts). */
+  constructor(slots: number, slotSize: number, gathers = false, summed = false) {
     if (slots < 1 || (slots & (slots - 1)) !== 0)
       throw new RangeError(`slots must be a power of two, got ${slots}`);
     this.slots = slots;
     this.slotSize = slotSize;
-    this.bytes = memory;
+    this.bytes = summed ? takeMemory(slots * slotSize) : new Uint8Array(slots * slotSize);
     this.lengths = new Int32Array(slots);
     this.reasons = new Int32Array(slots);
     this.offloads = new Int32Array(slots);
@@ -170,5 +173,10 @@ export class PacketRing {
 
   clear(): void {
     this.drop(this.count);
+  }
+
+  /** A ring made with `summed` is not used any more. */
+  release(): void {
+    giveMemory(this.bytes);
   }
 }
