@@ -4,8 +4,6 @@
  */
 import type { ConnectionHandle, ListenerHandle } from '../src/stack/api.js';
 import { Stack } from '../src/stack/stack.js';
-import { SegmentBuilder } from '../src/wire/builder.js';
-import { SYN } from '../src/wire/segment.js';
 import { bytesInUse, median } from './measure.js';
 import { leastTime, segmentBytes, segmentTime, type SegmentOptions } from './segment.js';
 

@@ -7,7 +7,7 @@ import type { ConnectionHandle } from '../src/stack/api.js';
 import { FlowTable } from '../src/stack/flow-table.js';
 import { Stack } from '../src/stack/stack.js';
 import { SegmentBuilder } from '../src/wire/builder.js';
-import { adjust, fold, patchWord, pseudoHeader, sum, takeMemory } from '../src/wire/checksum.js';
+import { adjust, fold, giveMemory, patchWord, pseudoHeader, sum, takeMemory } from '../src/wire/checksum.js';
 import { CHECKSUM_OFFLOADED, PacketRing } from '../src/wire/ring.js';
 import { ACK, PSH, SYN } from '../src/wire/segment.js';
 import { word } from '../src/wire/ip.js';
@@ -166,6 +166,10 @@ class Streams {
     }
   }
 
+  release(): void {
+    this.ring.release();
+  }
+
   private finish(): void {
     const { stack } = this;
     for (let raised = stack.poll(); raised !== null; raised = stack.poll())
@@ -194,6 +198,7 @@ export function segmentTime(options: SegmentOptions): number {
     streams.run();
     times.push(((performance.now() - start) * 1e6) / STRETCH);
   }
+  streams.release();
   if (streams.bytes !== STRETCHES * STRETCH * TEXT) throw new Error(`${streams.bytes} bytes came through`);
   if (streams.acks < (STRETCHES * STRETCH) / options.batch) throw new Error(`only ${streams.acks} ACKs came`);
   return median(times.slice(STRETCHES / 2));
@@ -202,15 +207,14 @@ export function segmentTime(options: SegmentOptions): number {
 /** Bytes that a segment allocates, its packet's making included. */
 export function segmentBytes(options: SegmentOptions): number {
   const streams = new Streams(options);
-  const stretches = 1000;
-  return (
-    allocated(stretches, (count) => {
-      for (let i = 0; i < count; i++) {
-        streams.prepare();
-        streams.run();
-      }
-    }) / STRETCH
-  );
+  const bytes = allocated(1000, (stretches) => {
+    for (let i = 0; i < stretches; i++) {
+      streams.prepare();
+      streams.run();
+    }
+  });
+  streams.release();
+  return bytes / STRETCH;
 }
 
 /** ns of the least that a segment needs: the sum of its bytes, and its connection in the flow table. */
@@ -230,6 +234,7 @@ export function leastTime(): number {
     }
     times.push(((performance.now() - start) * 1e6) / STRETCH);
   }
+  giveMemory(bytes);
   if (found < STRETCH * STRETCHES) throw new Error('a look-up found nothing');
   return median(times.slice(STRETCHES / 2));
 }
