@@ -99,7 +99,6 @@ export class Driver {
     this.tracer = new Tracer(stack);
     this.idle = new IdleTimers(clock.now());
     const slot = link.offload === true ? LARGEST_SLOT : Math.max(stack.tx.slotSize, link.largest ?? link.mtu);
-    const slot = link.offload === true ? LARGEST_SLOT : Math.max(stack.tx.slotSize, link.largest ?? link.mtu);
     this.rx = new PacketRing(MOST, slot, false, true);
     const stopwatch = options.stopwatch?.bind(options);
     this.pace = new Pace(stopwatch ?? (this.manual ? () => 0 : () => performance.now()));
