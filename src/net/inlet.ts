@@ -116,6 +116,11 @@ export class Inlet {
     let moved = false;
     try {
       while (this.wanted && !this.held && !this.sink.destroyed) {
+        if (this.onread !== null && this.rest === null && this.connection !== null) {
+          if (!this.fillFrom(this.connection, this.onread)) break;
+          moved = true;
+          continue;
+        }
         const bytes = this.take();
         if (bytes === null) break;
         moved = true;
@@ -160,6 +165,21 @@ export class Inlet {
       // A listener that throws has had its data all the same.
       if (more) this.wanted = true;
     }
+  }
+
+  /** Fills the user's buffer from where the bytes are. False: there are none. */
+  private fillFrom(connection: ConnectionHandle, onread: OnReadOptions): boolean {
+    const { stack } = this.driver;
+    if (connection.readable === 0) return false;
+    const target = typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
+    const bytes = stack.peek(connection, target.length);
+    if (bytes === null) return false;
+    const { length } = bytes;
+    target.set(bytes);
+    stack.consume(connection, length);
+    this.bytes += length;
+    if (onread.callback.call(this.sink, length, target) === false) this.held = true;
+    return true;
   }
 
   /** Fills the user's buffer once; what did not fit waits in `rest`. */
