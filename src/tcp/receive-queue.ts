@@ -70,7 +70,7 @@ export class ReceiveQueue {
       const block = this.tail(left);
       const n = Math.min(left, block.length - this.end);
       if (n <= 32) for (let i = 0; i < n; i++) block[this.end + i] = source[from + i]!;
-      else block.set(source.subarray(from, from + n), this.end);
+      else block.set(this.loans.view(source, from, n), this.end);
       this.end += n;
       from += n;
       left -= n;
