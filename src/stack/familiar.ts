@@ -46,7 +46,7 @@ export class Familiar {
   }
 }
 
-/** Clients of one machine have neighbouring ports. */
+/** Clients of one machine have neighbouring ports. No key: whoever aims at a place sends its owner the general way, no more. */
 function placeOf(remote3: number, remotePort: number, localPort: number): number {
   return (remote3 ^ remotePort ^ localPort) & (PLACES - 1);
 }

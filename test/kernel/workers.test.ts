@@ -45,7 +45,7 @@ async function connections(t: Test, count: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'timewait-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const peer = compile(folder, 'peer')!;
-  const args = ['connections', STACK, ANSWER, 150, 0, 64, CLIENTS[0]!, CLIENTS.length, 0, count];
+  const args = ['connections', STACK, ANSWER, 60, 0, 64, CLIENTS[0]!, CLIENTS.length, 0, count];
   const { stdout } = await run(peer, args.map(String));
   t.match(JSON.parse(stdout), { done: count, failed: 0 });
 }
