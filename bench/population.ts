@@ -4,6 +4,7 @@
  * the one that is measured. Even numbers are IPv4, odd ones IPv6.
  */
 import { ACK, FIN, RST, SYN, type Segment } from '../src/wire/segment.js';
+import { OFFSET_NONE } from '../src/timewait/record.js';
 import type { RecordEntry } from '../src/timewait/table.js';
 
 /** ms: when the first record is entered; the clock's sign changes a while later. */
@@ -50,7 +51,15 @@ export function blank(): Mutable<RecordEntry> {
   const entry: Mutable<RecordEntry> = {
     ...{ local0: 0, local1: 0, local2: 0, local3: 0, remote0: 0, remote1: 0, remote2: 0, remote3: 0 },
     ...{ localPort: 0, remotePort: 0, hash: 0, sndNxt: 0, rcvNxt: 0, rcvWnd: WINDOW, rcvWscale: 0 },
-    ...{ hasTimestamp: false, tsRecent: 0, tsRecentAt: 0, tsOffset: 0, enteredAt: 0, rto: 300 },
+    ...{
+      hasTimestamp: false,
+      tsRecent: 0,
+      tsRecentAt: 0,
+      tsOffset: 0,
+      offsetKind: OFFSET_NONE,
+      enteredAt: 0,
+      rto: 300,
+    },
     ...{ finWait2: false, userClosed: true, reuseAddress: false, reusePort: false, boundPort: false },
     ...{ localPeer: false, nearPeer: false, active: false, holder: 0, word: 0 },
   };

@@ -22,7 +22,7 @@ import type { ConnectOptions, Errno, ListenOptions } from './api.js';
 import { RECORD, type Core } from './core.js';
 import { listenerDefault, prepareSyn } from './fast-open.js';
 import { Listener } from './listener.js';
-import { stampOffset } from './half-open.js';
+import { numbersOf } from './half-open.js';
 import { pathMtu } from './path.js';
 import { groupOf, migrate } from './reuse-port.js';
 import { setListenOption, setOption } from './socket-options.js';
@@ -155,7 +155,7 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
   if (nowhere) return 'ENETUNREACH';
   const local = localFor(core, remote, options.localAddress);
   if (typeof local === 'string') return local;
-  if (core.connections >= core.knobs.get('net.ipv4.tcp_max_connections')) return 'ENOBUFS';
+  if (core.connections >= core.settings.maxConnections) return 'ENOBUFS';
   const tcb = new Tcb();
   tcb.version = remote.family;
   [tcb.local0, tcb.local1, tcb.local2, tcb.local3] = four(local);
@@ -174,21 +174,9 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
   if (refused !== null) return refused;
   const { ctx } = core;
   const replaced = takeOver(core, tcb);
-  const iss =
-    replaced?.iss ??
-    core.freshIsn(
-      tcb.local0,
-      tcb.local1,
-      tcb.local2,
-      tcb.local3,
-      r0,
-      r1,
-      r2,
-      r3,
-      tcb.localPort,
-      tcb.remotePort,
-    );
-  prepare(ctx, tcb, iss, stampOffset(core, tcb), pathMtu(core, r0, r1, r2, r3));
+  const numbers = numbersOf(core, tcb);
+  tcb.offsetKind = core.settings.stampOffset;
+  prepare(ctx, tcb, replaced?.iss ?? numbers.isn(), numbers.offset(), pathMtu(core, r0, r1, r2, r3));
   limitMss(ctx, tcb, options.maxSegment ?? 0);
   limitWindow(ctx, tcb, options.windowClamp ?? 0);
   tcb.tsEnabled = timestamps;
@@ -389,20 +377,8 @@ function takeOver(core: Core, t: Tcb): Replaced | null {
   if (handle < 0) return null;
   const index = handle & ~RECORD;
   const record = core.record.at(index);
-  const fresh = core.freshIsn(
-    t.local0,
-    t.local1,
-    t.local2,
-    t.local3,
-    t.remote0,
-    t.remote1,
-    t.remote2,
-    t.remote3,
-    t.localPort,
-    t.remotePort,
-  );
   const replaced = {
-    iss: core.policy.isnOnReopen(record, fresh, core.hooks.about(null)),
+    iss: core.policy.isnOnReopen(record, numbersOf(core, t).isn(), core.hooks.about(null)),
     tsRecent: record.tsRecent,
     tsRecentAt: record.tsRecentAt,
   };
@@ -423,12 +399,13 @@ export function closeListener(core: Core, listener: Listener, removed: (tcb: Tcb
     if (rest.length > 0) core.listeners.set(listener.port, rest);
     else core.listeners.delete(listener.port);
   }
+  const waiting: Tcb[] = [];
+  for (let tcb = listener.dequeue(); tcb !== null; tcb = listener.dequeue()) waiting.push(tcb);
   for (const tcb of [...core.tcbs]) {
     if (tcb === null || tcb.owner !== listener || migrate(core, listener, tcb)) continue;
     if (tcb.halfOpen && core.ctx.config.dialect.requestSockets) fail(core.ctx, tcb, null);
     else if (tcb.state !== S.CLOSED) abort(core.ctx, tcb, Reason['user-abort']);
     removed(tcb);
   }
-  for (const tcb of listener.accepted) if (tcb.owner === listener) core.discard(tcb);
-  listener.accepted.length = 0;
+  for (const tcb of waiting) if (tcb.owner === listener) core.discard(tcb);
 }

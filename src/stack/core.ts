@@ -25,6 +25,7 @@ import type { OwnsTuple, StackOptions } from './api.js';
 import { FastOpen } from './cookies.js';
 import { DecisionLog } from './decisions.js';
 import { Familiar } from './familiar.js';
+import { FirstNumbers } from './first-numbers.js';
 import { FlowTable, RECORD } from './flow-table.js';
 import { Knobs } from './knobs.js';
 import type { Listener } from './listener.js';
@@ -33,6 +34,7 @@ import { HookContext } from './hook-context.js';
 import { PortUsers } from './port-users.js';
 import { PortPicker } from './ports.js';
 import { KeyedRandom, deriveKey } from './random.js';
+import { Settings } from './settings.js';
 import { SipHash } from './siphash.js';
 import { SynBudget } from './syn-budget.js';
 import { SynCookies } from './syn-cookies.js';
@@ -41,12 +43,6 @@ export { RECORD };
 
 /** Path MTUs remembered at most. */
 export const PATH_LIMIT = 256;
-
-/** Values of knob net.ipv4.tcp_isn besides 0, RFC 6528. */
-const ISN_64_NS = 1;
-const ISN_RANDOM = 2;
-const ISN_GLOBAL = 3;
-const ISN_NO_CLOCK = 4;
 
 export interface LocalAddress {
   readonly address: Address;
@@ -57,10 +53,10 @@ export class Core {
   readonly counters = new Counters();
   readonly reasonCounts = new Float64Array(reasonLimit);
   readonly knobs = new Knobs();
+  readonly settings = new Settings();
   readonly random: KeyedRandom;
-  readonly isnHash: SipHash;
+  readonly numbers: FirstNumbers;
   readonly portHash: SipHash;
-  readonly stampHash: SipHash;
   readonly ports: PortPicker;
   readonly tx: PacketRing;
   readonly ctx: TcpContext;
@@ -89,8 +85,6 @@ export class Core {
   readonly freeIds: number[] = [];
   connections = 0;
   orphans = 0;
-  /** What connections added to the clock of ISN_GLOBAL. */
-  private isnCounter = 0;
   serial = 0;
   readonly portUsers = new PortUsers();
   readonly listeners = new Map<number, Listener[]>();
@@ -119,9 +113,7 @@ export class Core {
     this.mtu = options.mtu;
     this.reservedPorts = new Set(options.reservedPorts);
     this.random = new KeyedRandom(seed);
-    this.isnHash = new SipHash(deriveKey(seed, 1));
     this.portHash = new SipHash(deriveKey(seed, 2));
-    this.stampHash = new SipHash(deriveKey(hostSeed, 3));
     this.fastOpen = new FastOpen(deriveKey(hostSeed, 6));
     this.synCookies = new SynCookies(seed);
     this.synBudget = new SynBudget(deriveKey(seed, 9));
@@ -134,6 +126,7 @@ export class Core {
     if (options.allocate !== undefined) this.ctx.chunks.allocate = options.allocate;
     this.ctx.now = now;
     this.ctx.config.linkMtu = options.mtu;
+    this.numbers = new FirstNumbers(hostSeed, this.ctx, this.settings, this.random);
     this.records = new TimeWaitTable(now, this);
     this.record = this.records.cursor();
     const hostHash = new SipHash(deriveKey(seed, 5), 1, 3);
@@ -185,8 +178,7 @@ export class Core {
     localPort: number,
     remotePort: number,
   ): number {
-    const ports = ofHosts ? 0 : 1;
-    return this.stampHash.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, ports * localPort, ports * remotePort, 0);
+    return this.numbers.constant(ofHosts, l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort);
   }
 
   /** FlowTable's questions: does this handle belong to the tuple, and what is its tuple's hash? */
@@ -304,34 +296,6 @@ export class Core {
     return false;
   }
 
-  /**
-   * Knob net.ipv4.tcp_isn: RFC 6528 with M counting 4 microseconds (SHLD-1, MUST-8), the
-   * same counting 64 ns (Linux), random (OpenBSD), one counter for all (4.4BSD), or a broken
-   * generator that starts every incarnation of a tuple at the same number.
-   */
-  freshIsn(
-    l0: number,
-    l1: number,
-    l2: number,
-    l3: number,
-    r0: number,
-    r1: number,
-    r2: number,
-    r3: number,
-    localPort: number,
-    remotePort: number,
-  ): number {
-    const generator = this.knobs.get('net.ipv4.tcp_isn');
-    if (generator === ISN_RANDOM) return this.random.next();
-    if (generator === ISN_GLOBAL) {
-      this.isnCounter = (this.isnCounter + 64_000) | 0;
-      return (this.isnCounter + Math.imul(this.ctx.now, 250)) | 0;
-    }
-    const perMs = generator === ISN_NO_CLOCK ? 0 : generator === ISN_64_NS ? 15_625 : 250;
-    const key = this.isnHash.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0);
-    return (Math.imul(this.ctx.now, perMs) + key) | 0;
-  }
-
   /** Counts a decision and, while tracing, keeps it. */
   decide(reason: number, stateNumber: number, segment: Segment | null): number {
     this.reasonCounts[reason]! += 1;
@@ -341,8 +305,9 @@ export class Core {
     return reason;
   }
 
-  /** Settings of tcp/ from the knobs. */
+  /** What the knobs say, where it is asked often. */
   refresh(): void {
+    this.settings.refresh(this.knobs);
     const k = (name: string): number => this.knobs.get(name);
     const c = this.ctx.config;
     c.dialect = dialects[k('timewait_dialect')]!;

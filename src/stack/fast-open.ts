@@ -31,14 +31,14 @@ const LONGEST_PAUSE = 64;
 
 /** R7413-2: only a user who asks for it, on a stack that permits it. */
 export function clientMayFastOpen(core: Core): boolean {
-  return (core.knobs.get('net.ipv4.tcp_fastopen') & CLIENT) !== 0;
+  return (core.settings.fastOpen & CLIENT) !== 0;
 }
 
 /** 4.2.1: what the SYN of this connection will ask for or carry. */
 export function prepareSyn(core: Core, tcb: Tcb): void {
   if (!clientMayFastOpen(core) || inPause(core)) return;
   const known = core.fastOpen.recall(tcb);
-  const noCookie = (core.knobs.get('net.ipv4.tcp_fastopen') & CLIENT_NO_COOKIE) !== 0;
+  const noCookie = (core.settings.fastOpen & CLIENT_NO_COOKIE) !== 0;
   tcb.fastOpen = true;
   const cookie = known?.cookie ?? new Uint8Array(0);
   tcb.cookieExperiment = cookie.length > 0 ? known!.experiment : known?.next === TRY_EXPERIMENT;
@@ -103,7 +103,7 @@ export function setKeys(core: Core, keys: Uint8Array, listener: Listener | null)
 
 /** listen() itself sets the limit where the knob says that every listener takes part. */
 export function listenerDefault(core: Core, backlog: number): number {
-  const bits = core.knobs.get('net.ipv4.tcp_fastopen');
+  const bits = core.settings.fastOpen;
   return (bits & SERVER) !== 0 && (bits & SERVER_ALL_LISTENERS) !== 0 ? backlog : 0;
 }
 
@@ -115,7 +115,7 @@ export function listenerDefault(core: Core, backlog: number): number {
 export function synArrives(core: Core, listener: Listener, tcb: Tcb, segment: Segment): boolean {
   const { cookieLength } = segment;
   if (cookieLength === 0) core.count(Mib.TcpExtTCPFastOpenCookieReqd);
-  const bits = core.knobs.get('net.ipv4.tcp_fastopen');
+  const bits = core.settings.fastOpen;
   if ((bits & SERVER) === 0 || (segment.payloadLength === 0 && cookieLength < 0)) return false;
   if (!mayPend(core, listener)) return false;
   const keys = keysOf(core, listener);

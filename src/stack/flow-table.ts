@@ -169,6 +169,8 @@ export class FlowTable {
   /** Slots that should have moved by now and have not; below 0: have moved too early. */
   private owed = 0;
   size = 0;
+  /** Hash of the tuple that `find` looked for last. */
+  sought = 0;
 
   constructor(
     key: Uint8Array,
@@ -210,6 +212,7 @@ export class FlowTable {
     remotePort: number,
   ): number {
     const hash = this.sip.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0);
+    this.sought = hash;
     let slots: Slots | null = this.slots;
     while (slots !== null) {
       const { chunks, size } = slots;

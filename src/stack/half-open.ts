@@ -7,19 +7,23 @@ import type { Tcb } from '../tcp/tcb.js';
 import { prepare } from '../tcp/user.js';
 import type { Segment } from '../wire/segment.js';
 import type { Core } from './core.js';
+import type { FirstNumbers } from './first-numbers.js';
 import type { Listener } from './listener.js';
 import { pathMtu } from './path.js';
 
-/** What a SYN says; its tuple is in place. */
-export function fromSyn(core: Core, listener: Listener, tcb: Tcb, segment: Segment, iss: number): void {
+/** What a SYN says; its tuple is in place. `iss`: null for one of its own. */
+export function fromSyn(
+  core: Core,
+  listener: Listener,
+  tcb: Tcb,
+  segment: Segment,
+  iss: number | null,
+): void {
   const { ctx } = core;
-  prepare(
-    ctx,
-    tcb,
-    iss,
-    stampOffset(core, tcb),
-    pathMtu(core, segment.src0, segment.src1, segment.src2, segment.src3),
-  );
+  const numbers = numbersOf(core, tcb);
+  tcb.offsetKind = core.settings.stampOffset;
+  const path = pathMtu(core, segment.src0, segment.src1, segment.src2, segment.src3);
+  prepare(ctx, tcb, iss ?? numbers.isn(), numbers.offset(), path);
   limitMss(ctx, tcb, listener.maxSegment);
   limitWindow(ctx, tcb, listener.windowClamp);
   tcb.segsIn = segment.count;
@@ -31,6 +35,22 @@ export function fromSyn(core: Core, listener: Listener, tcb: Tcb, segment: Segme
   tcb.sndWnd = segment.wnd;
   tcb.maxSndWnd = segment.wnd;
   tcb.sndWl1 = segment.seq;
+}
+
+/** What the connection's numbers are made of. */
+export function numbersOf({ numbers }: Core, t: Tcb): FirstNumbers {
+  return numbers.of(
+    t.local0,
+    t.local1,
+    t.local2,
+    t.local3,
+    t.remote0,
+    t.remote1,
+    t.remote2,
+    t.remote3,
+    t.localPort,
+    t.remotePort,
+  );
 }
 
 /** Into the tables, and the queue of half-open connections. */
@@ -46,6 +66,7 @@ export function queue(core: Core, listener: Listener, tcb: Tcb): void {
   listener.halfOpen++;
 }
 
+/** The segment's tuple was looked up last. */
 export function tupleFromSegment(core: Core, tcb: Tcb, s: Segment): void {
   tcb.version = s.version;
   tcb.local0 = s.dst0;
@@ -58,45 +79,5 @@ export function tupleFromSegment(core: Core, tcb: Tcb, s: Segment): void {
   tcb.remote3 = s.src3;
   tcb.localPort = s.dstPort;
   tcb.remotePort = s.srcPort;
-  tcb.hash = core.flows.hashOf(
-    s.dst0,
-    s.dst1,
-    s.dst2,
-    s.dst3,
-    s.src0,
-    s.src1,
-    s.src2,
-    s.src3,
-    s.dstPort,
-    s.srcPort,
-  );
-}
-
-/** Values of knob net.ipv4.tcp_timestamp_offset. */
-const OFFSET_NONE = 0;
-const OFFSET_HOSTS = 2;
-export const OFFSET_RANDOM = 3;
-
-/**
- * R7323-53: an offset on our timestamps. Keyed by the tuple or by the pair of hosts it is
- * constant while the stack lives, so that reincarnations see a rising clock (R6191-8); a
- * random one for each connection breaks that.
- */
-export function stampOffset(core: Core, t: Tcb): number {
-  const mode = core.knobs.get('net.ipv4.tcp_timestamp_offset');
-  if (mode === OFFSET_NONE) return 0;
-  if (mode === OFFSET_RANDOM) return core.random.next();
-  return core.stampOffset(
-    mode === OFFSET_HOSTS,
-    t.local0,
-    t.local1,
-    t.local2,
-    t.local3,
-    t.remote0,
-    t.remote1,
-    t.remote2,
-    t.remote3,
-    t.localPort,
-    t.remotePort,
-  );
+  tcb.hash = core.flows.sought;
 }

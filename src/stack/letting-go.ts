@@ -65,7 +65,7 @@ function lingerOver(core: Core, tcb: Tcb): void {
 
 /** Linux tcp_check_oom: too many connections without a user are ended by RST. */
 function becomeOrphan(core: Core, tcb: Tcb): void {
-  if (core.orphans >= core.knobs.get('net.ipv4.tcp_max_orphans')) {
+  if (core.orphans >= core.settings.maxOrphans) {
     core.count(Mib.TcpExtTCPAbortOnMemory);
     ended(core, tcb, user.abort(core.ctx, tcb, Reason['orphan-limit']), tcb.history);
     return;

@@ -11,7 +11,10 @@ export class Listener {
   readonly kind = 'listener' as const;
   /** Connections of this listener in SYN-RECEIVED. */
   halfOpen = 0;
-  readonly accepted: Tcb[] = [];
+  /** The accept queue: a list through the connections themselves (`behindInQueue`). */
+  private first: Tcb | null = null;
+  private last: Tcb | null = null;
+  waiting = 0;
   user: unknown = null;
   inRaised = false;
   closed = false;
@@ -42,10 +45,6 @@ export class Listener {
     readonly reuseAddress: boolean,
     readonly reusePort: boolean,
   ) {}
-
-  get waiting(): number {
-    return this.accepted.length;
-  }
 
   get local(): Endpoint {
     const family = this.family === 4 ? 4 : 6;
@@ -79,6 +78,24 @@ export class Listener {
 
   /** Linux sk_acceptq_is_full: the queue may hold backlog + 1. */
   get full(): boolean {
-    return this.accepted.length > this.backlog;
+    return this.waiting > this.backlog;
+  }
+
+  enqueue(tcb: Tcb): void {
+    if (this.last === null) this.first = tcb;
+    else this.last.behindInQueue = tcb;
+    this.last = tcb;
+    this.waiting++;
+  }
+
+  /** The connection that has waited longest; null: none does. */
+  dequeue(): Tcb | null {
+    const tcb = this.first;
+    if (tcb === null) return null;
+    this.first = tcb.behindInQueue;
+    if (this.first === null) this.last = null;
+    tcb.behindInQueue = null;
+    this.waiting--;
+    return tcb;
   }
 }

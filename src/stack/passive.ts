@@ -71,16 +71,13 @@ export function passiveOpen(
     core.count(Mib.TcpExtListenDrops);
     return Reason['listen-syn-kept'];
   }
-  if (
-    core.connections >= core.knobs.get('net.ipv4.tcp_max_connections') ||
-    core.ctx.memory > core.ctx.config.memory
-  ) {
+  if (core.connections >= core.settings.maxConnections || core.ctx.memory > core.ctx.config.memory) {
     core.count(Mib.TcpExtListenDrops);
     return Reason['listen-memory'];
   }
   const tcb = new Tcb();
   tupleFromSegment(core, tcb, segment);
-  fromSyn(core, listener, tcb, segment, iss ?? isnFor(core, segment));
+  fromSyn(core, listener, tcb, segment, iss);
   const { ctx } = core;
   queue(core, listener, tcb);
   const early = fastOpenArrives(core, listener, tcb, segment);
@@ -97,11 +94,6 @@ export function passiveOpen(
   return tcb;
 }
 
-function isnFor(core: Core, s: Segment): number {
-  const { dst0, dst1, dst2, dst3, src0, src1, src2, src3, dstPort, srcPort } = s;
-  return core.freshIsn(dst0, dst1, dst2, dst3, src0, src1, src2, src3, dstPort, srcPort);
-}
-
 /** The handshake is complete: the connection moves to the accept queue. */
 export function completed(core: Core, tcb: Tcb): void {
   const listener = tcb.owner as Listener;
@@ -114,7 +106,7 @@ export function completed(core: Core, tcb: Tcb): void {
 }
 
 export function enqueue(core: Core, listener: Listener, tcb: Tcb): void {
-  listener.accepted.push(tcb);
+  listener.enqueue(tcb);
   if (!listener.inRaised) {
     listener.inRaised = true;
     core.raisedListeners.push(listener);

@@ -1,5 +1,6 @@
 /** A TIME-WAIT record without a connection before it: what a lab or a capture knows of one that has ended elsewhere. */
 import { HOLDER_CLOSER } from '../timewait/policy.js';
+import { OFFSET_NONE, OFFSET_OTHER } from '../timewait/record.js';
 import { parseAddress } from '../wire/address.js';
 import type { TimeWaitEntry } from './api.js';
 import { RECORD, type Core } from './core.js';
@@ -48,6 +49,7 @@ export function restoreRecord(core: Core, entry: TimeWaitEntry): boolean {
     tsRecent: stamps?.recent ?? 0,
     tsRecentAt: stamps?.recentAt ?? 0,
     tsOffset: stamps?.offset ?? 0,
+    offsetKind: (stamps?.offset ?? 0) === 0 ? OFFSET_NONE : OFFSET_OTHER,
     enteredAt: core.ctx.now,
     rto: entry.rto,
     finWait2: false,

@@ -373,8 +373,8 @@ export class Stack implements StackApi {
   }
 
   accept(handle: ListenerHandle): ConnectionHandle | null {
-    const tcb = (handle as Listener).accepted.shift();
-    if (tcb === undefined) return null;
+    const tcb = (handle as Listener).dequeue();
+    if (tcb === null) return null;
     tcb.owner = null;
     if (tcb.events !== 0) this.core.ctx.raise(tcb, tcb.events);
     return tcb;

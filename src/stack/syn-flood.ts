@@ -7,9 +7,11 @@ import { peerOptions, updateMss } from '../tcp/options.js';
 import { emitSynAck } from '../tcp/output.js';
 import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
+import { OFFSET_NONE } from '../timewait/record.js';
 import { ACK, RST, SYN, type Segment } from '../wire/segment.js';
 import type { Core } from './core.js';
-import { OFFSET_RANDOM, fromSyn, queue, tupleFromSegment } from './half-open.js';
+import { OFFSET_RANDOM } from './first-numbers.js';
+import { fromSyn, queue, tupleFromSegment } from './half-open.js';
 import type { Listener } from './listener.js';
 import { COOKIE_LIFE, MSS_V4, MSS_V6 } from './syn-cookies.js';
 
@@ -30,27 +32,27 @@ const LEAST_QUEUE = 8;
 /** R4987-9: has the queue of half-open connections no room for another one? */
 export function queueFull(core: Core, { backlog, halfOpen }: Listener): boolean {
   if (core.ctx.config.dialect.queuesByBacklog) return halfOpen > backlog;
-  return halfOpen >= Math.min(core.knobs.get('net.ipv4.tcp_max_syn_backlog'), Math.max(backlog, LEAST_QUEUE));
+  return halfOpen >= Math.min(core.settings.maxHalfOpen, Math.max(backlog, LEAST_QUEUE));
 }
 
 /** Is the room that the queue has left for others than the sender of this SYN (dialect `queuesByBacklog`)? */
 export function keptForPeers(core: Core, { halfOpen }: Listener, s: Segment): boolean {
   const { dialect } = core.ctx.config;
-  if (!dialect.queuesByBacklog || core.knobs.get('net.ipv4.tcp_syncookies') !== NEVER) return false;
-  const most = core.knobs.get('net.ipv4.tcp_max_syn_backlog');
+  if (!dialect.queuesByBacklog || core.settings.synCookies !== NEVER) return false;
+  const most = core.settings.maxHalfOpen;
   const { peers } = core.synBudget;
   return most - halfOpen < most >> 2 && !peers.isProven(s.src0, s.src1, s.src2, s.src3, core.ctx.now);
 }
 
 /** R4987-5: does this SYN get a cookie, now that the queue is `full` or not? */
 export function wantsCookie(core: Core, full: boolean): boolean {
-  const mode = core.knobs.get('net.ipv4.tcp_syncookies');
+  const mode = core.settings.synCookies;
   return mode === ALWAYS || (full && mode !== NEVER);
 }
 
 /** A cookie, as long as there are not too many of them (syn-budget.ts). */
 export function cookieFor(core: Core, listener: Listener, segment: Segment): number {
-  const rate = core.knobs.get('tcp_syn_cookie_rate');
+  const rate = core.settings.cookieRate;
   if (core.synBudget.take(segment, rate, core.ctx.now)) return answerWithCookie(core, listener, segment);
   core.count(Mib.TcpExtTCPReqQFullDrop);
   core.count(Mib.TcpExtListenDrops);
@@ -96,7 +98,9 @@ function answerWithCookie(core: Core, listener: Listener, segment: Segment): num
 
 /** A random offset could not be known again. */
 function forgetRandom(core: Core, tcb: Tcb): void {
-  if (core.knobs.get('net.ipv4.tcp_timestamp_offset') === OFFSET_RANDOM) tcb.tsOffset = 0;
+  if (core.settings.stampOffset !== OFFSET_RANDOM) return;
+  tcb.tsOffset = 0;
+  tcb.offsetKind = OFFSET_NONE;
 }
 
 /** The present time with the options of the SYN in its low bits, never in the future. */

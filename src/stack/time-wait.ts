@@ -93,6 +93,7 @@ function entryOf(core: Core, tcb: Tcb, finWait2: boolean): RecordEntry {
     tsRecent: tcb.tsRecent,
     tsRecentAt: tcb.tsRecentAt,
     tsOffset: tcb.tsOffset,
+    offsetKind: tcb.offsetKind,
     enteredAt: core.ctx.now,
     rto: tcb.rtt.rto,
     finWait2,
@@ -112,7 +113,7 @@ function entryOf(core: Core, tcb: Tcb, finWait2: boolean): RecordEntry {
 export function addRecord(core: Core, entry: RecordEntry, returned = false): number {
   const { records, policy, hooks } = core;
   const context = hooks.about(null);
-  const limit = Math.min(policy.capacity(context), core.knobs.get('timewait_max_records'));
+  const limit = Math.min(policy.capacity(context), core.settings.maxRecords);
   while (records.count >= limit) {
     if (core.overdue) {
       expireRecords(core, 1);
@@ -306,7 +307,7 @@ function limited(core: Core, segment: Segment, verdict: number): boolean {
 function reopen(core: Core, index: number, s: Segment, verdict: number): number {
   const { records } = core;
   const reason = reasonOf(verdict);
-  const fresh = core.freshIsn(
+  const numbers = core.numbers.of(
     s.dst0,
     s.dst1,
     s.dst2,
@@ -318,7 +319,7 @@ function reopen(core: Core, index: number, s: Segment, verdict: number): number 
     s.dstPort,
     s.srcPort,
   );
-  const iss = core.policy.isnOnReopen(core.record.at(index), fresh, core.hooks.about(s));
+  const iss = core.policy.isnOnReopen(core.record.at(index), numbers.isn(), core.hooks.about(s));
   const saved = (verdict & REVERTIBLE) !== 0 ? save(records, index) : null;
   core.flows.remove(records.hashOf(index), RECORD | index);
   records.remove(index);

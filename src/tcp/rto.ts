@@ -38,7 +38,7 @@ export class RttEstimator {
 
   /** The RTO in force, ms. RFC 6298 5.5: doubled at each expiry, bounded by the maximum. */
   get rto(): number {
-    const doubled = this.base * 2 ** Math.min(this.backoff, 16);
+    const doubled = this.base * (1 << Math.min(this.backoff, 16));
     return doubled < this.high ? doubled : this.high;
   }
 

@@ -97,6 +97,8 @@ export class Tcb {
   /** Its neighbours among the connections of its local port; kept by the stack. */
   beforeOnPort: Tcb | null = null;
   behindOnPort: Tcb | null = null;
+  /** The next one in its listener's accept queue; kept by the stack. */
+  behindInQueue: Tcb | null = null;
   /** Flow hash, kept so that removal needs no second hashing. */
   hash = 0;
 
@@ -140,6 +142,8 @@ export class Tcb {
   tsRecentAt = 0;
   /** Added to the clock to make TSval (RFC 7323 5.4). */
   tsOffset = 0;
+  /** Value of knob net.ipv4.tcp_timestamp_offset that it was made by; kept by the stack. */
+  offsetKind = 0;
   lastAckSent = 0;
   sackEnabled = false;
   // User timeout option (RFC 5482), s: what the peer advertised; ours goes out with the next segment while `utoOwed`

@@ -14,9 +14,8 @@ export const MAX_WSCALE = 14;
 
 /** The shift needed to offer `limit` bytes in 16 bits. */
 export function wscaleFor(limit: number): number {
-  let shift = 0;
-  for (let reach = 65_535; shift < MAX_WSCALE && limit > reach; reach *= 2) shift++;
-  return shift;
+  const fields = Math.ceil(limit / 65_535);
+  return fields <= 1 ? 0 : Math.min(MAX_WSCALE, 32 - Math.clz32(fields - 1));
 }
 
 /**

@@ -35,14 +35,15 @@ export function save(table: TimeWaitTable, i: number): RecordEntry {
   const ports = table.portsOf(i);
   const [local0, local1, local2, local3] = localWords(table, i);
   const [remote0, remote1, remote2, remote3] = remoteWords(table, i);
-  const { sndNxt, rcvNxt, rcvWnd, rcvWscale, hasTimestamp, tsRecent, tsRecentAt, tsOffset } = record;
+  const { sndNxt, rcvNxt, rcvWnd, rcvWscale, hasTimestamp, tsRecent, tsRecentAt, tsOffset, offsetKind } =
+    record;
   const { enteredAt, rto, finWait2, userClosed, reuseAddress, reusePort, boundPort, localPeer } = record;
   return {
     ...{ local0, local1, local2, local3, remote0, remote1, remote2, remote3 },
     localPort: ports >>> 16,
     remotePort: ports & 0xffff,
     hash: table.hashOf(i),
-    ...{ sndNxt, rcvNxt, rcvWnd, rcvWscale, hasTimestamp, tsRecent, tsRecentAt, tsOffset },
+    ...{ sndNxt, rcvNxt, rcvWnd, rcvWscale, hasTimestamp, tsRecent, tsRecentAt, tsOffset, offsetKind },
     ...{ enteredAt, rto, finWait2, userClosed, reuseAddress, reusePort, boundPort, localPeer },
     nearPeer: record.nearPeer,
     active: record.active,

@@ -61,6 +61,8 @@ export interface RecordEntry {
   readonly tsRecent: number;
   readonly tsRecentAt: number;
   readonly tsOffset: number;
+  /** OFFSET_: what gives it again. */
+  readonly offsetKind: number;
   readonly enteredAt: number;
   readonly rto: number;
   readonly finWait2: boolean;
@@ -103,7 +105,7 @@ export const AGE_SHIFT = 2;
 export const AGE_MASK = 2047;
 /** tsRecentAt is 0: there was none. */
 export const AGE_NEVER = AGE_MASK;
-/** Kinds of timestamp offset. */
+/** Kinds of timestamp offset, as knob net.ipv4.tcp_timestamp_offset has them: 0, the tuple's, the two hosts', any. */
 export const OFFSET_MASK = 3;
 export const OFFSET_NONE = 0;
 export const OFFSET_TUPLE = 1;
@@ -234,6 +236,9 @@ export class RecordCursor implements RecordFacts {
   get tsOffset(): number {
     if (this.has(F_WIDE)) return this.table.wideWord(this.i, TS_OFFSET);
     return this.table.offsetBy(this.words[this.from + TIMES]! & OFFSET_MASK, this.i);
+  }
+  get offsetKind(): number {
+    return this.has(F_WIDE) ? OFFSET_OTHER : this.words[this.from + TIMES]! & OFFSET_MASK;
   }
   get enteredAt(): number {
     if (this.has(F_WIDE)) return this.table.wideWord(this.i, ENTERED_AT);

@@ -40,7 +40,6 @@ import {
   OFFSET_HOSTS,
   OFFSET_NONE,
   OFFSET_OTHER,
-  OFFSET_TUPLE,
   PORTS,
   RCV_NXT,
   REMOTE,
@@ -89,8 +88,6 @@ export class TimeWaitTable implements Records {
   private leading = NONE;
   private readonly locals = new LocalAddresses();
   private readonly ports = new PortCounts();
-  /** The kind of offset that the last record had. */
-  private usualOffset = OFFSET_TUPLE;
   /** The last time seen, for an empty calendar. */
   private clock: number;
   count = 0;
@@ -161,7 +158,7 @@ export class TimeWaitTable implements Records {
   private storeTimes(c: Int32Array, at: number, e: RecordEntry, local: number): void {
     const since = diff(c[at + EXPIRES]!, e.enteredAt);
     const age = ageOf(e.enteredAt, e.tsRecentAt);
-    const offset = this.offsetKind(e);
+    const offset = e.offsetKind;
     const v4 = e.remote0 === 0 && e.remote1 === 0 && e.remote2 === 0xffff;
     const fits = since >= 0 && since < SINCE_LIMIT && age >= 0 && offset !== OFFSET_OTHER;
     if (v4 && fits && local < 256 && e.word === 0) {
@@ -171,33 +168,6 @@ export class TimeWaitTable implements Records {
     const row = this.wideRow(e, e.remote0, e.remote1, e.remote2, e.word);
     c[at + TIMES] = row | (v4 ? 0 : T_V6) | ((local >> 8) << LOCAL_HIGH_SHIFT);
     c[at + STATE]! |= F_WIDE;
-  }
-
-  /** Which rule gives the entry's timestamp offset again. */
-  private offsetKind(e: RecordEntry): number {
-    if (e.tsOffset === 0) return OFFSET_NONE;
-    const usual = this.usualOffset;
-    const unusual = OFFSET_TUPLE + OFFSET_HOSTS - usual;
-    if (this.offsetOf(usual, e) === e.tsOffset) return usual;
-    if (this.offsetOf(unusual, e) !== e.tsOffset) return OFFSET_OTHER;
-    this.usualOffset = unusual;
-    return unusual;
-  }
-
-  private offsetOf(kind: number, e: RecordEntry): number {
-    return this.keys.stampOffset(
-      kind === OFFSET_HOSTS,
-      e.local0,
-      e.local1,
-      e.local2,
-      e.local3,
-      e.remote0,
-      e.remote1,
-      e.remote2,
-      e.remote3,
-      e.localPort,
-      e.remotePort,
-    );
   }
 
   remove(i: number): void {

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { Calendar } from '../../src/timewait/calendar.js';
 import { endpoints, save } from '../../src/timewait/copies.js';
+import { OFFSET_HOSTS, OFFSET_NONE, OFFSET_OTHER, OFFSET_TUPLE } from '../../src/timewait/record.js';
 import { RowPool } from '../../src/timewait/rows.js';
 import {
   TimeWaitTable,
@@ -45,6 +46,7 @@ function entry(n: number, over: Partial<RecordEntry> = {}): RecordEntry {
     tsRecent: (words + 2) | 0,
     tsRecentAt: (words + 3) | 0,
     tsOffset: (words + 4) | 0,
+    offsetKind: OFFSET_OTHER,
     enteredAt: (words + 5) | 0,
     rto: 4 * ((n % 30_000) + 1),
     finWait2: (n & 4) !== 0,
@@ -69,14 +71,19 @@ const keys: TupleKeys = {
     words.slice(0, ofHosts ? 8 : 10).reduce((hash, word) => Math.imul(hash ^ word, 0x85ebca6b) | 0, 2),
 };
 
+/** A record with two rows keeps the offset itself, and not what gives it again. */
+const lasting = (e: RecordEntry): string => JSON.stringify({ ...e, offsetKind: OFFSET_OTHER });
+
 /** Times and an offset as a stack's record has them: it takes one row, unless it is IPv6 or has a word. */
 function lately(n: number, now: number): Partial<RecordEntry> {
   const made = entry(n);
   const stamped = (n & 2) !== 0;
+  const offsetKind = n % 5 === 0 ? OFFSET_NONE : n % 1000 < 500 ? OFFSET_HOSTS : OFFSET_TUPLE;
   return {
     enteredAt: now,
     tsRecentAt: stamped ? (now - (n % 3000)) | 0 : 0,
-    tsOffset: n % 5 === 0 ? 0 : keys.stampOffset(n % 1000 < 500, ...tuple(made)),
+    tsOffset: offsetKind === OFFSET_NONE ? 0 : keys.stampOffset(offsetKind === OFFSET_HOSTS, ...tuple(made)),
+    offsetKind,
     word: n % 11 === 0 ? 5 : 0,
   };
 }
@@ -275,7 +282,7 @@ void t.test('agrees with a plain list through adds, removals, restarts, eviction
     for (const line of list) {
       check(table.sameTuple(line.index, ...tuple(line.entry)));
       check(record.at(line.index).expiresAt === (line.expiresAt | 0));
-      check(JSON.stringify(save(table, line.index)) === JSON.stringify(line.entry));
+      check(lasting(save(table, line.index)) === lasting(line.entry));
     }
   };
   for (let step = 0; step < 20_000; step++) {
