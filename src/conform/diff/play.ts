@@ -14,14 +14,16 @@ import { Program, type Caller } from './program.js';
 /** ms between two steps: longer than the shortest timer that matters (Linux resends a SYN after 8 ms). */
 export const STEP = 20;
 /**
- * Smallest RTO, ms: no conversation lasts as long, so nothing is sent twice for the clock's sake; and
+ * Smallest RTO, ms: no conversation lasts as long, so no text is sent twice for the clock's sake; and
  * 3.5 times as much is below tcp_fin_timeout, which would be waited in two parts else.
  */
 export const RTO_MIN = 10_000;
+/** ms before which no SYN and no SYN,ACK is resent: their first RTO has no knob (RFC 6298 2.1). */
+export const SYN_TIMEOUT = 1000;
 export const MTU = 1500;
-/** So large that what the kernel counts beside the text, which depends on the device, never narrows the window. */
 /** Segments of the first window. */
 export const INITIAL_WINDOW = 40;
+/** So large that what the kernel counts beside the text, which depends on the device, never narrows the window. */
 export const RECEIVE_BUFFER = 6_291_456;
 
 /** Where a case is played: the running kernel, or our stack. */

@@ -14,7 +14,7 @@ import {
 } from './compare.js';
 import { candidates, mechanisms, type Deviation, type Mechanism } from './deviations.js';
 import { sequence, simpler } from './generate.js';
-import { Tuples, inManner, play, type Side } from './play.js';
+import { SYN_TIMEOUT, Tuples, inManner, play, type Side } from './play.js';
 import { storyText } from './words.js';
 
 export interface SearchOptions {
@@ -101,6 +101,8 @@ function joined(a: DiffCase[][], b: DiffCase[][]): DiffCase[][] {
 /** Candidates of one case in a round of shrinking, and rounds. */
 const CANDIDATES = 64;
 const ROUNDS = 40;
+/** How often a case is played alone until it is quick enough; the last time counts however long it takes. */
+const TURNS = 3;
 /** Cases of a batch that are searched for by their counters at most. */
 const CULPRITS = 2;
 
@@ -111,6 +113,8 @@ export class Search {
   private played = 0;
   private unsteady = 0;
   private unexamined = 0;
+  /** ms that the judge took for the batch played last. */
+  private lasted = 0;
 
   constructor(private readonly options: SearchOptions) {
     this.subjectName = options.subject().name;
@@ -181,6 +185,7 @@ export class Search {
     const before = await judge.counters();
     const expected = await play(judge, batch, ends, manner);
     const after = await judge.counters();
+    this.lasted = manner.steps.reduce((sum, ms) => sum + ms, 0);
     const got = await play(subject, batch, ends, manner);
     const found = batch.flatMap((one, i) => {
       const difference = firstDifference(expected[i]!, got[i]!);
@@ -283,7 +288,8 @@ export class Search {
     const whole = starts.map(({ one }) => one);
     const ranks = starts.map(({ difference }) => rankOf(difference.kind));
     const both = [cut, whole].map((tries) => tries.map((one) => [one])).reduce(joined);
-    let best = await this.firstOfEach(both, ranks);
+    const steady = await this.eachAlone(await this.firstOfEach(both, ranks));
+    let best = steady;
     let open = best.map((one, i) => (one === null ? -1 : i)).filter((i) => i >= 0);
     for (let round = 0; open.length > 0 && round < ROUNDS; round++) {
       const tries = open.map((i) => [...simpler(best[i]!.one)].slice(0, CANDIDATES));
@@ -295,7 +301,27 @@ export class Search {
       for (const [k, i] of open.entries()) best[i] = better[k] ?? best[i]!;
       open = open.filter((_, k) => better[k] !== null);
     }
-    return best;
+    // What is shorter may show no more than a busy machine
+    const short = await this.eachAlone(best.map((one, i) => (one === steady[i] ? null : one)));
+    return steady.map((one, i) => short[i] ?? one);
+  }
+
+  /**
+   * Those that show an unexplained difference when nothing else is played, within a time in which no SYN is resent: among
+   * hundreds on a busy machine a step may last so long that it depends on luck whether a segment comes before a timer.
+   */
+  private async eachAlone(list: readonly (Differing | null)[]): Promise<(Differing | null)[]> {
+    const result: (Differing | null)[] = [];
+    for (const one of list) result.push(one === null ? null : await this.alone(one.one));
+    return result;
+  }
+
+  private async alone(one: DiffCase): Promise<Differing | null> {
+    for (let turn = 1; ; turn++) {
+      const [found] = await this.unexplained([one], true);
+      if (found === undefined) return null;
+      if (this.lasted < SYN_TIMEOUT || turn === TURNS) return found;
+    }
   }
 
   /** The first candidate of each list that shows an unexplained difference of that rank or above. */
