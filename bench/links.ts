@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { RunSummary } from '../src/view/summary.js';
 
-const main = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
+const main = fileURLToPath(new URL('../lib/cli/main.js', import.meta.url));
 const client = fileURLToPath(new URL('../test/kernel/clients.js', import.meta.url));
 const page = fileURLToPath(new URL('../../docs/links.md', import.meta.url));
 const MARKS = ['<!-- table -->', '<!-- end of table -->'] as const;

@@ -11,7 +11,6 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   accessSync,
-  chmodSync,
   copyFileSync,
   constants,
   existsSync,
@@ -233,7 +232,7 @@ function buildPlugin() {
 
 /** What was compiled from a source that is no more must not run as a test. */
 function removeOrphans() {
-  for (const file of filesBelow('dist')) {
+  for (const file of ['src', 'test', 'bench'].flatMap((folder) => filesBelow(`dist/${folder}`))) {
     const stem = /^dist\/(.*?)\.(?:js|js\.map|d\.ts)$/.exec(file)?.[1];
     if (stem !== undefined && ![stem, `${stem}.ts`].some((source) => existsSync(at(source))))
       rmSync(at(file));
@@ -249,7 +248,8 @@ function build(args, failure) {
 
 function compile() {
   const inputs = ['src', 'test', 'bench'].flatMap(filesBelow).filter((file) => /\.(ts|wat)$/.test(file));
-  const marks = [...inputs, 'native/wat.mjs', 'tsconfig.json', 'package-lock.json'].map((file) => {
+  const tools = ['native/wat.mjs', 'native/bundle.mjs', 'tsconfig.json', 'package-lock.json'];
+  const marks = [...inputs, ...tools].map((file) => {
     const { mtimeMs, size } = statSync(at(file));
     return `${file} ${mtimeMs} ${size}`;
   });
@@ -264,7 +264,7 @@ function compile() {
     'the TypeScript does not compile',
   );
   removeOrphans();
-  if (existsSync(at('dist/src/cli/main.js'))) chmodSync(at('dist/src/cli/main.js'), 0o755);
+  build(['native/bundle.mjs'], 'the package cannot be bundled');
   writeFileSync(at('dist/.stamp'), stamp);
 }
 

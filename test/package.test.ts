@@ -49,8 +49,9 @@ t.test('who we are', async (t) => {
 });
 
 t.test('bin and exports come from sources that exist and are in the package', async (t) => {
-  const sourceOf = (output: string) => output.replace(/^(\.\/)?dist\//, '').replace(/(\.d\.ts|\.js)$/, '.ts');
-  t.equal(manifest.bin.timewait, 'dist/src/cli/main.js');
+  const sourceOf = (output: string) =>
+    output.replace(/^(\.\/)?dist\/(lib|src)\//, 'src/').replace(/(\.d\.ts|\.js)$/, '.ts');
+  t.equal(manifest.bin.timewait, 'dist/lib/cli/main.js');
   const entry = manifest.exports['.'] as { types: string; default: string };
   t.same(Object.keys(entry)[0], 'types', 'the condition that must come first');
   for (const output of [manifest.bin.timewait, entry.types, entry.default]) {
@@ -114,7 +115,7 @@ t.test('the lock belongs to the manifest', async (t) => {
 });
 
 t.test('the scripts: start, test, and what they are made of', async (t) => {
-  t.equal(manifest.scripts.start, 'node native/prepare.mjs && node dist/src/cli/main.js demo');
+  t.equal(manifest.scripts.start, 'node native/prepare.mjs && node dist/lib/cli/main.js demo');
   t.equal(manifest.scripts.test, 'node native/prepare.mjs && node test/run.mjs');
   t.match(read('.ci/run'), /\nexec npm test\n$/);
   t.match(read('.npmrc'), /^update-notifier=false$/m, 'no notice of npm comes behind the summary');

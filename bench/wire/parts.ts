@@ -9,7 +9,7 @@ import { ANSWER, SINK, SOURCE } from './ports.js';
 import { SOURCES, type Contender, type Places, type Running, type Tools } from './contenders.js';
 
 const run = promisify(execFile);
-const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
 
 /** Seconds before those that count: caches, windows and the compiler. */
 const WARM = 1;

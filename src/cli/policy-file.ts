@@ -14,8 +14,8 @@ import { definePolicy, policyMistake, setLabel, type Policy } from '../stack/pol
 import { UsageError, lineOf } from './fail.js';
 import { pathMistake } from './policy-path.js';
 
-/** Ours, as seen from dist/src/cli. */
-const DECLARATIONS = fileURLToPath(new URL('../index.d.ts', import.meta.url));
+/** Ours, as seen from dist/lib/shared and from dist/src/cli. */
+const DECLARATIONS = fileURLToPath(new URL('../../src/index.d.ts', import.meta.url));
 const OURS = dirname(DECLARATIONS);
 const INDEX = new URL('../index.js', import.meta.url).href;
 /** Most messages of the compiler that are shown. */

@@ -38,7 +38,7 @@ export async function startWorkers(
   try {
     workers = await Workers.start({
       workers: flags.workers!,
-      program: new URL('./worker.js', import.meta.url),
+      program: new URL('../cli/worker.js', import.meta.url),
       data,
       device: name,
       offload: flags.offload ?? true,

@@ -157,7 +157,7 @@ export interface Missing {
 
 export type NativeResult = { readonly ok: true; readonly addon: NativeAddon } | Missing;
 
-/** native/ as seen from dist/src/link/ and from src/link/. */
+/** native/ as seen from dist/lib/shared/ or dist/src/link/, and from src/link/. */
 const DIRECTORIES = ['../../../native', '../../native'].map((path) =>
   fileURLToPath(new URL(path, import.meta.url)),
 );

@@ -240,7 +240,7 @@ function startThreads(options: WorkersOptions, { key, by }: Steering): Worker[] 
     };
     const transferList = own.filter((port) => port !== null);
     const name = `worker ${index} of ${workers}`;
-    return new Worker(new URL('./thread.js', import.meta.url), { workerData, transferList, name });
+    return new Worker(new URL('../workers/thread.js', import.meta.url), { workerData, transferList, name });
   });
 }
 

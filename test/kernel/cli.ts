@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { environmentLack, which } from '../../src/lab/namespace.js';
 
-export const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+export const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
 export const helper = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
 
 /** Why kernel tests cannot run here, or false: for tap's `skip`. */

@@ -91,7 +91,7 @@ async function play(node: string, major: number, tarball: string, path: string):
   const args = [npm!, 'install', '--no-audit', '--no-fund', '--prefer-offline', tarball];
   const installed = await run(join(bin, 'node'), args, home, env);
   const own = join(home, 'node_modules/timewait');
-  const main = join(own, 'dist/src/cli/main.js');
+  const main = join(own, 'dist/lib/cli/main.js');
   const version = await run(join(bin, 'node'), [main, '--version'], home, env);
   const pcap = ['--pcap', join(home, 'demo.pcapng')];
   const demo = await run(join(bin, 'node'), [main, 'demo', '--json', ...pcap], home, env);
@@ -131,11 +131,17 @@ t.test('packed, installed without a compiler, played', { skip: hindrance }, asyn
       .trim()
       .split('\n')
       .map((name) => name.replace('package/', ''));
-    for (const wanted of ['README.md', 'LICENSE', 'dist/src/cli/main.js', 'dist/src/index.d.ts'])
+    for (const wanted of [
+      'README.md',
+      'LICENSE',
+      'dist/lib/cli/main.js',
+      'dist/lib/index.js',
+      'dist/src/index.d.ts',
+    ])
       t.ok(files.includes(wanted), wanted);
     t.ok(files.includes('native/prebuilds/linux-x64/node.napi.glibc.node'));
     const kinds =
-      /^(LICENSE|README\.md|package\.json|src\/.*\.(ts|wat)|dist\/src\/.*\.(js|js\.map|d\.ts)|native\/.*)$/;
+      /^(LICENSE|README\.md|package\.json|src\/.*\.(ts|wat)|dist\/lib\/.*\.js(\.map)?|dist\/src\/.*\.d\.ts|native\/.*)$/;
     const native =
       /^native\/(binding\.gyp|prepare\.mjs|(src|packetdrill)\/\w+\.[ch]|prebuilds\/.*\.node(\.stamp)?)$/;
     const more = files.filter(
