@@ -6,7 +6,7 @@
  *   node native/bundle.mjs
  */
 import { chmodSync, rmSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -33,7 +33,7 @@ const together = {
       kind === 'dynamic-import' ? { path: join(resolveDir, path), namespace: 'lazy' } : undefined,
     );
     onLoad({ filter: /./, namespace: 'lazy' }, ({ path }) => ({
-      contents: `import '${FIRST}'; export * from '${path}';`,
+      contents: `import ${JSON.stringify(FIRST)}; export * from ${JSON.stringify(path)};`,
       resolveDir: FROM,
     }));
   },
@@ -43,13 +43,14 @@ const together = {
 const packages = {
   name: 'packages',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^[^./]/ }, ({ path, kind, namespace }) => {
-      if (INSIDE.includes(path)) return undefined;
+    onResolve({ filter: /^[^.]/ }, ({ path, kind, namespace }) => {
+      if (INSIDE.includes(path) || isAbsolute(path)) return undefined;
       if (kind !== 'require-call') return { path, external: true };
       return { path, namespace: namespace === 'required' ? 'imported' : 'required' };
     });
     onLoad({ filter: /./, namespace: 'required' }, ({ path }) => ({
-      contents: `module.exports = require('${path}').default;`,
+      // To import this one costs 2 ms: Node looks at all it has, its streams too.
+      contents: `module.exports = ${path === 'node:process' ? 'process' : `require('${path}').default`};`,
     }));
     onLoad({ filter: /./, namespace: 'imported' }, ({ path }) => ({
       contents: `export { default } from '${path}';`,

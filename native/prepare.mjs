@@ -5,6 +5,7 @@
  *
  *   node native/prepare.mjs          all three steps; ends with 1 when installing or compiling fails
  *   node native/prepare.mjs addon    the addon and the plug-in for packetdrill only; what hinders it is said in one line, never an error
+ *   node native/prepare.mjs compile  the TypeScript only, and only when everything is installed: npm asks for it after an installation
  *   node native/prepare.mjs prebuild all three steps, and the addon put where the package carries it (docs/building.md)
  */
 import { spawnSync } from 'node:child_process';
@@ -271,6 +272,8 @@ function compile() {
 if (mode === 'addon') {
   buildAddon();
   buildPlugin();
+} else if (mode === 'compile') {
+  if (installed()) compile();
 } else {
   install();
   buildAddon();

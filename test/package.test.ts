@@ -1,8 +1,8 @@
 /** What package.json promises. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname, join, normalize } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import t from 'tap';
 
 /** The nearest directory above that is the repository itself: package.json beside src/. */
@@ -61,6 +61,34 @@ t.test('bin and exports come from sources that exist and are in the package', as
   t.equal(manifest.exports['./package.json'], './package.json');
 });
 
+t.test('every module is in one file of dist/lib, and what files there name is where they say', async (t) => {
+  const lib = join(ROOT, 'dist/lib');
+  const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.js'),
+  );
+  const places = new Map<string, string[]>();
+  let named = 0;
+  for (const file of files) {
+    const map = JSON.parse(readFileSync(join(lib, `${file}.map`), 'utf8')) as { sources: string[] };
+    for (const source of map.sources) {
+      const path = normalize(join(lib, dirname(file), source));
+      places.set(path, [...(places.get(path) ?? []), file]);
+    }
+    const text = readFileSync(join(lib, file), 'utf8');
+    for (const [, path] of text.matchAll(/new URL\("([^"]+)", import\.meta\.url\)/g)) {
+      named++;
+      // What the addon's step makes need not be there
+      if (path!.includes('native/build/')) continue;
+      t.ok(existsSync(new URL(path!, pathToFileURL(join(lib, file)))), `${file}: ${path}`);
+    }
+  }
+  t.ok(named > 4, `${named} paths`);
+  const twice = [...places].filter(([, where]) => where.length > 1);
+  t.same(twice, [], 'no module is there twice');
+  for (const name of ['src/stack/stack.ts', 'src/workers/thread.ts', 'node_modules/commander/lib/command.js'])
+    t.equal(places.get(join(ROOT, name))?.length, 1, name);
+});
+
 t.test('the addon can be built from what is packed', async (t) => {
   for (const name of ['native/binding.gyp', 'native/prepare.mjs', 'native/src']) {
     t.ok(manifest.files.includes(name) && existsSync(join(ROOT, name)), name);
@@ -117,6 +145,11 @@ t.test('the lock belongs to the manifest', async (t) => {
 t.test('the scripts: start, test, and what they are made of', async (t) => {
   t.equal(manifest.scripts.start, 'node native/prepare.mjs && node dist/lib/cli/main.js demo');
   t.equal(manifest.scripts.test, 'node native/prepare.mjs && node test/run.mjs');
+  t.equal(
+    manifest.scripts['prepare'],
+    'node native/prepare.mjs compile',
+    'a clone is built when it is installed',
+  );
   t.match(read('.ci/run'), /\nexec npm test\n$/);
   t.match(read('.npmrc'), /^update-notifier=false$/m, 'no notice of npm comes behind the summary');
   for (const name of ['build', 'lint', 'format', 'typecheck']) t.type(manifest.scripts[name], 'string', name);

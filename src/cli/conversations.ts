@@ -181,15 +181,20 @@ export class EchoOnce extends Conversation {
 
 /** 72 printable characters and CR LF, as RFC 864 shows them. */
 const LINE = 74;
-const LINES = new Uint8Array(896 * LINE).map((_, i) => [13, 10][(i % LINE) - 72] ?? 33 + (i % LINE));
-const PAGE = LINES.subarray(0, 64 * LINE);
+let lines: Uint8Array | null = null;
+
+/** The first `count` of 896 lines, made when they are first asked for. They never change. */
+function linesOf(count: number): Uint8Array {
+  lines ??= new Uint8Array(896 * LINE).map((_, i) => [13, 10][(i % LINE) - 72] ?? 33 + (i % LINE));
+  return lines.subarray(0, count * LINE);
+}
 
 /** RFC 864: sends for as long as the peer listens. */
 export class Chargen extends Conversation {
   protected override serve(): void {
     this.discard();
-    // They never change
-    while (this.maySend() && this.send(LINES, SEND_LENT));
+    const text = linesOf(896);
+    while (this.maySend() && this.send(text, SEND_LENT));
   }
 }
 
@@ -198,7 +203,7 @@ export class ChargenOnce extends Conversation {
   private sent = false;
 
   protected override serve(): void {
-    if (!this.sent) this.send(PAGE, SEND_LENT);
+    if (!this.sent) this.send(linesOf(64), SEND_LENT);
     this.sent = true;
     this.end();
     this.discard();
