@@ -7,6 +7,7 @@ import { setCongestion } from '../tcp/early.js';
 import { roundsOf } from '../tcp/defer-accept.js';
 import { Stamps } from '../tcp/stamps.js';
 import type { Tcb } from '../tcp/tcb.js';
+import { choose } from '../tcp/user-options.js';
 import { setKeepAlive } from '../tcp/user.js';
 import type { ConnectionOption, ListenerOption } from './api.js';
 import type { Core } from './core.js';
@@ -18,31 +19,31 @@ const LINGER_MOST = 2 ** 30 / 1000;
 export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, value: number): void {
   switch (option) {
     case 'noDelay':
-      tcb.noDelay = value !== 0;
+      choose(tcb, { noDelay: value !== 0 });
       // MUST-17: what Nagle or a cork holds goes now
-      if (tcb.noDelay) release(ctx, tcb);
+      if (value !== 0) release(ctx, tcb);
       return;
     case 'cork':
-      tcb.corked = value !== 0;
-      if (!tcb.corked) release(ctx, tcb);
+      choose(tcb, { corked: value !== 0 });
+      if (value === 0) release(ctx, tcb);
       return;
     case 'quickAck':
       return setQuickAck(ctx, tcb, value);
     case 'keepAlive':
       return setKeepAlive(ctx, tcb, value);
     case 'keepInterval':
-      tcb.keepInterval = value;
+      choose(tcb, { keepInterval: value });
       return;
     case 'keepCount':
-      tcb.keepCount = value;
+      choose(tcb, { keepCount: value });
       return;
     case 'congestion':
       return setCongestion(ctx, tcb, value);
     case 'linger':
-      tcb.linger = Math.min(value, LINGER_MOST);
+      choose(tcb, { linger: Math.min(value, LINGER_MOST) });
       return;
     case 'userTimeout':
-      tcb.userTimeout = value;
+      choose(tcb, { userTimeout: value });
       tcb.utoOwed = true;
       return;
     case 'synRetries':
@@ -52,19 +53,17 @@ export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, v
       tcb.deferRounds = roundsOf(value, ctx.config.rtoInit, ctx.config.rtoMax);
       return;
     case 'errorReports':
-      tcb.errorReports = value !== 0;
+      choose(tcb, { errorReports: value !== 0 });
       return;
     case 'tos':
       // The two low bits belong to ECN.
       tcb.tos = value & 0xfc;
       return;
     case 'notsentLowat':
-      tcb.notsentLowat = value;
+      choose(tcb, { notsentLowat: value });
       return;
     case 'maxPacingRate':
-      // Whoever sets a rate is paced from then on (SO_MAX_PACING_RATE)
-      tcb.pacingWanted ||= value < Infinity;
-      tcb.maxPacingRate = value;
+      choose(tcb, { maxPacingRate: value, paced: tcb.options.paced || value < Infinity });
       return;
     case 'stamps':
       if (value !== 0) tcb.stamps ??= new Stamps(tcb.sndUna);
@@ -74,7 +73,7 @@ export function setOption(ctx: TcpContext, tcb: Tcb, option: ConnectionOption, v
       return setSendBuffer(ctx, tcb, value);
     case 'receiveBuffer':
       tcb.rcvLimit = Math.max(RECEIVE_BUFFER_MIN, value);
-      tcb.receiveLimitSet = true;
+      choose(tcb, { receiveBufferSet: true });
       return;
     case 'windowClamp':
       return clampWindow(tcb, Math.max(RECEIVE_BUFFER_MIN, value));
@@ -106,7 +105,7 @@ export function setListenOption(
 
 /** What waits for more to come is sent as it is. */
 function release(ctx: TcpContext, tcb: Tcb): void {
-  tcb.pushOwed = tcb.noDelay;
+  tcb.pushOwed = tcb.options.noDelay;
   tcb.moreFollows = false;
   if (tcb.id >= 0) ctx.markReady(tcb);
 }

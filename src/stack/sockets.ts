@@ -1,4 +1,5 @@
 /** What a stack holds, as plain rows: for `ss`, `tcpInfo()` and counts per state. */
+import { receiverRtt8 } from '../tcp/autotune.js';
 import { queuedMemory } from '../tcp/buffers.js';
 import { C_BUFFER, C_BUSY, C_WINDOW } from '../tcp/chrono.js';
 import type { TcpContext } from '../tcp/context.js';
@@ -48,7 +49,7 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     rcvOffer: Math.min(tcb.rcvOffer, tcb.rcvLimit),
     windowClamp: tcb.windowClamp,
     rcvSpace: tcb.space,
-    rcvRtt: tcb.rcvRtt8 / 8,
+    rcvRtt: receiverRtt8(tcb) / 8,
     scaling: tcb.wscaleOk,
     sndWscale: tcb.wscaleOk ? tcb.sndWscale : 0,
     rcvWscale: tcb.wscaleOk ? tcb.rcvWscale : 0,
@@ -98,7 +99,7 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     timeoutTime: tcb.timeoutTime + (tcb.timingOut ? (ctx.now - tcb.timeoutAt) | 0 : 0),
     probes: tcb.probes + tcb.keepProbes,
     pacingRate: pacingRate(ctx, tcb),
-    maxPacingRate: tcb.maxPacingRate,
+    maxPacingRate: tcb.options.maxPacingRate,
     ackDelay: ctx.config.dialect.pacesAcks ? tcb.pace.delay : ctx.config.delack,
     interactive: tcb.pace.interactive,
   };

@@ -6,6 +6,7 @@
 import { beforeEq, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import { FIN, PSH, SYN, URG, type Segment } from '../wire/segment.js';
+import { receiverRtt8 } from './autotune.js';
 import type { TcpContext } from './context.js';
 import { largestText } from './options.js';
 import * as S from './state.js';
@@ -177,7 +178,7 @@ function compresses(ctx: TcpContext, tcb: Tcb): boolean {
     pace.duplicates++;
     return false;
   }
-  let rtt8 = tcb.rcvRtt8;
+  let rtt8 = receiverRtt8(tcb);
   if (tcb.rtt.srtt8 > 0 && tcb.rtt.srtt8 < rtt8) rtt8 = tcb.rtt.srtt8;
   // The last tick of the clock that the slack allows
   const wait = Math.floor(Math.min(compressDelay, rtt8 / 8 / 20) + compressSlack);

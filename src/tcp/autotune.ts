@@ -9,6 +9,7 @@ import { before } from '../seqnum.js';
 import type { Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
 import { TIMESTAMP_OPTION, largestText } from './options.js';
+import { ReceiverRtt } from './receiver-rtt.js';
 import type { Tcb } from './tcb.js';
 import { wscaleFor } from './window.js';
 
@@ -27,41 +28,48 @@ const WORTH = 128;
  * timestamps (R7323-33 asks for a new one each time), else how long it took to receive a whole window.
  */
 export function measureReceiver(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
-  if (tcb.tsEnabled && (segment.tsEcr === tcb.rcvEcho || segment.tsEcr === 0)) return;
+  if (tcb.tsEnabled && (segment.payloadLength < tcb.rcvMss || segment.tsEcr === 0)) return;
   if (!tunes(ctx, tcb) && ctx.config.compressMost === 0) return;
+  const rtt = (tcb.receiverRtt ??= new ReceiverRtt());
   if (tcb.tsEnabled) {
-    if (segment.payloadLength < tcb.rcvMss) return;
-    tcb.rcvEcho = segment.tsEcr;
-    sample(tcb, (ctx.now + tcb.tsOffset - segment.tsEcr) | 0, false);
+    if (segment.tsEcr === rtt.echo) return;
+    rtt.echo = segment.tsEcr;
+    sample(rtt, (ctx.now + tcb.tsOffset - segment.tsEcr) | 0, false);
     return;
   }
-  if (tcb.rcvRttRunning) {
-    if (before(tcb.rcvNxt, tcb.rcvRttEnd)) return;
-    sample(tcb, (ctx.now - tcb.rcvRttAt) | 0, true);
+  if (rtt.running) {
+    if (before(tcb.rcvNxt, rtt.end)) return;
+    sample(rtt, (ctx.now - rtt.at) | 0, true);
   }
-  tcb.rcvRttRunning = true;
-  tcb.rcvRttEnd = (tcb.rcvNxt + tcb.rcvWnd) | 0;
-  tcb.rcvRttAt = ctx.now;
+  rtt.running = true;
+  rtt.end = (tcb.rcvNxt + tcb.rcvWnd) | 0;
+  rtt.at = ctx.now;
 }
 
 /** Smoothed by 1/8; a window may take longer than a round trip, so of these the least counts. Note: at least 1 ms, the clock's tick. */
-function sample(tcb: Tcb, rtt: number, byWindow: boolean): void {
+function sample(receiver: ReceiverRtt, rtt: number, byWindow: boolean): void {
   const eighths = 8 * Math.max(1, rtt);
-  if (tcb.rcvRtt8 === 0) tcb.rcvRtt8 = eighths;
-  else if (!byWindow) tcb.rcvRtt8 += Math.max(1, rtt) - (tcb.rcvRtt8 >> 3);
-  else if (eighths < tcb.rcvRtt8) tcb.rcvRtt8 = eighths;
+  if (receiver.eighths === 0) receiver.eighths = eighths;
+  else if (!byWindow) receiver.eighths += Math.max(1, rtt) - (receiver.eighths >> 3);
+  else if (eighths < receiver.eighths) receiver.eighths = eighths;
+}
+
+/** In eighths of ms, 0 while unknown. */
+export function receiverRtt8(tcb: Tcb): number {
+  return tcb.receiverRtt === null ? 0 : tcb.receiverRtt.eighths;
 }
 
 function tunes(ctx: TcpContext, tcb: Tcb): boolean {
   const { moderateReceive, receiveBufferMax } = ctx.config;
-  return moderateReceive && !tcb.receiveLimitSet && tcb.rcvLimit < receiveBufferMax;
+  return moderateReceive && !tcb.options.receiveBufferSet && tcb.rcvLimit < receiveBufferMax;
 }
 
 /** The user read: once a round trip, room for twice of what it read in the last one, more while that grows. */
 export function adjustSpace(ctx: TcpContext, tcb: Tcb): void {
-  if (tcb.rcvRtt8 === 0 || !tunes(ctx, tcb)) return;
+  const rtt8 = receiverRtt8(tcb);
+  if (rtt8 === 0 || !tunes(ctx, tcb)) return;
   const read = (tcb.rcvNxt - tcb.receiveQueue.length) | 0;
-  if ((ctx.now - tcb.spaceAt) >>> 0 < tcb.rcvRtt8 >> 3) return;
+  if ((ctx.now - tcb.spaceAt) >>> 0 < rtt8 >> 3) return;
   const copied = (read - tcb.spaceSeq) | 0;
   if (copied > tcb.space) {
     let wanted = 2 * copied + CUSHION * largestText(tcb);

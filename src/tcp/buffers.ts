@@ -7,6 +7,7 @@ import { C_BUFFER } from './chrono.js';
 import type { TcpContext } from './context.js';
 import { EV_WRITABLE } from './events.js';
 import type { Tcb } from './tcb.js';
+import { choose } from './user-options.js';
 
 /** What a buffer costs on x86-64: room for headers, struct skb_shared_info, struct sk_buff, each rounded to cache lines. */
 const HEADERS = 256;
@@ -36,7 +37,7 @@ export function queuedMemory(ctx: TcpContext, tcb: Tcb): number {
 }
 
 function lowWater(ctx: TcpContext, tcb: Tcb): number {
-  return tcb.notsentLowat > 0 ? tcb.notsentLowat : ctx.config.notsentLowat;
+  return tcb.options.notsentLowat || ctx.config.notsentLowat;
 }
 
 /** A write may begin another buffer (sk_stream_memory_free). */
@@ -66,13 +67,13 @@ export function checkSpace(ctx: TcpContext, tcb: Tcb): void {
 
 /** The limit follows cwnd unless the user set it (tcp_should_expand_sndbuf, tcp_sndbuf_expand). */
 function growLimit(ctx: TcpContext, tcb: Tcb): void {
-  if (tcb.sendLimitSet || tcb.pipe >= tcb.congestion.cwnd) return;
+  if (tcb.options.sendBufferSet || tcb.pipe >= tcb.congestion.cwnd) return;
   fitLimit(ctx, tcb, Math.floor(tcb.congestion.cwnd / tcb.mss));
 }
 
 /** Room for twice the window of `segments` (at the start: of the first window). */
 export function fitLimit(ctx: TcpContext, tcb: Tcb, segments = FIRST_SEGMENTS): void {
-  if (!ctx.config.dialect.keepsBuffers || tcb.sendLimitSet) return;
+  if (!ctx.config.dialect.keepsBuffers || tcb.options.sendBufferSet) return;
   const whole = Math.max(tcb.peerMss, tcb.mss) + HEADERS + SHARED_INFO;
   // The next power of two
   const buffer = (1 << (32 - Math.clz32(whole - 1))) + SK_BUFF;
@@ -82,7 +83,7 @@ export function fitLimit(ctx: TcpContext, tcb: Tcb, segments = FIRST_SEGMENTS): 
 
 /** SO_SNDBUF: Linux takes the bookkeeping to be as much again as the data, and holds two packets at least. */
 export function setSendBuffer(ctx: TcpContext, tcb: Tcb, bytes: number): void {
-  tcb.sendLimitSet = true;
+  choose(tcb, { sendBufferSet: true });
   tcb.sndLimit = ctx.config.dialect.keepsBuffers ? Math.max(2 * bytes, SEND_BUFFER_MIN) : Math.max(1, bytes);
 }
 

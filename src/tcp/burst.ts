@@ -84,8 +84,8 @@ function planned(tcb: Tcb, writes: Writes, length: number, push: boolean): numbe
  */
 export function holds(ctx: TcpContext, tcb: Tcb): boolean {
   if (tcb.pushOwed) return false;
-  if (tcb.corked || tcb.moreFollows) return true;
-  if (tcb.noDelay || tcb.outstanding === 0) return false;
+  if (tcb.options.corked || tcb.moreFollows) return true;
+  if (tcb.options.noDelay || tcb.outstanding === 0) return false;
   return (
     !ctx.config.dialect.minshall || (after(tcb.sndSmall, tcb.sndUna) && !after(tcb.sndSmall, tcb.sndNxt))
   );

@@ -9,9 +9,7 @@ import type { Tcb } from './tcb.js';
 export function noteTwice(ctx: TcpContext, tcb: Tcb, left: number, right: number): void {
   if (!tcb.sackEnabled || !ctx.config.dsack) return;
   ctx.counters.bump(before(left, tcb.rcvNxt) ? Mib.TcpExtTCPDSACKOldSent : Mib.TcpExtTCPDSACKOfoSent);
-  tcb.twice = true;
-  tcb.twiceLeft = left;
-  tcb.twiceRight = right;
+  tcb.twice = { left, right };
 }
 
 /** What of the segment lies below RCV.NXT, but for a SYN. */
@@ -25,10 +23,10 @@ export function noteOld(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
 /** Fills the blocks of an ACK that leaves now, `most` at most; how many. A duplicate is told once (R2883-2). */
 export function fillBlocks(tcb: Tcb, out: Int32Array, most: number): number {
   let count = 0;
-  if (tcb.twice) {
-    tcb.twice = false;
-    out[0] = tcb.twiceLeft;
-    out[1] = tcb.twiceRight;
+  if (tcb.twice !== null) {
+    out[0] = tcb.twice.left;
+    out[1] = tcb.twice.right;
+    tcb.twice = null;
     count = 1;
   }
   // R2883-4: a larger block around it changed last, so it comes next

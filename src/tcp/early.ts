@@ -8,6 +8,7 @@ import { EV_CONNECTED, EV_READABLE } from './events.js';
 import { resendAll } from './sender.js';
 import { startWindow } from './validation.js';
 import type { Tcb } from './tcb.js';
+import { choose } from './user-options.js';
 import type { Segment } from '../wire/segment.js';
 
 /** Why Fast Open came to nothing (Linux enum tcp_fastopen_client_fail): no cookie, the text was not acknowledged, the SYN had to be resent. */
@@ -25,14 +26,15 @@ export function startSending(ctx: TcpContext, tcb: Tcb): void {
 }
 
 function chooseCongestion({ config }: TcpContext, tcb: Tcb): void {
-  const choice = tcb.congestionChoice < 0 ? config.congestion : tcb.congestionChoice;
+  const chosen = tcb.options.congestion;
+  const choice = chosen < 0 ? config.congestion : chosen;
   tcb.congestion = congestionControl(choice, config.dialect);
   tcb.congestion.slowStartLimit = config.slowStartLimit;
 }
 
 /** TCP_CONGESTION: another algorithm, which goes on from the window there is (Linux tcp_reinit_congestion_control). */
 export function setCongestion(ctx: TcpContext, tcb: Tcb, choice: number): void {
-  tcb.congestionChoice = choice;
+  choose(tcb, { congestion: choice });
   const { cwnd, ssthresh } = tcb.congestion;
   // Not sending yet
   if (cwnd === 0) return;

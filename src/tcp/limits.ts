@@ -6,6 +6,7 @@ import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { FIN, SYN, type Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
+import { ProvokedAcks } from './provoked-acks.js';
 import type { Tcb } from './tcb.js';
 
 /** RFC 5961 7: at most `challengeLimit` challenge ACKs in `challengePeriod` ms. */
@@ -20,15 +21,16 @@ export function challengeAck(ctx: TcpContext, tcb: Tcb, reason: number): number 
     tcb.ackNow = true;
     return reason;
   }
-  if ((ctx.now - tcb.challengeAt) >>> 0 >= challengePeriod || tcb.challengeCount === 0) {
-    tcb.challengeAt = ctx.now;
-    tcb.challengeCount = 0;
+  const provoked = (tcb.provoked ??= new ProvokedAcks());
+  if ((ctx.now - provoked.challengedAt) >>> 0 >= challengePeriod || provoked.challenges === 0) {
+    provoked.challengedAt = ctx.now;
+    provoked.challenges = 0;
   }
-  if (tcb.challengeCount >= challengeLimit) {
+  if (provoked.challenges >= challengeLimit) {
     ctx.counters.bump(Mib.TcpExtTCPACKSkippedChallenge);
     return Reason['challenge-limited'];
   }
-  tcb.challengeCount++;
+  provoked.challenges++;
   ctx.counters.bump(Mib.TcpExtTCPChallengeACK);
   tcb.ackNow = true;
   return reason;
@@ -59,8 +61,9 @@ export function outOfWindowAck(
 
 /** Once per `invalidRatelimit` ms; asking counts when the answer is no. */
 function tooSoon(ctx: TcpContext, tcb: Tcb): boolean {
-  if (tcb.oowValid && (ctx.now - tcb.oowAt) >>> 0 < ctx.config.invalidRatelimit) return true;
-  tcb.oowAt = ctx.now;
-  tcb.oowValid = true;
+  const provoked = (tcb.provoked ??= new ProvokedAcks());
+  if (provoked.answered && (ctx.now - provoked.answeredAt) >>> 0 < ctx.config.invalidRatelimit) return true;
+  provoked.answeredAt = ctx.now;
+  provoked.answered = true;
   return false;
 }

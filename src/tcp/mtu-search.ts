@@ -7,29 +7,36 @@
 import { after, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import type { TcpContext } from './context.js';
-import { largestPacket, sizeOf, updateMss } from './options.js';
+import { beginSearch, largestPacket, sizeOf, updateMss } from './options.js';
+import { PathSizes, type PathSearch } from './path-sizes.js';
 import type { Sent } from './sent.js';
 import { LOSS, OPEN, type Tcb } from './tcb.js';
 
 /** Full-sized new data goes out up to `end`: its acknowledgment proves that the size passes. */
 export function noteSize(tcb: Tcb, length: number, end: number): void {
-  if (tcb.sizeTried !== 0 || length < tcb.mss) return;
+  if (length < tcb.mss) return;
+  const sizes = (tcb.sizes ??= new PathSizes());
+  if (sizes.tried !== 0) return;
   const size = sizeOf(tcb, length);
-  if (size <= tcb.sizeAcked) return;
-  tcb.sizeTried = size;
-  tcb.sizeEnd = end;
+  if (size <= sizes.acked) return;
+  sizes.tried = size;
+  sizes.triedEnd = end;
 }
 
 /** SND.UNA moved to `ack`. */
 export function sizeAcknowledged(ctx: TcpContext, tcb: Tcb, ack: number): void {
-  if (tcb.sizeTried !== 0 && !before(ack, tcb.sizeEnd)) {
-    tcb.sizeAcked = tcb.sizeTried;
-    tcb.sizeTried = 0;
+  const { sizes, search } = tcb;
+  if (sizes !== null) {
+    if (sizes.tried !== 0 && !before(ack, sizes.triedEnd)) {
+      sizes.acked = sizes.tried;
+      sizes.tried = 0;
+    }
+    // R5927-10: the data got through, whatever was said
+    if (sizes.pendingMtu !== 0 && after(ack, sizes.pendingSeq)) sizes.pendingMtu = 0;
+    sizes.oneByOne = false;
   }
-  // R5927-10: the data got through, whatever was said
-  if (tcb.pendingMtu !== 0 && after(ack, tcb.pendingSeq)) tcb.pendingMtu = 0;
-  tcb.oneByOne = false;
-  if (tcb.probeSize !== 0 && !before(ack, tcb.probeEnd)) probeArrived(ctx, tcb);
+  if (search !== null && search.probeSize !== 0 && !before(ack, search.probeEnd))
+    probeArrived(ctx, tcb, search);
 }
 
 /**
@@ -39,13 +46,11 @@ export function sizeAcknowledged(ctx: TcpContext, tcb: Tcb, ack: number): void {
 export function suspectBlackHole(ctx: TcpContext, tcb: Tcb): void {
   const { config } = ctx;
   if (config.mtuProbing === 0 || tcb.retries < config.retries1) return;
-  if (!tcb.searching) {
-    tcb.searching = true;
-    tcb.searchedAt = ctx.now;
-  } else {
-    const half = (tcb.searchLow - sizeOf(tcb, 0)) >> 1;
+  if (tcb.search === null) beginSearch(ctx, tcb);
+  else {
+    const half = (tcb.search.low - sizeOf(tcb, 0)) >> 1;
     const mss = Math.max(Math.min(config.baseMss, half), config.probeFloor, config.minMss);
-    tcb.searchLow = sizeOf(tcb, mss);
+    tcb.search.low = sizeOf(tcb, mss);
   }
   updateMss(ctx, tcb);
 }
@@ -59,16 +64,22 @@ export const PROBE_WAITS = 2;
 export let probeLength = 0;
 
 /** Is the next new segment to be a probe (RFC 4821 7.3, 7.4)? Of `unsent` bytes queued, `usable` in the peer's window. */
-export function probeDecision(ctx: TcpContext, tcb: Tcb, unsent: number, usable: number): number {
-  if (tcb.probeSize !== 0 || tcb.recovery !== OPEN || tcb.reducing) return NO_PROBE;
+export function probeDecision(
+  ctx: TcpContext,
+  tcb: Tcb,
+  search: PathSearch,
+  unsent: number,
+  usable: number,
+): number {
+  if (search.probeSize !== 0 || tcb.recovery !== OPEN || tcb.reducing) return NO_PROBE;
   const { cwnd } = tcb.congestion;
   if (cwnd < 11 * tcb.mss || tcb.reassembly !== null) return NO_PROBE;
-  const range = tcb.searchHigh - tcb.searchLow;
+  const range = search.high - search.low;
   if (range < Math.max(1, ctx.config.probeThreshold)) {
-    searchAgain(ctx, tcb);
+    searchAgain(ctx, tcb, search);
     return NO_PROBE;
   }
-  const length = ((tcb.searchHigh + tcb.searchLow) >> 1) - sizeOf(tcb, 0);
+  const length = ((search.high + search.low) >> 1) - sizeOf(tcb, 0);
   // Enough behind it that its loss is found without a timeout
   const needed = length + 4 * tcb.mss;
   if (unsent < needed || tcb.sndWnd < needed) return NO_PROBE;
@@ -80,23 +91,24 @@ export function probeDecision(ctx: TcpContext, tcb: Tcb, unsent: number, usable:
 }
 
 /** RFC 4821 7.7: the path may have changed for the better. */
-function searchAgain(ctx: TcpContext, tcb: Tcb): void {
-  if ((ctx.now - tcb.searchedAt) >>> 0 < ctx.config.probeInterval) return;
-  tcb.searchedAt = ctx.now;
-  tcb.searchLow = sizeOf(tcb, tcb.mss);
-  tcb.searchHigh = largestPacket(tcb);
+function searchAgain(ctx: TcpContext, tcb: Tcb, search: PathSearch): void {
+  if ((ctx.now - search.at) >>> 0 < ctx.config.probeInterval) return;
+  search.at = ctx.now;
+  search.low = sizeOf(tcb, tcb.mss);
+  search.high = largestPacket(tcb);
 }
 
 /** A probe of `length` bytes of text was sent. */
 export function probeSent(tcb: Tcb, seq: number, length: number): void {
-  tcb.probeSize = sizeOf(tcb, length);
-  tcb.probeStart = seq;
-  tcb.probeEnd = (seq + length) | 0;
+  const search = tcb.search!;
+  search.probeSize = sizeOf(tcb, length);
+  search.probeStart = seq;
+  search.probeEnd = (seq + length) | 0;
 }
 
-function probeArrived(ctx: TcpContext, tcb: Tcb): void {
-  tcb.searchLow = tcb.probeSize;
-  tcb.probeSize = 0;
+function probeArrived(ctx: TcpContext, tcb: Tcb, search: PathSearch): void {
+  search.low = search.probeSize;
+  search.probeSize = 0;
   updateMss(ctx, tcb);
   ctx.counters.bump(Mib.TcpExtTCPMTUPSuccess);
 }
@@ -106,11 +118,12 @@ function probeArrived(ctx: TcpContext, tcb: Tcb): void {
  * it is resent in smaller segments, and the window stays (RFC 4821 7.6.2, R8201-4).
  */
 export function probeLost(ctx: TcpContext, tcb: Tcb, sent: Sent): boolean {
-  if (tcb.probeSize === 0 || tcb.sndUna !== tcb.probeStart) return false;
-  tcb.searchHigh = tcb.probeSize - 1;
-  tcb.probeSize = 0;
+  const { search } = tcb;
+  if (search === null || search.probeSize === 0 || tcb.sndUna !== search.probeStart) return false;
+  search.high = search.probeSize - 1;
+  search.probeSize = 0;
   ctx.counters.bump(Mib.TcpExtTCPMTUPFail);
-  sent.isolate(tcb.sndUna, (tcb.probeEnd - tcb.probeStart) | 0);
+  sent.isolate(tcb.sndUna, (search.probeEnd - search.probeStart) | 0);
   sent.lose(0);
   tcb.recovery = LOSS;
   tcb.recover = tcb.sndNxt;

@@ -2,7 +2,9 @@
 import { beforeEq, after } from '../seqnum.js';
 import type { Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
+import { PathSearch } from './path-sizes.js';
 import type { Tcb } from './tcb.js';
+import { choose } from './user-options.js';
 import { MAX_WSCALE } from './window.js';
 
 /** IP and TCP header without options, bytes. */
@@ -35,7 +37,7 @@ export function largestPacket(tcb: Tcb): number {
  * knob tcp_min_snd_mss: smaller offers only serve to multiply packets (Linux, CVE-2019-11479).
  */
 export function updateMss(ctx: TcpContext, tcb: Tcb): void {
-  const found = tcb.searching && tcb.searchLow < tcb.pathMtu ? tcb.searchLow : tcb.pathMtu;
+  const found = tcb.search === null ? tcb.pathMtu : Math.min(tcb.search.low, tcb.pathMtu);
   const path = found - fixedHeaders(tcb.version);
   const options = tcb.tsEnabled ? TIMESTAMP_OPTION : 0;
   tcb.mss = Math.max(ctx.config.minMss, Math.min(tcb.peerMss, path)) - options;
@@ -45,17 +47,14 @@ export function updateMss(ctx: TcpContext, tcb: Tcb): void {
 const PROBING_ALWAYS = 2;
 
 /** RFC 4821 7.2: the range to search for the path MTU, once the options are agreed on. */
-function beginSearch(ctx: TcpContext, tcb: Tcb): void {
-  tcb.searchLow = sizeOf(tcb, ctx.config.baseMss);
-  tcb.searchHigh = largestPacket(tcb);
-  tcb.searchedAt = ctx.now;
-  tcb.searching = ctx.config.mtuProbing === PROBING_ALWAYS;
+export function beginSearch(ctx: TcpContext, tcb: Tcb): void {
+  tcb.search = new PathSearch(sizeOf(tcb, ctx.config.baseMss), largestPacket(tcb), ctx.now);
 }
 
 /** TCP_MAXSEG, before any SYN: what our MSS option says, and what is sent, at most; 0: no limit. */
 export function limitMss(ctx: TcpContext, tcb: Tcb, bytes: number): void {
   if (bytes === 0) return;
-  tcb.userMss = bytes;
+  choose(tcb, { maxSegment: bytes });
   tcb.advMss = Math.min(tcb.advMss, bytes);
   tcb.peerMss = Math.min(tcb.peerMss, bytes);
   updateMss(ctx, tcb);
@@ -66,7 +65,8 @@ export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   // MUST-15: without the option 536 or 1220
   tcb.peerMss =
     segment.mss >= 0 ? Math.max(segment.mss, ctx.config.minMss) : tcb.version === 4 ? DEFAULT_MSS : 1220;
-  if (tcb.userMss > 0) tcb.peerMss = Math.min(tcb.peerMss, tcb.userMss);
+  const { maxSegment } = tcb.options;
+  if (maxSegment > 0) tcb.peerMss = Math.min(tcb.peerMss, maxSegment);
   // R7323-3, R7323-9, R7323-13
   if (segment.windowScale >= 0 && ctx.config.windowScaling) {
     tcb.wscaleOk = true;
@@ -86,7 +86,7 @@ export function peerOptions(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
   // Both ends know the option: the active opener holds TIME-WAIT (Faber, Touch, Yue 1999)
   if (segment.holder && ctx.config.negotiatesHolder) tcb.holder = tcb.active ? 1 : 2;
   tcb.remoteUto = segment.userTimeout;
-  beginSearch(ctx, tcb);
+  if (ctx.config.mtuProbing === PROBING_ALWAYS) beginSearch(ctx, tcb);
   updateMss(ctx, tcb);
   // R5681-34: the peer may send smaller segments than we could take; the largest one seen will tell
   tcb.rcvMss = Math.min(tcb.mss, DEFAULT_MSS);

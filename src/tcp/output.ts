@@ -133,7 +133,7 @@ function chooseRetransmission(tcb: Tcb, sent: Sent): boolean {
   chooseAgain(tcb, sent.startOf(i), sent.runEnd(i));
   if (tcb.rexmtOwed) return true;
   const inNetwork = sent.pipe;
-  if (isHeld(tcb) || (tcb.oneByOne && inNetwork > 0)) return false;
+  if (isHeld(tcb) || (tcb.sizes?.oneByOne === true && inNetwork > 0)) return false;
   return inNetwork === 0 || inNetwork + choice.length <= tcb.congestion.cwnd + tcb.inflation;
 }
 
@@ -206,10 +206,10 @@ function chooseNew(ctx: TcpContext, tcb: Tcb): boolean {
   // (R6675-12: with SACK the bytes that left the network make room by themselves)
   const limited = tcb.recovery === OPEN && !tcb.sackEnabled ? Math.min(tcb.dupAcks, 2) * tcb.mss : 0;
   const allowed = tcb.congestion.cwnd + tcb.inflation + limited - tcb.pipe;
-  if (tcb.isArmed(T_HOLD) || tcb.oneByOne) return false;
+  if (tcb.isArmed(T_HOLD) || tcb.sizes?.oneByOne === true) return false;
   if (isHeld(tcb) && !before(tcb.sndNxt, tcb.pacedTo)) return false;
-  if (tcb.searching && unsent > tcb.mss) {
-    const decision = probeDecision(ctx, tcb, unsent, usable);
+  if (tcb.search !== null && unsent > tcb.mss) {
+    const decision = probeDecision(ctx, tcb, tcb.search, unsent, usable);
     choice.probe = decision === PROBE_NOW;
     if (decision === PROBE_NOW) choice.length = probeLength;
     if (decision === PROBE_NOW && tcb.writes !== null) unitedBurst(tcb, tcb.writes, probeLength);
@@ -490,7 +490,7 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
     }
   }
   let room = length;
-  if (!syn && (tcb.reassembly !== null || tcb.twice) && tcb.sackEnabled) {
+  if (!syn && (tcb.reassembly !== null || tcb.twice !== null) && tcb.sackEnabled) {
     b.sackCount = fillBlocks(tcb, b.sack, tcb.tsEnabled ? 3 : 4);
     room = Math.min(length, tcb.pathMtu - b.headerLength());
     // What does not fit beside the blocks goes without them: the peer needs the data more.
@@ -559,7 +559,7 @@ function synOptions(ctx: TcpContext, tcb: Tcb, reply: boolean): void {
 /** RFC 5482 3: ours, on SYNs without a cookie and on the first text after a change that has room for it. */
 function advertiseTimeout(ctx: TcpContext, tcb: Tcb, length: number): void {
   if (!ctx.config.utoEnabled || length + 4 > tcb.mss) return;
-  const own = tcb.userTimeout > 0 ? tcb.userTimeout : ctx.config.userTimeout;
+  const own = tcb.options.userTimeout > 0 ? tcb.options.userTimeout : ctx.config.userTimeout;
   ctx.builder.userTimeout = Math.floor(own / 1000);
   tcb.utoOwed = false;
 }

@@ -16,18 +16,18 @@ import { schedule } from './timers.js';
 const FREE = 10;
 
 export function isPaced(ctx: TcpContext, tcb: Tcb): boolean {
-  return ctx.config.pacing || tcb.pacingWanted;
+  return ctx.config.pacing || tcb.options.paced;
 }
 
 /** Bytes a second: cwnd in a round trip, by tcp_pacing_ss_ratio or tcp_pacing_ca_ratio more; Infinity before the first measurement. */
 export function pacingRate(ctx: TcpContext, tcb: Tcb): number {
   const { congestion, rtt } = tcb;
-  if (rtt.srtt8 === 0) return tcb.maxPacingRate;
+  if (rtt.srtt8 === 0) return tcb.options.maxPacingRate;
   const { cwnd, ssthresh } = congestion;
   const { pacingSlowStart, pacingAvoidance } = ctx.config;
   const percent = cwnd < ssthresh / 2 ? pacingSlowStart : pacingAvoidance;
   const rate = (10 * percent * Math.max(cwnd, tcb.outstanding)) / (rtt.srtt8 / 8);
-  return Math.min(rate, tcb.maxPacingRate);
+  return Math.min(rate, tcb.options.maxPacingRate);
 }
 
 /** A burst may not leave yet. */

@@ -5,6 +5,7 @@
 import { afterEq } from '../seqnum.js';
 import type { TcpContext } from './context.js';
 import { fixedHeaders, updateMss } from './options.js';
+import { PathSizes } from './path-sizes.js';
 import { resendAll } from './sender.js';
 import * as S from './state.js';
 import type { Tcb } from './tcb.js';
@@ -21,22 +22,24 @@ export function plateauBelow(size: number): number {
  * packets of more have arrived, so it is not believed before a timeout (R5927-8).
  */
 export function tooBig(ctx: TcpContext, tcb: Tcb, mtu: number, seq: number): boolean {
-  if (mtu < tcb.sizeAcked && !ctx.config.dialect.believesTooBig) {
-    tcb.pendingMtu = mtu;
-    tcb.pendingSeq = seq;
+  const sizes = (tcb.sizes ??= new PathSizes());
+  if (mtu < sizes.acked && !ctx.config.dialect.believesTooBig) {
+    sizes.pendingMtu = mtu;
+    sizes.pendingSeq = seq;
     return false;
   }
-  lowerPath(ctx, tcb, mtu);
+  lowerPath(ctx, tcb, sizes, mtu);
   return true;
 }
 
 /** R5927-8: the timeout that the report waited for. False: there was none. */
 export function pendingDue(ctx: TcpContext, tcb: Tcb): boolean {
-  const mtu = tcb.pendingMtu;
-  if (mtu === 0) return false;
-  tcb.pendingMtu = 0;
+  const { sizes } = tcb;
+  if (sizes === null || sizes.pendingMtu === 0) return false;
+  const mtu = sizes.pendingMtu;
+  sizes.pendingMtu = 0;
   if (mtu >= tcb.pathMtu) return false;
-  lowerPath(ctx, tcb, mtu);
+  lowerPath(ctx, tcb, sizes, mtu);
   return true;
 }
 
@@ -44,13 +47,16 @@ export function pendingDue(ctx: TcpContext, tcb: Tcb): boolean {
  * R1191-1: smaller packets from now on, and what was lost is resent. The packet was dropped, the path
  * is not congested (R8201-4): as many segments as before, smaller ones (R5681-8).
  */
-function lowerPath(ctx: TcpContext, tcb: Tcb, mtu: number): void {
+function lowerPath(ctx: TcpContext, tcb: Tcb, sizes: PathSizes, mtu: number): void {
   tcb.pathMtu = mtu;
   tcb.pathUntil = (ctx.now + ctx.config.mtuExpires) | 0;
-  tcb.sizeTried = 0;
-  tcb.sizeAcked = Math.min(tcb.sizeAcked, mtu);
-  if (tcb.probeSize > mtu) tcb.probeSize = 0;
-  if (tcb.searchHigh > mtu) tcb.searchHigh = mtu;
+  sizes.tried = 0;
+  sizes.acked = Math.min(sizes.acked, mtu);
+  const { search } = tcb;
+  if (search !== null) {
+    if (search.probeSize > mtu) search.probeSize = 0;
+    search.high = Math.min(search.high, mtu);
+  }
   const former = tcb.mss;
   updateMss(ctx, tcb);
   const { congestion } = tcb;
@@ -58,7 +64,7 @@ function lowerPath(ctx: TcpContext, tcb: Tcb, mtu: number): void {
   if (tcb.state >= S.ESTABLISHED && tcb.flight > 0) {
     resendAll(tcb);
     // R1191-7
-    tcb.oneByOne = !ctx.config.dialect.burstsAfterTooBig;
+    sizes.oneByOne = !ctx.config.dialect.burstsAfterTooBig;
   } else if (tcb.synText > 0) {
     // RFC 7413 4.2.1: a plain SYN in place of the one that was too big
     tcb.advMss = Math.min(tcb.advMss, mtu - fixedHeaders(tcb.version));

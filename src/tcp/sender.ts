@@ -53,7 +53,7 @@ export function fail(ctx: TcpContext, tcb: Tcb, error: ConnectionError | null): 
 /** Tells the user of trouble that ends nothing (MUST-47, SHLD-9), unless he does not want to hear of it (SHLD-20). */
 export function report(ctx: TcpContext, tcb: Tcb, error: ConnectionError): void {
   tcb.softError = error;
-  if (tcb.errorReports) ctx.raise(tcb, EV_SOFT_ERROR);
+  if (tcb.options.errorReports) ctx.raise(tcb, EV_SOFT_ERROR);
 }
 
 const facts: PathFacts = { mss: 0, now: 0, srtt: 0, rtt: -1, una: 0, nxt: 0, paced: false };
@@ -65,7 +65,7 @@ export function pathFacts(ctx: TcpContext, tcb: Tcb): PathFacts {
   facts.srtt = tcb.rtt.srtt;
   facts.una = tcb.sndUna;
   facts.nxt = tcb.sndNxt;
-  facts.paced = ctx.config.pacing || tcb.pacingWanted;
+  facts.paced = ctx.config.pacing || tcb.options.paced;
   return facts;
 }
 

@@ -17,13 +17,17 @@ import { DeliveryRate } from './delivery.js';
 import { WINDOW_RFC } from './dialect.js';
 import type { ConnectionError } from './events.js';
 import type { HeldFins } from './held-fins.js';
+import type { PathSearch, PathSizes } from './path-sizes.js';
+import type { ProvokedAcks } from './provoked-acks.js';
 import { ReceiveQueue } from './receive-queue.js';
+import type { ReceiverRtt } from './receiver-rtt.js';
 import type { Reassembly } from './reassembly.js';
 import { RttEstimator } from './rto.js';
 import { SendQueue } from './send-queue.js';
 import type { Sent } from './sent.js';
 import type { Stamps } from './stamps.js';
 import { CLOSED, stateNames } from './state.js';
+import { NO_CHOICE } from './user-options.js';
 import type { Writes } from './writes.js';
 
 /** Timers of a connection: indexes of `deadlines`, bits of `armed`. */
@@ -67,8 +71,6 @@ export class Tcb {
   history = 0;
   error: ConnectionError | null = null;
   softError: ConnectionError | null = null;
-  /** The user wants to hear of soft errors (SHLD-20). */
-  errorReports = true;
   events = 0;
   user: unknown = null;
   /** The listener that this connection came from, as the stack keeps it. */
@@ -192,28 +194,13 @@ export class Tcb {
   peerMss = 536;
   /** What our MSS option says. */
   advMss = 536;
-  /** TCP_MAXSEG, 0: none. */
-  userMss = 0;
   pathMtu = 1500;
   /** When a lower path MTU that was learnt has grown old. */
   pathUntil = 0;
-  /** A full-sized packet under way, which `sizeEnd` will acknowledge, 0 none; the largest that was acknowledged (RFC 5927 7.2). */
-  sizeTried = 0;
-  sizeEnd = 0;
-  sizeAcked = 0;
-  /** A report that waits for a timeout, 0 none, and what it quoted. */
-  pendingMtu = 0;
-  pendingSeq = 0;
-  /** R1191-7: one segment in flight until the next ACK. */
-  oneByOne = false;
-  /** Search for the path MTU (RFC 4821): the size known to pass, the least not known to fail, the probe under way (0 none). */
-  searching = false;
-  searchLow = 0;
-  searchHigh = 0;
-  searchedAt = 0;
-  probeSize = 0;
-  probeStart = 0;
-  probeEnd = 0;
+  /** What was found out about the sizes that pass: null before the first full-sized packet, the first report. */
+  sizes: PathSizes | null = null;
+  /** The search for the path MTU (RFC 4821); null: there is none. */
+  search: PathSearch | null = null;
   /** Payload of a full-sized segment now: min(peerMss, path) less options (R6691-3). */
   mss = 536;
   /** Largest segment received: the RMSS estimate for ACKs. */
@@ -222,17 +209,11 @@ export class Tcb {
   /** Bytes of this connection in the stack's memory account. */
   charged = 0;
   rcvLimit = 0;
-  /** The user chose it (SO_RCVBUF): it stays. */
-  receiveLimitSet = false;
   /** Largest window offered so far, where it opens step by step; TCP_WINDOW_CLAMP, or what field and buffer allow. */
   rcvOffer = 0x7fffffff;
   windowClamp = 0x7fffffff;
-  // Auto-tuning: the receiver's round trip in eighths of ms (0 unknown), and what the user read in the last one
-  rcvRtt8 = 0;
-  rcvEcho = 0;
-  rcvRttRunning = false;
-  rcvRttEnd = 0;
-  rcvRttAt = 0;
+  // Auto-tuning: the receiver's round trip, null while unknown, and what the user read in the last one
+  receiverRtt: ReceiverRtt | null = null;
   space = 0;
   spaceSeq = 0;
   spaceAt = 0;
@@ -242,10 +223,8 @@ export class Tcb {
   // Queues
   readonly sendQueue = new SendQueue();
   readonly receiveQueue = new ReceiveQueue();
-  /** Data that came twice, to be reported with the next ACK (RFC 2883), valid while `twice`. */
-  twice = false;
-  twiceLeft = 0;
-  twiceRight = 0;
+  /** Data that came twice, to be reported with the next ACK (RFC 2883); null: none. */
+  twice: { readonly left: number; readonly right: number } | null = null;
   reassembly: Reassembly | null = null;
   /** What is in flight; made with the first data. */
   sent: Sent | null = null;
@@ -329,9 +308,7 @@ export class Tcb {
   inflation = 0;
   /** Partial acknowledgments of this recovery, without SACK (R6582-6). */
   partialAcks = 0;
-  /** Pacing: wanted by the user, bytes a second at most; when the next burst is planned, ms and microseconds; where the burst in hand ends. */
-  pacingWanted = false;
-  maxPacingRate = Infinity;
+  /** Pacing: when the next burst is planned, ms and microseconds; where the burst in hand ends. */
   paceAt = 0;
   paceMicros = 0;
   pacedTo = 0;
@@ -349,6 +326,9 @@ export class Tcb {
   lastHeardAt = 0;
   /** When the oldest unacknowledged data made progress last. */
   progressAt = 0;
+
+  /** ACKs that an outsider provoked; null: none so far. */
+  provoked: ProvokedAcks | null = null;
 
   // What is owed
   ackNow = false;
@@ -384,20 +364,15 @@ export class Tcb {
   orphanKept = false;
   /** send() was told to wait. */
   sendBlocked = false;
-  noDelay = false;
-  /** TCP_CORK; the last write said that more follows; what is held goes at once (TCP_NODELAY was set, the cork pulled). */
-  corked = false;
+  options = NO_CHOICE;
+  tos = 0;
+  /** The last write said that more follows; what is held goes at once (TCP_NODELAY was set, the cork pulled). */
   moreFollows = false;
   pushOwed = false;
   /** Sequence numbers: the end of the burst that is being sent, of the last small segment (Snd.sml), of what was pushed last. */
   burstEnd = 0;
   sndSmall = 0;
   pushedTo = 0;
-  /** TCP_NOTSENT_LOWAT, bytes, 0: the stack's; the user chose the send buffer. */
-  notsentLowat = 0;
-  sendLimitSet = false;
-  /** SO_LINGER, s: -1 close() leaves the rest to the engine, 0 it aborts, else it waits so long. */
-  linger = -1;
   lingering = LINGER_NOT;
   boundPort = false;
   reuseAddress = false;
@@ -407,20 +382,6 @@ export class Tcb {
   handshakeAcked = false;
   /** TCP_SYNCNT: SYNs resent at most, 0: the stack's knob. */
   synRetries = 0;
-  /** TCP_CONGESTION: number of the algorithm, -1: the stack's. */
-  congestionChoice = -1;
-  keepIdle = 0;
-  /** TCP_KEEPINTVL, ms, and TCP_KEEPCNT; 0: the stack's. */
-  keepInterval = 0;
-  keepCount = 0;
-  userTimeout = 0;
-  tos = 0;
-
-  // Limits
-  challengeAt = 0;
-  challengeCount = 0;
-  oowAt = 0;
-  oowValid = false;
 
   // Counters for tcpInfo. -0 makes a field a double from the start: one that becomes it, at 2 GiB, gives every
   // connection another hidden class, and all functions that have seen one are compiled anew.

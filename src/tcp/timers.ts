@@ -157,9 +157,9 @@ function rexmtTimer(ctx: TcpContext, tcb: Tcb): number {
  */
 function userLimit(ctx: TcpContext, tcb: Tcb): number {
   const { utoEnabled, utoLeast, utoMost, userTimeout } = ctx.config;
-  if (utoEnabled && tcb.remoteUto > 0 && tcb.userTimeout === 0)
+  if (utoEnabled && tcb.remoteUto > 0 && tcb.options.userTimeout === 0)
     return 1000 * Math.min(utoMost, Math.max(userTimeout / 1000, tcb.remoteUto, utoLeast));
-  return tcb.userTimeout !== 0 ? tcb.userTimeout : ctx.config.userTimeout;
+  return tcb.options.userTimeout !== 0 ? tcb.options.userTimeout : ctx.config.userTimeout;
 }
 
 function armUserTimer(ctx: TcpContext, tcb: Tcb): void {
@@ -270,7 +270,7 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
     if (repeatsSynAck(tcb)) tcb.synOwed = true;
   } else if (!pendingDue(ctx, tcb)) {
     // An inconclusive probe
-    tcb.probeSize = 0;
+    if (tcb.search !== null) tcb.search.probeSize = 0;
     suspectBlackHole(ctx, tcb);
     const again = tcb.recovery === LOSS && tcb.retries > 1;
     // R3168-11: after the answer to a mark in the same window ssthresh stays as it is
@@ -317,7 +317,7 @@ function noteBlackHole(ctx: TcpContext, tcb: Tcb, limit: number): void {
 
 function retryLimit(ctx: TcpContext, tcb: Tcb): number {
   // MUST-21: R2 of this connection is a time, or there is none
-  if (tcb.userTimeout !== 0 && !isOrphan(tcb)) return Infinity;
+  if (tcb.options.userTimeout !== 0 && !isOrphan(tcb)) return Infinity;
   if (tcb.state === S.SYN_SENT)
     return (tcb.synRetries > 0 ? tcb.synRetries : ctx.config.synRetries) + ctx.config.synLinear;
   if (tcb.state === S.SYN_RECEIVED)
@@ -354,15 +354,15 @@ function persist(ctx: TcpContext, tcb: Tcb): number {
 
 /** RFC 9293 3.8.4: MUST-24 .. MUST-29, SHLD-12. */
 function keepAlive(ctx: TcpContext, tcb: Tcb): number {
-  if (tcb.keepIdle === 0) return Reason.plain;
+  if (tcb.options.keepIdle === 0) return Reason.plain;
   const quiet = (ctx.now - tcb.lastHeardAt) | 0;
   // MUST-26: nothing in flight and nothing heard for the whole interval
-  if (tcb.flight > 0 || quiet < tcb.keepIdle || tcb.state < S.ESTABLISHED) {
+  if (tcb.flight > 0 || quiet < tcb.options.keepIdle || tcb.state < S.ESTABLISHED) {
     tcb.keepProbes = 0;
-    tcb.arm(T_KEEP, (ctx.now + Math.max(1, tcb.keepIdle - (tcb.flight > 0 ? 0 : quiet))) | 0);
+    tcb.arm(T_KEEP, (ctx.now + Math.max(1, tcb.options.keepIdle - (tcb.flight > 0 ? 0 : quiet))) | 0);
     return Reason.plain;
   }
-  if (tcb.keepProbes >= (tcb.keepCount || ctx.config.keepProbes)) {
+  if (tcb.keepProbes >= (tcb.options.keepCount || ctx.config.keepProbes)) {
     fail(ctx, tcb, 'ETIMEDOUT');
     return Reason['keepalive-dead'];
   }
@@ -370,6 +370,6 @@ function keepAlive(ctx: TcpContext, tcb: Tcb): number {
   ctx.counters.bump(Mib.TcpExtTCPKeepAlive);
   tcb.keepOwed = true;
   ctx.markReady(tcb);
-  tcb.arm(T_KEEP, (ctx.now + (tcb.keepInterval || ctx.config.keepInterval)) | 0);
+  tcb.arm(T_KEEP, (ctx.now + (tcb.options.keepInterval || ctx.config.keepInterval)) | 0);
   return Reason.plain;
 }

@@ -16,6 +16,7 @@ import { fail } from './sender.js';
 import * as S from './state.js';
 import { LINGER_WAITS, T_KEEP, T_LINGER, type Tcb } from './tcb.js';
 import { schedule } from './timers.js';
+import { choose } from './user-options.js';
 import { wscaleFor } from './window.js';
 
 /** Fields that both kinds of opening set, from the stack's configuration. */
@@ -131,7 +132,7 @@ export function close(ctx: TcpContext, tcb: Tcb): number {
   const { unreadClose } = ctx.config.dialect;
   const waits = tcb.readable > 0 || (tcb.secondFin && !tcb.endRead);
   const unread = waits && unreadClose !== UNREAD_FIN;
-  if (tcb.linger === 0 && !(unread && unreadClose === UNREAD_RST_ALWAYS)) {
+  if (tcb.options.linger === 0 && !(unread && unreadClose === UNREAD_RST_ALWAYS)) {
     ctx.counters.bump(Mib.TcpExtTCPAbortOnData);
     return abort(ctx, tcb, Reason['linger-abort']);
   }
@@ -149,9 +150,9 @@ export function close(ctx: TcpContext, tcb: Tcb): number {
   tcb.endRead = tcb.peerClosed;
   shutdown(ctx, tcb);
   tcb.userClosed = true;
-  if (tcb.linger > 0 && isClosing(tcb)) {
+  if (tcb.options.linger > 0 && isClosing(tcb)) {
     tcb.lingering = LINGER_WAITS;
-    tcb.arm(T_LINGER, (ctx.now + 1000 * tcb.linger) | 0);
+    tcb.arm(T_LINGER, (ctx.now + 1000 * tcb.options.linger) | 0);
   }
   armFinWait2(ctx, tcb);
   schedule(ctx, tcb);
@@ -172,7 +173,7 @@ export function abort(ctx: TcpContext, tcb: Tcb, reason: number, always = false)
 
 /** Keep-alive: MUST-24, MUST-25. `idle` in ms, 0 switches off. */
 export function setKeepAlive(ctx: TcpContext, tcb: Tcb, idle: number): void {
-  tcb.keepIdle = idle;
+  choose(tcb, { keepIdle: idle });
   tcb.keepProbes = 0;
   if (idle > 0) tcb.arm(T_KEEP, (ctx.now + idle) | 0);
   else tcb.disarm(T_KEEP);
