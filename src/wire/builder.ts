@@ -12,6 +12,14 @@ import {
   USER_TIMEOUT,
 } from './segment.js';
 
+const TCP = 6;
+const NOP_NOP_SACK_OK = 0x01010402;
+const SACK_OK_EOL_EOL = 0x04020000;
+const SACK_OK_TIMESTAMP = 0x0402080a;
+/** Without length and value. */
+const NOP_NOP_SACK = 0x01010500;
+const NOP_SCALE = 0x01030300;
+
 /** Both ends of a connection, as its TCB has them. */
 export interface Ends {
   readonly version: number;
@@ -131,118 +139,66 @@ export class SegmentBuilder {
     return n;
   }
 
-  /** Writes IP and TCP headers at `offset`; returns their length together. The payload follows there. */
+  /**
+   * Writes the TCP header of a packet that begins at `offset`, and leaves room for the IP header before it, which
+   * `finish` writes; returns their length together. The payload follows there.
+   */
   writeHeaders(b: Uint8Array, offset: number): number {
-    const ip = this.version === 4 ? this.writeV4(b, offset) : this.writeV6(b, offset);
+    const view = this.viewOf(b);
+    const ip = this.version === 4 ? 20 : 40;
     const at = offset + ip;
     const tcp = 20 + this.optionLength();
-    b[at] = this.srcPort >> 8;
-    b[at + 1] = this.srcPort;
-    b[at + 2] = this.dstPort >> 8;
-    b[at + 3] = this.dstPort;
-    put32(b, at + 4, this.seq);
-    put32(b, at + 8, this.ack);
+    view.setInt32(at, (this.srcPort << 16) | this.dstPort);
+    view.setInt32(at + 4, this.seq);
+    view.setInt32(at + 8, this.ack);
     // R9293-1: reserved bits zero
-    b[at + 12] = tcp << 2;
-    b[at + 13] = this.flags;
-    b[at + 14] = this.wnd >> 8;
-    b[at + 15] = this.wnd;
-    b[at + 16] = 0;
-    b[at + 17] = 0;
-    b[at + 18] = this.urgent >> 8;
-    b[at + 19] = this.urgent;
-    if (tcp > 20) this.writeOptions(b, at + 20);
+    view.setInt32(at + 12, (tcp << 26) | (this.flags << 16) | this.wnd);
+    view.setInt32(at + 16, this.urgent);
+    if (tcp > 20) this.writeOptions(b, view, at + 20);
     return ip + tcp;
   }
 
-  private writeV4(b: Uint8Array, at: number): number {
-    b[at] = 0x45;
-    b[at + 1] = this.tos;
-    b[at + 4] = this.ident >> 8;
-    b[at + 5] = this.ident;
-    // R7323-52: don't fragment
-    b[at + 6] = this.dontFragment ? 0x40 : 0;
-    b[at + 7] = 0;
-    b[at + 8] = this.ttl;
-    b[at + 9] = 6;
-    put32(b, at + 12, this.src3);
-    put32(b, at + 16, this.dst3);
-    return 20;
-  }
-
-  private writeV6(b: Uint8Array, at: number): number {
-    b[at] = 0x60 | (this.tos >> 4);
-    b[at + 1] = (this.tos << 4) & 0xf0;
-    b[at + 2] = 0;
-    b[at + 3] = 0;
-    b[at + 6] = 6;
-    b[at + 7] = this.ttl;
-    put32(b, at + 8, this.src0);
-    put32(b, at + 12, this.src1);
-    put32(b, at + 16, this.src2);
-    put32(b, at + 20, this.src3);
-    put32(b, at + 24, this.dst0);
-    put32(b, at + 28, this.dst1);
-    put32(b, at + 32, this.dst2);
-    put32(b, at + 36, this.dst3);
-    return 40;
+  private viewOf(b: Uint8Array): DataView {
+    if (b !== this.viewed) {
+      this.viewed = b;
+      this.view = new DataView(b.buffer, b.byteOffset, b.byteLength);
+    }
+    return this.view;
   }
 
   /** The customary layout: mss, sackOK beside TS, nop before wscale; nop nop TS, nop nop sack. */
-  private writeOptions(b: Uint8Array, start: number): void {
+  private writeOptions(b: Uint8Array, view: DataView, start: number): void {
     let at = start;
     if (this.carriesMss()) {
-      b[at] = 2;
-      b[at + 1] = 4;
-      b[at + 2] = this.mss >> 8;
-      b[at + 3] = this.mss;
+      view.setInt32(at, (2 << 24) | (4 << 16) | this.mss);
       at += 4;
     }
-    if (this.scaleFirst) at = this.writeScale(b, at);
+    if (this.scaleFirst) at = this.writeScale(view, at);
     if (this.sackPermitted && !this.hasTimestamp) {
-      // nop nop sackOK, or sackOK eol eol
-      b[at] = this.scaleFirst ? 4 : 1;
-      b[at + 1] = this.scaleFirst ? 2 : 1;
-      b[at + 2] = this.scaleFirst ? 0 : 4;
-      b[at + 3] = this.scaleFirst ? 0 : 2;
+      view.setInt32(at, this.scaleFirst ? SACK_OK_EOL_EOL : NOP_NOP_SACK_OK);
       at += 4;
     }
     if (this.hasTimestamp) {
-      b[at] = this.sackPermitted ? 4 : 1;
-      b[at + 1] = this.sackPermitted ? 2 : 1;
-      b[at + 2] = 8;
-      b[at + 3] = 10;
-      put32(b, at + 4, this.tsVal);
-      put32(b, at + 8, this.tsEcr);
+      view.setInt32(at, this.sackPermitted ? SACK_OK_TIMESTAMP : NOP_NOP_TIMESTAMP);
+      view.setInt32(at + 4, this.tsVal);
+      view.setInt32(at + 8, this.tsEcr);
       at += 12;
     }
-    if (!this.scaleFirst) at = this.writeScale(b, at);
+    if (!this.scaleFirst) at = this.writeScale(view, at);
     if (this.holder) {
-      b[at] = 1;
-      b[at + 1] = 1;
-      b[at + 2] = 1;
-      b[at + 3] = EXPERIMENTAL;
-      b[at + 4] = 5;
-      b[at + 5] = HOLDER_EXID >> 8;
-      b[at + 6] = HOLDER_EXID & 0xff;
-      b[at + 7] = 1;
+      view.setInt32(at, (0x010101 << 8) | EXPERIMENTAL);
+      view.setInt32(at + 4, (5 << 24) | (HOLDER_EXID << 8) | 1);
       at += 8;
     }
     if (this.userTimeout > 0) {
       const minutes = this.userTimeout > 0x7fff;
       const value = minutes ? Math.min(0x7fff, Math.ceil(this.userTimeout / 60)) : this.userTimeout;
-      b[at] = USER_TIMEOUT;
-      b[at + 1] = 4;
-      b[at + 2] = (minutes ? 0x80 : 0) | (value >> 8);
-      b[at + 3] = value;
+      view.setInt32(at, (USER_TIMEOUT << 24) | (4 << 16) | (minutes ? 0x8000 : 0) | value);
       at += 4;
     }
     if (this.sackCount > 0) {
-      b[at] = 1;
-      b[at + 1] = 1;
-      b[at + 2] = 5;
-      b[at + 3] = 2 + 8 * this.sackCount;
-      for (let i = 0; i < 2 * this.sackCount; i++) put32(b, at + 4 + 4 * i, this.sack[i]!);
+      view.setInt32(at, NOP_NOP_SACK | (2 + 8 * this.sackCount));
+      for (let i = 0; i < 2 * this.sackCount; i++) view.setInt32(at + 4 + 4 * i, this.sack[i]!);
       at += 4 + 8 * this.sackCount;
     }
     if (this.cookieLength >= 0) this.writeCookie(b, at);
@@ -268,12 +224,9 @@ export class SegmentBuilder {
     while (((at - start) & 3) !== 0) b[at++] = 1;
   }
 
-  private writeScale(b: Uint8Array, at: number): number {
+  private writeScale(view: DataView, at: number): number {
     if (this.windowScale < 0) return at;
-    b[at] = 1;
-    b[at + 1] = 3;
-    b[at + 2] = 3;
-    b[at + 3] = this.windowScale;
+    view.setInt32(at, NOP_SCALE | this.windowScale);
     return at + 4;
   }
 
@@ -292,17 +245,27 @@ export class SegmentBuilder {
     tsVal: number,
     tsEcr: number,
   ): number {
-    if (b !== this.viewed) {
-      this.viewed = b;
-      this.view = new DataView(b.buffer, b.byteOffset, b.byteLength);
-    }
-    const { view } = this;
+    const view = this.viewOf(b);
     const tcp = stamped === true ? 32 : 20;
     const at = ends.version === 4 ? offset + 20 : offset + 40;
+    const { tos, local0, local1, local2, local3, remote0, remote1, remote2, remote3 } = ends;
     const pseudo =
-      6 +
-      tcp +
-      (ends.version === 4 ? this.putV4(view, offset, ends, tcp) : this.putV6(view, offset, ends, tcp));
+      ends.version === 4
+        ? this.writeV4(view, offset, tcp, tos, local3, remote3)
+        : this.writeV6(
+            view,
+            offset,
+            tcp,
+            tos,
+            local0,
+            local1,
+            local2,
+            local3,
+            remote0,
+            remote1,
+            remote2,
+            remote3,
+          );
     const ports = (ends.localPort << 16) | ends.remotePort;
     const fourth = (tcp << 26) | (ACK << 16) | wnd;
     let total = pseudo + halves(ports) + halves(seq) + halves(ack) + halves(fourth);
@@ -321,78 +284,80 @@ export class SegmentBuilder {
     return at + tcp - offset;
   }
 
-  /** The IPv4 header for `tcp` bytes; the sum of the addresses. */
-  private putV4(view: DataView, at: number, ends: Ends, tcp: number): number {
-    const { local3, remote3 } = ends;
-    const first = (((0x45 << 8) | ends.tos) << 16) | (20 + tcp);
-    const second = this.dontFragment === true ? 0x4000 : 0;
-    const third = (this.ttl << 24) | (6 << 16);
-    const addresses = halves(local3) + halves(remote3);
+  /** The IPv4 header for `tcp` bytes; the sum of the pseudo-header. */
+  private writeV4(
+    view: DataView,
+    at: number,
+    tcp: number,
+    tos: number,
+    source: number,
+    destination: number,
+  ): number {
+    const first = (((0x45 << 8) | tos) << 16) | (20 + tcp);
+    // R7323-52: don't fragment
+    const second = (this.ident << 16) | (this.dontFragment === true ? 0x4000 : 0);
+    const third = (this.ttl << 24) | (TCP << 16);
+    const addresses = halves(source) + halves(destination);
     view.setInt32(at, first);
     view.setInt32(at + 4, second);
-    view.setInt32(at + 8, third | fold(halves(first) + second + halves(third) + addresses));
-    view.setInt32(at + 12, local3);
-    view.setInt32(at + 16, remote3);
-    return addresses;
+    view.setInt32(at + 8, third | fold(halves(first) + halves(second) + halves(third) + addresses));
+    view.setInt32(at + 12, source);
+    view.setInt32(at + 16, destination);
+    return addresses + TCP + tcp;
   }
 
-  /** The IPv6 header for `tcp` bytes; the sum of the addresses. */
-  private putV6(view: DataView, at: number, ends: Ends, tcp: number): number {
-    const { local0, local1, local2, local3, remote0, remote1, remote2, remote3 } = ends;
-    view.setInt32(at, (6 << 28) | (ends.tos << 20));
-    view.setInt32(at + 4, (tcp << 16) | (6 << 8) | this.ttl);
-    view.setInt32(at + 8, local0);
-    view.setInt32(at + 12, local1);
-    view.setInt32(at + 16, local2);
-    view.setInt32(at + 20, local3);
-    view.setInt32(at + 24, remote0);
-    view.setInt32(at + 28, remote1);
-    view.setInt32(at + 32, remote2);
-    view.setInt32(at + 36, remote3);
-    const local = halves(local0) + halves(local1) + halves(local2) + halves(local3);
-    return local + halves(remote0) + halves(remote1) + halves(remote2) + halves(remote3);
+  /** The IPv6 header for `tcp` bytes, from s to d; the sum of the pseudo-header. */
+  private writeV6(
+    view: DataView,
+    at: number,
+    tcp: number,
+    tos: number,
+    s0: number,
+    s1: number,
+    s2: number,
+    s3: number,
+    d0: number,
+    d1: number,
+    d2: number,
+    d3: number,
+  ): number {
+    view.setInt32(at, (6 << 28) | (tos << 20));
+    view.setInt32(at + 4, (tcp << 16) | (TCP << 8) | this.ttl);
+    view.setInt32(at + 8, s0);
+    view.setInt32(at + 12, s1);
+    view.setInt32(at + 16, s2);
+    view.setInt32(at + 20, s3);
+    view.setInt32(at + 24, d0);
+    view.setInt32(at + 28, d1);
+    view.setInt32(at + 32, d2);
+    view.setInt32(at + 36, d3);
+    return pseudoHeader(6, s0, s1, s2, s3, d0, d1, d2, d3, TCP, tcp);
   }
 
-  /** Fills in lengths and checksums (MUST-2) once the payload is in place; returns the packet's length. */
+  /** Writes the IP header and the checksums (MUST-2) once the payload is in place; returns the packet's length. */
   finish(b: Uint8Array, offset: number, headerLength: number, payloadLength: number): number {
+    const view = this.viewOf(b);
     const total = headerLength + payloadLength;
-    const ip = this.version === 4 ? 20 : 40;
-    const tcp = total - ip;
-    if (this.version === 4) {
-      b[offset + 2] = total >> 8;
-      b[offset + 3] = total;
-      b[offset + 10] = 0;
-      b[offset + 11] = 0;
-      const check = fold(sum(b, offset, 20, 0));
-      b[offset + 10] = check >> 8;
-      b[offset + 11] = check;
-    } else {
-      b[offset + 4] = tcp >> 8;
-      b[offset + 5] = tcp;
-    }
-    const pseudo = pseudoHeader(
-      this.version,
-      this.src0,
-      this.src1,
-      this.src2,
-      this.src3,
-      this.dst0,
-      this.dst1,
-      this.dst2,
-      this.dst3,
-      6,
-      tcp,
-    );
-    const check = this.offload ? ~fold(pseudo) & 0xffff : fold(sum(b, offset + ip, tcp, pseudo));
-    b[offset + ip + 16] = check >> 8;
-    b[offset + ip + 17] = check;
+    const v4 = this.version === 4;
+    const at = v4 ? offset + 20 : offset + 40;
+    const tcp = offset + total - at;
+    const pseudo = v4
+      ? this.writeV4(view, offset, tcp, this.tos, this.src3, this.dst3)
+      : this.writeV6(
+          view,
+          offset,
+          tcp,
+          this.tos,
+          this.src0,
+          this.src1,
+          this.src2,
+          this.src3,
+          this.dst0,
+          this.dst1,
+          this.dst2,
+          this.dst3,
+        );
+    view.setInt16(at + 16, this.offload === true ? ~fold(pseudo) : fold(sum(b, at, tcp, pseudo)));
     return total;
   }
-}
-
-function put32(b: Uint8Array, at: number, value: number): void {
-  b[at] = value >> 24;
-  b[at + 1] = value >> 16;
-  b[at + 2] = value >> 8;
-  b[at + 3] = value;
 }
