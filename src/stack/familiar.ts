@@ -1,17 +1,18 @@
 /**
- * Connections whose addresses were in order when a segment came last: header prediction asks for no others.
+ * Connections that a segment came for not long ago, whose addresses were in order: header prediction asks for no
+ * others, and for them nobody need ask the flow table, which wants a hash.
  *
  * Memory: `PLACES` of them, each until it ends or another one takes its place.
  */
 import type { Tcb } from '../tcp/tcb.js';
 import type { Segment } from '../wire/segment.js';
 
-const PLACES = 256;
+const PLACES = 1024;
 
 export class Familiar {
   private readonly places = new Array<Tcb | null>(PLACES).fill(null);
 
-  /** The general path took a segment for this connection. */
+  /** The flow table named this connection for a segment, or has just taken it in for one. */
   add(tcb: Tcb): void {
     this.places[placeOf(tcb.remote3, tcb.remotePort, tcb.localPort)] = tcb;
   }

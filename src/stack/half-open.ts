@@ -62,6 +62,7 @@ export function queue(core: Core, listener: Listener, tcb: Tcb): void {
   tcb.synRetries = listener.synRetries;
   tcb.moveTo(S.SYN_RECEIVED);
   core.attach(tcb);
+  core.familiar.add(tcb);
   tcb.halfOpen = true;
   listener.halfOpen++;
 }

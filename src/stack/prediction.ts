@@ -8,19 +8,15 @@ import { Mib } from '../mib.js';
 import { Reason } from '../reasons.js';
 import { expects, takeExpected } from '../tcp/expected.js';
 import * as S from '../tcp/state.js';
-import { CHECKSUM_OFFLOADED, SEGMENT_SIZE } from '../wire/ring.js';
+import { CHECKSUM_OFFLOADED } from '../wire/ring.js';
+import { ACK, PSH } from '../wire/segment.js';
 import type { Core } from './core.js';
 
-/** The packet was what its connection waited for, and was dealt with; false: nothing has happened. */
-export function predicted(
-  core: Core,
-  bytes: Uint8Array,
-  offset: number,
-  length: number,
-  offload: number,
-): boolean {
+/** A plain packet (Segment.loadPlain) was what its connection waited for, and was dealt with; false: nothing has happened. */
+export function predicted(core: Core, offload: number): boolean {
   const { segment, ctx } = core;
-  if (!segment.loadPlain(bytes, offset, length, offload & SEGMENT_SIZE)) return false;
+  // Text with ACK and at most PSH, no codepoint of ECN
+  if ((segment.flags & ~PSH) !== ACK || segment.payloadLength === 0 || (segment.tos & 3) !== 0) return false;
   const tcb = core.familiar.find(segment);
   if (tcb === null || tcb.state !== S.ESTABLISHED || !expects(ctx, tcb, segment)) return false;
   if ((offload & CHECKSUM_OFFLOADED) === 0 && !segment.verify()) return false;

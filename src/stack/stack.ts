@@ -149,8 +149,10 @@ export class Stack implements StackApi {
   receive(bytes: Uint8Array, offset: number, length: number, now: number, offload = 0): number {
     const { core } = this;
     core.setTime(now);
-    if (predicted(core, bytes, offset, length, offload)) return Reason.plain;
-    if (!core.log.on && core.synBudget.isOneMore(bytes, offset, length, now))
+    const plain = core.segment.loadPlain(bytes, offset, length, offload & SEGMENT_SIZE);
+    if (plain) {
+      if (predicted(core, offload)) return Reason.plain;
+    } else if (!core.log.on && core.synBudget.isOneMore(bytes, offset, length, now))
       return dropOneMore(core, bytes, offset);
     const { ip } = core;
     const loaded = ip.load(bytes, offset, length);
@@ -175,7 +177,7 @@ export class Stack implements StackApi {
       core.count(Mib.IpReasmReqds);
       return core.decide(Reason['ip-fragment'], 0, null);
     }
-    if (ip.protocol === TCP) return this.tcpArrives(offload);
+    if (ip.protocol === TCP) return this.tcpArrives(plain, offload);
     if (ip.protocol === (v6 ? ICMPV6 : ICMP)) {
       core.count(v6 ? Mib.Ip6InDelivers : Mib.IpInDelivers);
       const reason = icmpArrives(core);
@@ -198,12 +200,17 @@ export class Stack implements StackApi {
     );
   }
 
-  /** `offload`: what the link says of the packet, as in PacketRing. */
-  private tcpArrives(offload: number): number {
+  /** `plain`: the segment was read with the packet. `offload`: what the link says of the packet, as in PacketRing. */
+  private tcpArrives(plain: boolean, offload: number): number {
     const { core } = this;
     const { segment: s } = core;
     core.count(core.ip.version === 6 ? Mib.Ip6InDelivers : Mib.IpInDelivers);
-    const loaded = s.load(core.ip, (offload & CHECKSUM_OFFLOADED) === 0, offload & SEGMENT_SIZE);
+    const summed = (offload & CHECKSUM_OFFLOADED) === 0;
+    const loaded = plain
+      ? summed && !s.verify()
+        ? LOAD_BAD_CHECKSUM
+        : LOAD_OK
+      : s.load(core.ip, summed, offload & SEGMENT_SIZE);
     core.counters.add(Mib.TcpInSegs, s.count);
     if (loaded !== LOAD_OK) {
       core.count(Mib.TcpInErrs);
@@ -213,6 +220,8 @@ export class Stack implements StackApi {
       }
       return core.decide(loaded === LOAD_BAD_OPTION ? Reason['tcp-option'] : Reason['tcp-header'], 0, null);
     }
+    const known = core.familiar.find(s);
+    if (known !== null) return this.connectionArrives(known);
     const handle = core.flows.find(
       s.dst0,
       s.dst1,
@@ -237,7 +246,7 @@ export class Stack implements StackApi {
     if ((handle & RECORD) !== 0) return recordArrives(core, handle & ~RECORD, s);
     const tcb = core.tcbs[handle]!;
     const reason = this.connectionArrives(tcb);
-    if (tcb.state === S.ESTABLISHED) core.familiar.add(tcb);
+    if (tcb.id >= 0) core.familiar.add(tcb);
     return reason;
   }
 

@@ -2,7 +2,7 @@
  * One received IP packet, either version: a flyweight reloaded for every packet.
  * Addresses are four int32 words, IPv4 held IPv4-mapped (see segment.ts).
  */
-import { fold, sum } from './checksum.js';
+import { fold, halves, sum } from './checksum.js';
 import { LOAD_BAD_CHECKSUM, LOAD_BAD_LENGTH, LOAD_BAD_VERSION, LOAD_OK, LOAD_TRUNCATED } from './codes.js';
 
 /** IPv6 extension headers walked at most. */
@@ -38,6 +38,8 @@ function hasSourceRoute(b: Uint8Array, at: number, end: number): boolean {
 
 export class IpHeader {
   bytes: Uint8Array = new Uint8Array(0);
+  /** Of all of `bytes`. */
+  view = new DataView(this.bytes.buffer);
   version = 0;
   headerOffset = 0;
   /** All headers up to the transport part, bytes. */
@@ -67,7 +69,7 @@ export class IpHeader {
    * never throws. After a code other than LOAD_OK only `version` says anything.
    */
   load(bytes: Uint8Array, offset: number, length: number): number {
-    this.bytes = bytes;
+    this.look(bytes);
     this.headerOffset = offset;
     this.fragment = false;
     this.sourceRoute = false;
@@ -84,25 +86,37 @@ export class IpHeader {
     return LOAD_BAD_VERSION;
   }
 
+  /** The packet lies here: one ring in practice. */
+  private look(bytes: Uint8Array): void {
+    if (bytes === this.bytes) return;
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
   private loadV4(b: Uint8Array, at: number, length: number): number {
     if (length < 20) return LOAD_TRUNCATED;
-    const header = (b[at]! & 15) * 4;
-    const total = half(b, at + 2);
+    const { view } = this;
+    const first = view.getInt32(at);
+    const header = ((first >> 24) & 15) * 4;
+    const total = first & 0xffff;
     if (header < 20 || total < header) return LOAD_BAD_LENGTH;
     if (total > length) return LOAD_TRUNCATED;
-    if (fold(sum(b, at, header, 0)) !== 0) return LOAD_BAD_CHECKSUM;
-    this.tos = b[at + 1]!;
-    this.fragment = (half(b, at + 6) & 0x3fff) !== 0;
-    this.ttl = b[at + 8]!;
-    this.protocol = b[at + 9]!;
+    const second = view.getInt32(at + 4);
+    const third = view.getInt32(at + 8);
     this.src0 = 0;
     this.src1 = 0;
     this.src2 = 0xffff;
-    this.src3 = word(b, at + 12);
+    this.src3 = view.getInt32(at + 12);
     this.dst0 = 0;
     this.dst1 = 0;
     this.dst2 = 0xffff;
-    this.dst3 = word(b, at + 16);
+    this.dst3 = view.getInt32(at + 16);
+    const fixed = halves(first) + halves(second) + halves(third) + halves(this.src3) + halves(this.dst3);
+    if (fold(header === 20 ? fixed : sum(b, at + 20, header - 20, fixed)) !== 0) return LOAD_BAD_CHECKSUM;
+    this.tos = (first >> 16) & 0xff;
+    this.fragment = (second & 0x3fff) !== 0;
+    this.ttl = third >>> 24;
+    this.protocol = (third >> 16) & 0xff;
     // MUST-50: IP options are skipped, but for a source route
     this.sourceRoute = header > 20 && hasSourceRoute(b, at + 20, at + header);
     return this.payload(at, header, total);
@@ -110,18 +124,19 @@ export class IpHeader {
 
   private loadV6(b: Uint8Array, at: number, length: number): number {
     if (length < 40) return LOAD_TRUNCATED;
+    const { view } = this;
     const total = 40 + half(b, at + 4);
     if (total > length) return LOAD_TRUNCATED;
-    this.tos = ((b[at]! & 15) << 4) | (b[at + 1]! >> 4);
+    this.tos = (view.getInt32(at) >>> 20) & 0xff;
     this.ttl = b[at + 7]!;
-    this.src0 = word(b, at + 8);
-    this.src1 = word(b, at + 12);
-    this.src2 = word(b, at + 16);
-    this.src3 = word(b, at + 20);
-    this.dst0 = word(b, at + 24);
-    this.dst1 = word(b, at + 28);
-    this.dst2 = word(b, at + 32);
-    this.dst3 = word(b, at + 36);
+    this.src0 = view.getInt32(at + 8);
+    this.src1 = view.getInt32(at + 12);
+    this.src2 = view.getInt32(at + 16);
+    this.src3 = view.getInt32(at + 20);
+    this.dst0 = view.getInt32(at + 24);
+    this.dst1 = view.getInt32(at + 28);
+    this.dst2 = view.getInt32(at + 32);
+    this.dst3 = view.getInt32(at + 36);
     let next = b[at + 6]!;
     let header = 40;
     for (

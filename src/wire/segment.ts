@@ -134,57 +134,27 @@ export class Segment {
    * as received; with LOAD_BAD_OPTION the options before the bad one are valid too.
    */
   load(ip: IpHeader, verifyChecksum: boolean, mergedSize = 0): number {
-    const b = ip.bytes;
     const at = ip.payloadOffset;
     const length = ip.payloadLength;
     this.clear(ip);
     if (length < 20) return LOAD_TRUNCATED;
-    this.srcPort = (b[at]! << 8) | b[at + 1]!;
-    this.dstPort = (b[at + 2]! << 8) | b[at + 3]!;
-    this.seq = (b[at + 4]! << 24) | (b[at + 5]! << 16) | (b[at + 6]! << 8) | b[at + 7]!;
-    this.ack = (b[at + 8]! << 24) | (b[at + 9]! << 16) | (b[at + 10]! << 8) | b[at + 11]!;
-    this.flags = b[at + 13]!;
-    this.wnd = (b[at + 14]! << 8) | b[at + 15]!;
-    this.urgent = (b[at + 18]! << 8) | b[at + 19]!;
-    const header = (b[at + 12]! >> 4) * 4;
+    const { view } = ip;
+    const fourth = view.getInt32(at + 12);
+    const header = (fourth >>> 28) << 2;
+    this.loadFixed(view, at, fourth);
     // R9293-2
     if (header < 20 || header > length) return LOAD_BAD_LENGTH;
-    // MUST-3
-    if (verifyChecksum && fold(sum(b, at, length, this.pseudo(length))) !== 0) return LOAD_BAD_CHECKSUM;
     this.optionsOffset = at + 20;
     this.payloadOffset = at + header;
     this.payloadLength = length - header;
     if (this.payloadLength > mergedSize) this.mergedSize = mergedSize;
-    return header === 20 ? LOAD_OK : this.loadOptions(b, at + 20, at + header);
+    // MUST-3
+    if (verifyChecksum && !this.verify()) return LOAD_BAD_CHECKSUM;
+    return header === 20 ? LOAD_OK : this.loadOptions(ip.bytes, at + 20, at + header);
   }
 
-  /**
-   * Reads a packet as a stream in full flow consists of: an IP header without options, text with ACK, at most PSH
-   * and timestamps in the usual place, no codepoint of ECN. False when it is any other one or its IP header is broken:
-   * only `IpHeader.load` and `load` say what it is then. The TCP checksum is left to `verify`.
-   */
-  loadPlain(bytes: Uint8Array, offset: number, length: number, mergedSize: number): boolean {
-    if (length < 41) return false;
-    if (bytes !== this.viewed) {
-      this.viewed = bytes;
-      this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    }
-    const { view } = this;
-    const first = view.getInt32(offset);
-    const v6 = first >>> 28 === 6;
-    if (v6 && length < 61) return false;
-    const at = offset + (v6 ? 40 : 20);
-    const fourth = view.getInt32(at + 12);
-    const header = (fourth >>> 28) << 2;
-    if (((fourth >> 16) & (0xff & ~PSH)) !== ACK || (header !== 20 && header !== 32)) return false;
-    const total = v6 ? 40 + (view.getInt32(offset + 4) >>> 16) : first & 0xffff;
-    const payloadLength = offset + total - at - header;
-    if (payloadLength <= 0 || total > length) return false;
-    const stamped = header === 32;
-    if (stamped && view.getInt32(at + 20) !== NOP_NOP_TIMESTAMP) return false;
-    if (!(v6 ? this.plainV6(view, offset, first) : this.plainV4(view, offset, first))) return false;
+  private loadFixed(view: DataView, at: number, fourth: number): void {
     const ports = view.getInt32(at);
-    this.bytes = bytes;
     this.srcPort = ports >>> 16;
     this.dstPort = ports & 0xffff;
     this.seq = view.getInt32(at + 4);
@@ -192,6 +162,36 @@ export class Segment {
     this.flags = (fourth >> 16) & 0xff;
     this.wnd = fourth & 0xffff;
     this.urgent = view.getInt32(at + 16) & 0xffff;
+  }
+
+  /**
+   * Reads a packet as most are once a connection is open: an IP header without options or extensions, no fragment, no
+   * SYN, no TCP options but timestamps in the usual place. False when it is any other one or its IP header is broken:
+   * only `IpHeader.load` and `load` say what it is then. The TCP checksum is left to `verify`.
+   */
+  loadPlain(bytes: Uint8Array, offset: number, length: number, mergedSize: number): boolean {
+    if (length < 40) return false;
+    if (bytes !== this.viewed) {
+      this.viewed = bytes;
+      this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    }
+    const { view } = this;
+    const first = view.getInt32(offset);
+    const v6 = first >>> 28 === 6;
+    if (v6 && length < 60) return false;
+    const at = offset + (v6 ? 40 : 20);
+    const fourth = view.getInt32(at + 12);
+    const header = (fourth >>> 28) << 2;
+    if (((fourth >> 16) & SYN) !== 0 || (header !== 20 && header !== 32)) return false;
+    const total = v6 ? 40 + (view.getInt32(offset + 4) >>> 16) : first & 0xffff;
+    const payloadLength = offset + total - at - header;
+    if (payloadLength < 0 || total > length) return false;
+    const stamped = header === 32;
+    if (stamped && view.getInt32(at + 20) !== NOP_NOP_TIMESTAMP) return false;
+    if (!(v6 ? this.plainV6(view, offset, first) : this.plainV4(view, offset, first))) return false;
+    this.bytes = bytes;
+    this.loadFixed(view, at, fourth);
+    this.forgetOptions();
     this.hasTimestamp = stamped;
     this.tsVal = stamped ? view.getInt32(at + 24) : 0;
     this.tsEcr = stamped ? view.getInt32(at + 28) : 0;
@@ -199,14 +199,6 @@ export class Segment {
     this.payloadOffset = at + header;
     this.payloadLength = payloadLength;
     this.mergedSize = payloadLength > mergedSize ? mergedSize : 0;
-    this.mss = -1;
-    this.windowScale = -1;
-    this.sackPermitted = false;
-    this.holder = false;
-    this.userTimeout = 0;
-    this.sackCount = 0;
-    this.cookieLength = -1;
-    this.cookieExperiment = false;
     return true;
   }
 
@@ -215,7 +207,6 @@ export class Segment {
     const third = view.getInt32(at + 8);
     if (first >>> 24 !== 0x45 || (second & 0x3fff) !== 0 || ((third >> 16) & 0xff) !== TCP) return false;
     this.tos = (first >>> 16) & 0xff;
-    if ((this.tos & 3) !== 0) return false;
     this.version = 4;
     this.ttl = third >>> 24;
     this.src0 = 0;
@@ -233,7 +224,6 @@ export class Segment {
     const second = view.getInt32(at + 4);
     if (((second >> 8) & 0xff) !== TCP) return false;
     this.tos = (first >>> 20) & 0xff;
-    if ((this.tos & 3) !== 0) return false;
     this.version = 6;
     this.ttl = second & 0xff;
     this.src0 = view.getInt32(at + 8);
@@ -247,7 +237,7 @@ export class Segment {
     return true;
   }
 
-  /** MUST-3: the TCP checksum of a plain packet that was read. */
+  /** MUST-3: the TCP checksum of a segment whose header was read. */
   verify(): boolean {
     const at = this.optionsOffset - 20;
     const length = this.payloadOffset + this.payloadLength - at;
@@ -288,14 +278,19 @@ export class Segment {
     this.flags = 0;
     this.wnd = 0;
     this.urgent = 0;
+    this.hasTimestamp = false;
+    this.tsVal = 0;
+    this.tsEcr = 0;
+    this.forgetOptions();
+  }
+
+  /** All but timestamps. */
+  private forgetOptions(): void {
     this.mss = -1;
     this.windowScale = -1;
     this.sackPermitted = false;
     this.holder = false;
     this.userTimeout = 0;
-    this.hasTimestamp = false;
-    this.tsVal = 0;
-    this.tsEcr = 0;
     this.sackCount = 0;
     this.cookieLength = -1;
     this.cookieExperiment = false;
