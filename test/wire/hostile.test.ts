@@ -1,4 +1,5 @@
 /** Headers that lie: a code, never an exception, and nothing read outside the packet. */
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import { parseAddress } from '../../src/wire/address.js';
@@ -227,3 +228,48 @@ t.test('whatever the bytes, loading neither throws nor reads outside the packet'
   );
   t.end();
 });
+
+/** All that a segment says, but for the memory of its reading. */
+function facts(segment: Segment): Record<string, unknown> {
+  return { ...segment, viewed: null, view: null };
+}
+
+t.test(
+  'a packet that is read as a plain one says what reading it whole says, whatever its bytes are',
+  (t) => {
+    const packet = fc.record({
+      v6: fc.boolean(),
+      flags: fc.nat(255),
+      length: fc.nat(40),
+      stamped: fc.boolean(),
+      merged: fc.constantFrom(0, 1, 16, 1448),
+      seq: fc.integer(),
+      rubbish: fc.nat(3),
+      changes: fc.array(fc.tuple(fc.nat(79), fc.nat(255)), { maxLength: 2 }),
+    });
+    const plain = new Segment();
+    const whole = new Segment();
+    const ip = new IpHeader();
+    let alike = 0;
+    fc.assert(
+      fc.property(packet, ({ v6: six, flags, length, stamped, merged, seq, rubbish, changes }) => {
+        const made = buildPacket(
+          { flags, seq, ack: ~seq, length, ...(stamped && { options: [{ kind: 'TS', val: seq, ecr: 7 }] }) },
+          six ? v6 : v4,
+        );
+        const bytes = Uint8Array.from([9, 9, ...made, ...new Array<number>(rubbish).fill(9)]);
+        for (const [at, value] of changes) if (at < made.length) bytes[2 + at] = value;
+        if (!plain.loadPlain(bytes, 2, bytes.length - 2, merged)) return;
+        alike++;
+        assert.equal(ip.load(bytes, 2, bytes.length - 2), LOAD_OK);
+        assert.ok(!ip.fragment && !ip.sourceRoute);
+        assert.equal(whole.load(ip, false, merged), LOAD_OK);
+        assert.deepEqual(facts(plain), facts(whole));
+        assert.equal(plain.verify(), whole.load(ip, true, merged) === LOAD_OK);
+      }),
+      { numRuns: 2000, seed: 3 },
+    );
+    t.ok(alike > 300, `${alike} of them`);
+    t.end();
+  },
+);
