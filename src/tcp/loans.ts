@@ -49,11 +49,12 @@ export class Loans {
   }
 
   /**
-   * The bytes as a view, for a copy out of them. Packets of one size in the slots of one ring get the
+   * The bytes as a view, for whoever is soon done with it. Packets of one size in the slots of one ring get the
    * views of the last time: 74 ns for a copy of 1480 bytes where a new view takes 97, and 96 bytes of heap (measured).
    */
   view(bytes: Uint8Array, offset: number, length: number): Uint8Array {
-    const place = (offset >>> SLOT_BITS) & (VIEWS - 1);
+    // Large slots lie 32 places apart
+    const place = ((offset >>> SLOT_BITS) ^ (offset >>> (SLOT_BITS + 5))) & (VIEWS - 1);
     const view = this.views[place]!;
     if (
       view.length === length &&

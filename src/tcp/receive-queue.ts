@@ -92,8 +92,8 @@ export class ReceiveQueue {
   peek(max: number): Uint8Array | null {
     if (this.length === 0 || max <= 0) return null;
     if (this.piece >= 0) {
-      const start = this.loans.offset[this.piece]!;
-      return this.loans.bytes.subarray(start, start + Math.min(max, this.loans.length[this.piece]!));
+      const { loans, piece } = this;
+      return loans.view(loans.bytes, loans.offset[piece]!, Math.min(max, loans.length[piece]!));
     }
     return this.blocks[0]!.subarray(this.start, Math.min(this.start + max, this.stop));
   }

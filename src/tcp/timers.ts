@@ -169,7 +169,7 @@ function armUserTimer(ctx: TcpContext, tcb: Tcb): void {
 }
 
 function probeInterval(tcb: Tcb): number {
-  const interval = tcb.rtt.base * 2 ** Math.min(tcb.probeBackoff, 12);
+  const interval = tcb.rtt.base * (1 << Math.min(tcb.probeBackoff, 12));
   return interval < PROBE_MAX ? interval : PROBE_MAX;
 }
 
