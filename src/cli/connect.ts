@@ -10,7 +10,7 @@ import { choosePolicy } from './choose-policy.js';
 import { ask, converse, type Outcome } from './control.js';
 import { RunError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
-import type { LinkFlags } from './link-options.js';
+import { warnOfIdle, type LinkFlags } from './link-options.js';
 import { STACK_SIDE, openLink, type DeviceFlags } from './links.js';
 import type { OpenLink } from './open-link.js';
 import { failureOf } from './engines.js';
@@ -36,6 +36,7 @@ export async function connect(host: string, port: number, flags: ConnectFlags): 
 
 async function onOwnStack(host: string, port: number, flags: ConnectFlags): Promise<Outcome> {
   const policy = await choosePolicy(flags);
+  warnOfIdle(flags);
   const opened = await openLink(flags);
   const { network, close } = await setUp(opened.link, flags.address ?? STACK_SIDE, flags, policy);
   try {

@@ -12,6 +12,8 @@ import { paletteFor, type Palette } from '../view/colour.js';
 import { formatLadder } from '../view/ladder.js';
 import { formatTable } from '../view/table.js';
 import { readPcapng } from '../wire/pcapng.js';
+import { RunError, lineOf } from './fail.js';
+import { terminalWidth } from './terminal.js';
 
 export interface DemoFlags {
   json?: boolean;
@@ -31,6 +33,8 @@ export async function demo(flags: DemoFlags, args: readonly string[]): Promise<n
   const palette = paletteFor(process.stdout.isTTY === true, process.env);
   const say = (line: string): void =>
     void (flags.json === true ? undefined : process.stdout.write(`${line}\n`));
+  const path = flags.pcap ?? join(tmpdir(), `timewait-demo-${process.pid}-${Date.now()}.pcapng`);
+  const file = opened(path);
   if (lack !== null)
     process.stderr.write(`timewait: ${lack.reason}: ${lack.cure}. The demo runs on the virtual network.\n`);
   say(
@@ -38,8 +42,6 @@ export async function demo(flags: DemoFlags, args: readonly string[]): Promise<n
       ? 'Two of our stacks on a virtual network, virtual time; TIME-WAIT is on the server, which closes first.'
       : `The real kernel (10.77.0.1) connects to our stack (10.77.0.2) over ${flags.link === 'tun' ? 'TUN' : flags.link}; TIME-WAIT is on our side, which closes first.`,
   );
-  const path = flags.pcap ?? join(tmpdir(), `timewait-demo-${process.pid}-${Date.now()}.pcapng`);
-  const file = new FileSink(path);
   const started = process.hrtime.bigint();
   const worlds = virtual || flags.link === 'tun' ? null : await linkWorlds(flags.link);
   const make = virtual ? virtualWorld : (worlds?.make ?? kernelWorld);
@@ -57,7 +59,7 @@ export async function demo(flags: DemoFlags, args: readonly string[]): Promise<n
     return 0;
   }
   say('');
-  say(demoTable(rows, palette));
+  say(demoTable(rows, palette, terminalWidth()));
   say('');
   say(ladderOf(path, palette));
   say('');
@@ -65,13 +67,21 @@ export async function demo(flags: DemoFlags, args: readonly string[]): Promise<n
   return 0;
 }
 
+function opened(path: string): FileSink {
+  try {
+    return new FileSink(path);
+  } catch (error) {
+    throw new RunError(`--pcap ${path}: ${lineOf(error)}`);
+  }
+}
+
 /** policy x accepted, refused, delay, TIME-WAIT left, reason. */
-export function demoTable(rows: readonly SceneResult[], palette: Palette): string {
+export function demoTable(rows: readonly SceneResult[], palette: Palette, columns?: number): string {
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 0)} s`;
   return formatTable(
     [
       { title: 'policy' },
-      { title: 'situation' },
+      { title: 'situation', wraps: true },
       { title: 'accepted', right: true },
       { title: 'refused', right: true },
       { title: 'delay', right: true },
@@ -89,6 +99,7 @@ export function demoTable(rows: readonly SceneResult[], palette: Palette): strin
       row.lived === null ? '' : `${(row.lived / 1000).toFixed(3)} s`,
       row.reason === '' ? palette.dim('no record in the way') : row.reason,
     ]),
+    columns,
   );
 }
 

@@ -4,7 +4,7 @@ import type { RunSummary } from '../view/summary.js';
 import { choosePolicy } from './choose-policy.js';
 import type { Controlled } from './control.js';
 import { RunError, lineOf } from './fail.js';
-import type { LinkFlags } from './link-options.js';
+import { warnOfIdle, type LinkFlags } from './link-options.js';
 import type { OpenLink } from './open-link.js';
 import type { StackFlags } from './options.js';
 import { startServices } from './services.js';
@@ -47,6 +47,7 @@ export async function startEngine(
   addresses: readonly string[],
   open: () => OpenLink | Promise<OpenLink>,
 ): Promise<Engines> {
+  warnOfIdle(flags);
   const policy = await choosePolicy(flags);
   const opened = await open();
   const { network, close } = await setUp(opened.link, addresses, flags, policy);

@@ -26,6 +26,7 @@ import { parseNotation } from '../wire/notation-parse.js';
 import { choosePolicy } from './choose-policy.js';
 import { ask, type Explained } from './control.js';
 import { RunError, UsageError, lineOf } from './fail.js';
+import { terminalWidth } from './terminal.js';
 import type { RememberedDecision } from './memory.js';
 import { isEnd, isTuple, type EndPattern, type TuplePattern } from './tuple.js';
 
@@ -156,8 +157,8 @@ function logsOf(decisions: readonly RememberedDecision[]): Log[] {
   }));
 }
 
-function sayTable(rows: readonly TupleSummary[], { palette }: ExplainLook): void {
-  say(`\n${formatTuples(rows, palette)}\n`);
+function sayTable(rows: readonly TupleSummary[], look: ExplainLook): void {
+  say(`\n${formatTuples(rows, look)}\n`);
   say(
     `${rows.length} tuples. One of them: --tuple ${rows[0]!.tuple}, or a port, or an address; all of them: --all`,
   );
@@ -335,9 +336,9 @@ function unknownTuple(file: string, tuple: TuplePattern, others: readonly (reado
 }
 
 function lookOf(): { palette: Palette; columns?: number } {
-  const { stdout } = process;
-  const palette = paletteFor(stdout.isTTY === true, process.env);
-  return stdout.isTTY === true ? { palette, columns: stdout.columns } : { palette };
+  const palette = paletteFor(process.stdout.isTTY === true, process.env);
+  const columns = terminalWidth();
+  return columns === undefined ? { palette } : { palette, columns };
 }
 
 function say(text: string): void {

@@ -13,6 +13,7 @@ import { nearest } from '../stack/knobs.js';
 import { paletteFor } from '../view/colour.js';
 import { formatTable } from '../view/table.js';
 import { RunError, UsageError, lineOf } from './fail.js';
+import { terminalWidth } from './terminal.js';
 
 export interface HazardFlags {
   profile: string[];
@@ -58,7 +59,7 @@ export async function hazards(flags: HazardFlags): Promise<number> {
   }
   const report = makeReport(flags.seed, profiles, chosen, cells);
   const palette = paletteFor(process.stdout.isTTY === true, process.env);
-  say(flags.json === true ? reportJson(report) : formatReport(report, palette));
+  say(flags.json === true ? reportJson(report) : formatReport(report, palette, terminalWidth()));
   return 0;
 }
 

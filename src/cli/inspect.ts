@@ -9,6 +9,7 @@ import {
   type SsOptions,
 } from '../view/ss.js';
 import { ask } from './control.js';
+import { terminalWidth } from './terminal.js';
 
 export interface SsFlags {
   tcp?: boolean;
@@ -44,12 +45,13 @@ export async function ss(flags: SsFlags): Promise<number> {
 function optionsOf(flags: SsFlags): SsOptions {
   // Both at once are neither.
   const one = flags.ipv4 !== flags.ipv6;
+  const width = terminalWidth();
   return {
     all: flags.all === true,
     listening: flags.listening === true,
     timers: flags.options === true,
     ...(one ? { family: flags.ipv4 === true ? 4 : 6 } : {}),
-    ...(process.stdout.isTTY ? { width: process.stdout.columns } : {}),
+    ...(width === undefined ? {} : { width }),
   };
 }
 

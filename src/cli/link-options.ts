@@ -25,6 +25,26 @@ export interface LinkFlags {
   detect?: boolean;
 }
 
+const ETHERNET: readonly LinkKind[] = ['packet', 'pcap'];
+
+/** One line on standard error for each option that means nothing on this link. */
+export function warnOfIdle(flags: LinkFlags): void {
+  const { kind } = flags.link;
+  const given: readonly (readonly [option: string, given: boolean, where: readonly LinkKind[]])[] = [
+    ['--mac', flags.mac !== undefined, ETHERNET],
+    ['--vlan', flags.vlan !== undefined, ETHERNET],
+    ['--gateway', flags.gateway !== undefined, ETHERNET],
+    ['--no-detect', flags.detect === false, ETHERNET],
+    ['--trust-checksums', flags.trustChecksums === true, ['packet', 'pcap', 'raw']],
+    ['--no-offload', flags.offload === false, ['tun']],
+  ];
+  for (const [option, isGiven, where] of given)
+    if (isGiven && !where.includes(kind))
+      process.stderr.write(
+        `timewait: warning: ${option} means nothing on --link ${kind}, only on ${where.join(', ')}\n`,
+      );
+}
+
 function linkChoice(text: string): LinkChoice {
   const [, kind, device = ''] = /^([^:]*)(?::(.*))?$/s.exec(text)!;
   const found = kinds.find((each) => each === kind);

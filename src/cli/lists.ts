@@ -1,10 +1,11 @@
 /** `timewait policies` and `timewait knobs`: what there is to choose, or what a running stack has chosen. */
-import { knobs, policies } from '../stack/catalogue.js';
+import { knobAliases, knobs, policies, type Knob } from '../stack/catalogue.js';
 import { nearest } from '../stack/knobs.js';
 import { formatProfile } from '../view/profile.js';
 import { formatTable } from '../view/table.js';
 import { ask } from './control.js';
 import { UsageError } from './fail.js';
+import { terminalWidth } from './terminal.js';
 
 export interface ListFlags {
   json?: boolean;
@@ -25,16 +26,13 @@ export async function listPolicies(names: readonly string[], flags: ListFlags): 
   }
   if (flags.json === true) print(JSON.stringify({ policies, ...(present === null ? {} : { present }) }));
   else {
-    const columns = [{ title: 'policy' }, { title: 'what' }, { title: 'source' }, { title: 'presets' }];
+    const columns = [{ title: 'policy' }, { title: 'what', wraps: true }, { title: 'source', wraps: true }];
     const rows = policies.map((policy) => [
       policy.name === present ? `${policy.name} *` : policy.name,
       policy.title,
       policy.source,
-      Object.entries(policy.knobs)
-        .map(([name, value]) => `${name}=${value}`)
-        .join(' '),
     ]);
-    print(formatTable(columns, rows));
+    print(formatTable(columns, rows, terminalWidth()));
     if (present !== null) print('* rules now');
   }
   return 0;
@@ -57,7 +55,24 @@ function showPolicies(names: readonly string[], flags: ListFlags): number {
   return 0;
 }
 
-export async function listKnobs(flags: ListFlags): Promise<number> {
+/** Those that a word names, by a part of their name, of another system's name for them, or of what they do; none: all. */
+function chosenKnobs(words: readonly string[]): readonly Knob[] {
+  if (words.length === 0) return knobs;
+  const has = (text: string): boolean =>
+    words.some((word) => text.toLowerCase().includes(word.toLowerCase()));
+  const found = knobs.filter(
+    ({ name, text }) =>
+      has(name) || has(text) || knobAliases.some((row) => row.name === name && has(row.alias)),
+  );
+  if (found.length > 0) return found;
+  const names = [...knobs.map(({ name }) => name), ...knobAliases.map(({ alias }) => alias)];
+  throw new UsageError(
+    `no knob has '${words.join("' or '")}'; nearest: ${nearest(words[0]!, names).join(', ')}`,
+  );
+}
+
+export async function listKnobs(words: readonly string[], flags: ListFlags): Promise<number> {
+  const chosen = chosenKnobs(words);
   if ((flags.set ?? []).length > 0 && flags.control === undefined) {
     throw new UsageError('--set changes a running stack: say which with --control <socket>');
   }
@@ -69,7 +84,7 @@ export async function listKnobs(flags: ListFlags): Promise<number> {
   if (flags.json === true) {
     print(
       JSON.stringify({
-        knobs: knobs.map((knob) => ({ ...knob, ...(values === null ? {} : { value: values[knob.name] }) })),
+        knobs: chosen.map((knob) => ({ ...knob, ...(values === null ? {} : { value: values[knob.name] }) })),
       }),
     );
     return 0;
@@ -80,9 +95,9 @@ export async function listKnobs(flags: ListFlags): Promise<number> {
     ...(values === null ? [] : [{ title: 'now', right: true }]),
     { title: 'unit' },
     { title: 'range' },
-    { title: 'what it does' },
+    { title: 'what it does', wraps: true },
   ];
-  const rows = knobs.map((knob) => [
+  const rows = chosen.map((knob) => [
     knob.name,
     String(knob.default),
     ...(values === null ? [] : [String(values[knob.name])]),
@@ -90,7 +105,18 @@ export async function listKnobs(flags: ListFlags): Promise<number> {
     `${knob.min}..${knob.max}`,
     knob.text,
   ]);
-  print(formatTable(columns, rows));
+  print(formatTable(columns, rows, terminalWidth()));
+  const others = knobAliases.filter(({ name }) => chosen.some((knob) => knob.name === name));
+  if (words.length > 0 && others.length > 0) {
+    const titles = [{ title: 'other name' }, { title: 'for' }, { title: 'of whom', wraps: true }];
+    print(
+      `\n${formatTable(
+        titles,
+        others.map(({ alias, name, text }) => [alias, name, text]),
+        terminalWidth(),
+      )}`,
+    );
+  }
   return 0;
 }
 

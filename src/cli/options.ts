@@ -6,6 +6,7 @@ import { parseKnobSetting, policies } from '../stack/catalogue.js';
 import { ruleNames, type RuleName } from '../stack/policies.js';
 import { parseAddress, parsePrefix } from '../wire/address.js';
 import { MOST_WORKERS } from '../workers/limits.js';
+import { UsageError } from './fail.js';
 import { isPolicyPath, pathMistake } from './policy-path.js';
 
 export interface ServiceOptions {
@@ -29,6 +30,18 @@ export interface StackFlags extends ServiceOptions, PolicyFlags {
   faults?: FaultOptions;
   pcap?: string;
   json?: boolean;
+}
+
+/** A second service on a port is a mistake that no device need be made for. */
+export function checkPorts(options: ServiceOptions): void {
+  const taken = new Map<number, string>();
+  for (const name of ['http', 'echo', 'discard', 'chargen'] as const) {
+    const own = options[name];
+    if (own === undefined) continue;
+    const other = taken.get(own);
+    if (other !== undefined) throw new UsageError(`--${name} ${own}: --${other} has that port`);
+    taken.set(own, name);
+  }
 }
 
 export function port(text: string): number {

@@ -324,12 +324,16 @@ function inspection(timewait: Command): void {
   timewait
     .command('knobs')
     .description('the knobs: unit, range, default, what they do')
+    .argument(
+      '[word...]',
+      "only these: a part of the name, of another system's name for it, or of what it does",
+    )
     .option('--control <socket>', 'ask a running stack for the present values')
     .option('--set <knob=value>', 'and set one (with --control, repeatable)', setting, [])
     .option('--json', 'print JSON')
-    .action(async (flags: ListFlags) => {
+    .action(async (words: string[], flags: ListFlags) => {
       const { listKnobs } = await import('./lists.js');
-      await finish(listKnobs(flags));
+      await finish(listKnobs(words, flags));
     });
 }
 

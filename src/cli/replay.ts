@@ -36,7 +36,8 @@ export async function replayFile(file: string, flags: ReplayFlags): Promise<numb
   if (flags.json === true) say(JSON.stringify(jsonOf(file, recorded, flows, name)));
   else {
     const palette = paletteFor(process.stdout.isTTY === true, process.env);
-    const others = recorded.others > 0 ? `, ${recorded.others} others` : '';
+    const others =
+      recorded.others > 0 ? `, ${recorded.others} ${recorded.others === 1 ? 'other' : 'others'}` : '';
     say(`${file}: ${recorded.packets} packets${others}; policy ${name} plays ${flags.local.join(', ')}`);
     const shown = flags.all === true || flows.length === 1 ? flows : differ;
     for (const flow of shown) say(`\n${formatReplay(flow, { palette, all: flags.all === true })}`);

@@ -5,6 +5,7 @@ import { endOnSignals, environmentLack, insideNamespace, onSentSignals, reenter 
 import { startEngine, type EngineFlags, type Engines } from './engines.js';
 import { RunError, lineOf } from './fail.js';
 import { STACK_SIDE, openPrivateLink } from './links.js';
+import { checkPorts } from './options.js';
 
 /** Exit status of the command. */
 export async function run(
@@ -12,6 +13,7 @@ export async function run(
   flags: EngineFlags,
   args: readonly string[],
 ): Promise<number> {
+  checkPorts(flags);
   if (!insideNamespace()) {
     const lack = environmentLack(flags.link.kind === 'tun');
     if (lack !== null) throw new RunError(`${lack.reason}: ${lack.cure}`);

@@ -3,6 +3,7 @@ import { serveControl } from './control.js';
 import { startEngine, type EngineFlags, type Engines } from './engines.js';
 import { UsageError } from './fail.js';
 import { STACK_SIDE, openLink, type DeviceFlags } from './links.js';
+import { checkPorts } from './options.js';
 import { formatTally, kernelTimeWait } from './tally.js';
 
 export interface ServeFlags extends EngineFlags, DeviceFlags {
@@ -17,6 +18,7 @@ function interrupted(): Promise<void> {
 }
 
 export async function serve(flags: ServeFlags): Promise<number> {
+  checkPorts(flags);
   if (flags.remember === true && flags.control === undefined)
     throw new UsageError('--remember is for `explain`, which asks through --control <socket>');
   const addresses = flags.address ?? STACK_SIDE;
@@ -27,7 +29,7 @@ export async function serve(flags: ServeFlags): Promise<number> {
     const started = process.hrtime.bigint();
     const stopped = interrupted();
     process.stderr.write(
-      `timewait: ${addresses.join(', ')} on ${engines.device}, policy ${engines.policy}${flags.workers === undefined ? '' : `, ${flags.workers} workers`}\n`,
+      `timewait: ${addresses.join(', ')} on ${engines.device}, policy ${engines.policy}${flags.workers === undefined ? '' : `, ${flags.workers} ${flags.workers === 1 ? 'worker' : 'workers'}`}\n`,
     );
     try {
       await Promise.race([stopped, engines.failed]);

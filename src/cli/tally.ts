@@ -5,6 +5,7 @@ import { reasonText } from '../reasons.js';
 import { formatSummary, type RunSummary } from '../view/summary.js';
 import { addUp } from '../workers/merge.js';
 import type { ServiceCounts } from './services.js';
+import { terminalWidth } from './terminal.js';
 
 /** The part of a summary that is the stack's. */
 export interface Tally extends Omit<
@@ -69,7 +70,7 @@ export function formatTally(
 ): string {
   const { kernel, ...others } = rest;
   const summary: RunSummary = { ...tally, ...others, timeWait: { stack: records, kernel } };
-  return json ? JSON.stringify(summary) : formatSummary(summary);
+  return json ? JSON.stringify(summary) : formatSummary(summary, terminalWidth());
 }
 
 /** Reasons that were given, the most frequent first; the plain path is none. */

@@ -15,6 +15,7 @@ import { ROWS, TUPLES } from './control-session.js';
 import type { Connect, Controlled, Explained, Question } from './control.js';
 import type { EngineFlags, Engines } from './engines.js';
 import { RunError, UsageError, lineOf } from './fail.js';
+import { warnOfIdle } from './link-options.js';
 import { KERNEL_SIDE, explainTun, needTun, type DeviceFlags } from './links.js';
 import { mergeTallies, type Tally } from './tally.js';
 import type { Asked, WorkerData } from './worker.js';
@@ -29,6 +30,7 @@ export async function startWorkers(
     throw new UsageError(
       `--workers ${flags.workers}: only a TUN device has queues; --link ${flags.link.kind} has one stack`,
     );
+  warnOfIdle(flags);
   const policy = await choosePolicy(flags);
   const steerBy = keepsHosts(typeof policy === 'string' ? policyNamed(policy) : policy) ? 'host' : 'tuple';
   needTun();

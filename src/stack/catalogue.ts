@@ -29,4 +29,4 @@ export const policies: readonly PolicyRow[] = all.map(
   }),
 );
 
-export { knobs, parseKnobSetting, type Knob } from './knobs.js';
+export { knobAliases, knobs, parseKnobSetting, type Knob } from './knobs.js';

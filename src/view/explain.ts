@@ -81,16 +81,23 @@ function stateOf(exchange: Exchange): string {
       if ((segment.flags & RST) !== 0) answeredReset = true;
     }
     const words: string[] = [];
-    if (!stretch.opened && syns > 0 && observed.local.finEnd === null && observed.remote.finEnd === null) {
+    const nothing =
+      !stretch.opened && syns > 0 && observed.local.finEnd === null && observed.remote.finEnd === null;
+    if (nothing) {
       words.push(
         answeredReset ? 'SYN refused (RST)' : syns > 1 ? `${syns} SYNs unanswered` : 'SYN unanswered',
       );
     } else words.push(connectionState(exchange, observed));
     if (refused > 0) words.push(refused > 1 ? `${refused} SYNs refused` : 'SYN refused');
-    return words.join(', ');
+    return { words: words.join(', '), nothing };
   });
-  if (parts.length <= FEW) return parts.join('; reopened: ');
-  return `${parts[0]}; reopened ${parts.length - 1} times, the last: ${parts.at(-1)}`;
+  const [first, ...later] = parts.map(({ words }) => words);
+  const opened = parts[0]?.nothing === true;
+  if (parts.length > FEW)
+    return `${first}; ${opened ? 'opened' : 'reopened'} ${later.length} times, the last: ${later.at(-1)}`;
+  return [first, ...later.map((words, i) => `${opened && i === 0 ? 'opened' : 'reopened'}: ${words}`)].join(
+    '; ',
+  );
 }
 
 function connectionState(exchange: Exchange, observed: Observed): string {
@@ -103,7 +110,10 @@ function connectionState(exchange: Exchange, observed: Observed): string {
   return 'open';
 }
 
-export function formatTuples(summaries: readonly TupleSummary[], palette: Palette = noColours): string {
+export function formatTuples(
+  summaries: readonly TupleSummary[],
+  { palette = noColours, columns }: ExplainLook = {},
+): string {
   const verdicts = summaries.some((s) => s.verdicts !== undefined);
   const sections = summaries.some(({ section }) => section !== summaries[0]?.section);
   return formatTable(
@@ -113,9 +123,9 @@ export function formatTuples(summaries: readonly TupleSummary[], palette: Palett
       { title: 'packets', right: true },
       { title: 'first', right: true },
       { title: 'last', right: true },
-      { title: 'what became of it' },
-      { title: 'decisions' },
-      ...(verdicts ? [{ title: 'verdicts' }] : []),
+      { title: 'what became of it', wraps: true },
+      { title: 'decisions', wraps: true },
+      ...(verdicts ? [{ title: 'verdicts', wraps: true }] : []),
     ],
     summaries.map((s) => [
       palette.strong(s.tuple),
@@ -129,6 +139,7 @@ export function formatTuples(summaries: readonly TupleSummary[], palette: Palett
         .join(', '),
       ...(verdicts ? [s.verdicts ?? ''] : []),
     ]),
+    columns,
   );
 }
 

@@ -8,6 +8,7 @@
  * Where packets come from a file, their numbers stand before the arrows.
  */
 import { noColours, type Palette } from './colour.js';
+import { wrap } from './wrap.js';
 
 export interface Rung {
   /** ms since the first rung. */
@@ -47,6 +48,7 @@ export function formatLadder(rungs: readonly Rung[], options: LadderOptions): st
   const number = (frame: number | undefined): string =>
     digits === 0 ? '' : `${String(frame ?? '').padStart(digits + 1)}  `;
   const margin = ' '.repeat(11 + (digits === 0 ? 0 : digits + 3));
+  const room = Math.max(20, (options.columns ?? Infinity) - margin.length - 6);
   const head = digits === 0 ? '' : `${'#'.padStart(digits + 1)}  `;
   const lines = [
     `${'ms'.padStart(9)}  ${head}${palette.strong(options.left)}${' '.repeat(gap)}${palette.strong(options.right)}`,
@@ -67,26 +69,13 @@ export function formatLadder(rungs: readonly Rung[], options: LadderOptions): st
     let first = true;
     for (const comment of rung.comment === '' ? [] : rung.comment.split('\n')) {
       const tint = palette[options.toneOf?.(comment) ?? 'dim'];
-      for (const line of broken(comment, options.columns, margin.length + 4)) {
+      for (const line of wrap(comment, room, '  ')) {
         lines.push(`${first && rung.segment === '' ? mark : margin}${palette.dim('|   ')}${tint(line)}`);
         first = false;
       }
     }
   }
   return lines.join('\n');
-}
-
-/** A line in pieces that fit, the later ones indented. */
-function broken(line: string, columns: number | undefined, margin: number): string[] {
-  const most = columns === undefined ? Infinity : Math.max(20, columns - margin - 2);
-  const parts: string[] = [];
-  for (let rest = line; rest !== '';) {
-    const space = rest.length <= most ? rest.length : rest.lastIndexOf(' ', most);
-    const end = space > 0 ? space : Math.min(most, rest.length);
-    parts.push((parts.length > 0 ? '  ' : '') + rest.slice(0, end));
-    rest = rest.slice(end).trimStart();
-  }
-  return parts;
 }
 
 /** ms for people: `350 ms`, `1.06 s`, `4 min 0 s`, `2 h 5 min`. */

@@ -35,7 +35,8 @@ export interface RunSummary {
   }[];
 }
 
-export function formatSummary(s: RunSummary): string {
+/** `columns`: of the terminal; default: as wide as it needs. */
+export function formatSummary(s: RunSummary, columns?: number): string {
   const errors = Object.entries(s.connections.errors).map(([code, count]) => `${code} ${count}`);
   const states = Object.entries(s.states).map(([state, count]) => `${state} ${count}`);
   const lines = [
@@ -61,8 +62,14 @@ export function formatSummary(s: RunSummary): string {
     lines.push(
       '',
       formatTable(
-        [{ title: 'decisions', right: true }, { title: 'reason' }, { title: 'what' }, { title: 'source' }],
+        [
+          { title: 'decisions', right: true },
+          { title: 'reason' },
+          { title: 'what', wraps: true },
+          { title: 'source', wraps: true },
+        ],
         s.decisions.map((d) => [String(d.count), d.reason, d.text, d.source]),
+        columns,
       ),
     );
   }

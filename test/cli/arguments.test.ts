@@ -23,6 +23,8 @@ const wrong: readonly (readonly [line: string, ...names: RegExp[]])[] = [
   ['run --set tcp_rfc1337=2 -- true', /--set/, /0 to 1/, /2/],
   ['run --faults loss=200% -- true', /--faults/, /loss/, /0%\.\.100%/],
   ['run --faults lose=2% -- true', /--faults/, /lose/, /loss/],
+  ['run --http 80 --echo 80 -- true', /--echo 80/, /--http has that port/],
+  ['serve --chargen 19 --discard 19', /--chargen 19/, /--discard has/],
   ['demo extra', /too many arguments for 'demo'/],
   ['demo --nosuch', /--nosuch/],
   ['serve extra', /too many arguments for 'serve'/],
@@ -58,6 +60,7 @@ const wrong: readonly (readonly [line: string, ...names: RegExp[]])[] = [
   ['hazards --seed x', /--seed/, /0 to 4294967295/],
   ['hazards --jobs 0', /--jobs/, /1 to 256/],
   ['hazards --set tcp_rfc1337=2', /--set/, /0 to 1/],
+  ['knobs xyzzy', /no knob has 'xyzzy'/, /nearest: /],
   ['knobs --set x', /--set/, /KNOB=VALUE/],
   ['knobs --set tcp_rfc1337=1', /--set/, /--control/],
 ];

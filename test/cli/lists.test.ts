@@ -40,6 +40,20 @@ t.test('knobs: name, default, unit, range and text, one line each', async (t) =>
   t.match(stdout, /^net\.ipv4\.tcp_rfc1337 +0 +0\.\.1 +1: RST is ignored in TIME-WAIT/m);
 });
 
+t.test("knobs with words: names, other systems' names for them, and what they do", async (t) => {
+  const { status, stdout } = await timewait(['knobs', 'MaxUserPort', 'assassinate']);
+  t.equal(status, 0);
+  t.match(stdout, /^net\.ipv4\.ip_local_port_range\.max /m);
+  t.match(stdout, /^net\.ipv4\.tcp_rfc1337 /m);
+  t.notMatch(stdout, /^net\.ipv4\.tcp_sack /m);
+  t.match(stdout, /^MaxUserPort +net\.ipv4\.ip_local_port_range\.max +Windows/m);
+  const { knobs: chosen } = JSON.parse((await timewait(['knobs', 'SACK', '--json'])).stdout) as {
+    knobs: { name: string }[];
+  };
+  t.ok(chosen.length > 1 && chosen.length < knobs.length);
+  t.ok(chosen.some(({ name }) => name === 'net.ipv4.tcp_dsack'));
+});
+
 t.test('knobs --json', async (t) => {
   const { status, stdout } = await timewait(['knobs', '--json']);
   t.equal(status, 0);

@@ -184,3 +184,10 @@ t.test('a system that refuses namespaces: what refuses them, and the cure', asyn
   t.equal(stdout, '');
   t.match(stderr, /^timewait: \S[^\n]*: [^\n]*run as root[^\n]*\n$/m);
 });
+
+t.test('an option that means nothing on the link is said to', { skip }, async (t) => {
+  const ran = await timewait(['run', '--mac', '02:00:00:00:00:01', '--trust-checksums', '--', 'true']);
+  t.equal(ran.status, 0, ran.stderr);
+  t.match(ran.stderr, /^timewait: warning: --mac means nothing on --link tun, only on packet, pcap$/m);
+  t.match(ran.stderr, /^timewait: warning: --trust-checksums means nothing on --link tun/m);
+});

@@ -18,6 +18,29 @@ t.test('columns as wide as their widest cell, numbers to the right, no space at 
   );
 });
 
+t.test('too wide: what may be broken is, at blanks, and shares the room', async (t) => {
+  const columns = [
+    { title: 'n', right: true },
+    { title: 'what', wraps: true },
+    { title: 'source', wraps: true },
+  ];
+  const row = ['7', 'dropped silently: SYN at or below RCV.NXT', 'FreeBSD tcp_twcheck; RFC 1122 4.2.2.13'];
+  t.equal(
+    formatTable(columns, [row, ['12', 'kept', '']], 54),
+    [
+      ' n  what                      source',
+      '--  ------------------------  ------------------------',
+      ' 7  dropped silently: SYN at  FreeBSD tcp_twcheck; RFC',
+      '    or below RCV.NXT          1122 4.2.2.13',
+      '12  kept',
+    ].join('\n'),
+  );
+  t.equal(formatTable(columns, [row], 200), formatTable(columns, [row]), 'it fits: as it was');
+  const uneven = formatTable(columns, [['7', 'kept', row[1]!]], 40).split('\n');
+  t.equal(uneven[2], '7  kept  dropped silently: SYN at or', 'a short column leaves its room to the other');
+  t.ok(formatTable(columns, [row], 10).split('\n').length < 6, 'no narrower than 20 columns');
+});
+
 t.test('colours take no room', async (t) => {
   const plain = formatTable([{ title: 'x' }, { title: 'y' }], [['no', 'z']]);
   const painted = formatTable([{ title: 'x' }, { title: 'y' }], [[colours.bad('no'), 'z']]);

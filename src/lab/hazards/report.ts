@@ -63,8 +63,8 @@ const LEGEND =
   'ok safe   CORR old bytes delivered   KILLED TIME-WAIT ended early   n bare: connections without TIME-WAIT   REFUSE not served   n s late by   LOSS bytes lost   ERROR error to the peer';
 
 /** Few profiles: a line for each hazard. Many: a block for each axis, profiles below each other. */
-export function formatReport(report: Report, palette: Palette = noColours): string {
-  const parts = report.profiles.length <= 4 ? [byHazard(report)] : blocks(report, palette);
+export function formatReport(report: Report, palette: Palette = noColours, width?: number): string {
+  const parts = report.profiles.length <= 4 ? [byHazard(report, width)] : blocks(report, palette);
   parts.push(scoreTable(report));
   parts.push(
     `seed ${report.seed}; again with packets: timewait hazards --profile NAME --hazard NAME --seed ${report.seed} --pcap DIR`,
@@ -72,20 +72,20 @@ export function formatReport(report: Report, palette: Palette = noColours): stri
   return parts.join('\n\n');
 }
 
-function byHazard(report: Report): string {
+function byHazard(report: Report, width?: number): string {
   const single = report.profiles.length === 1;
   const columns = [
     { title: 'axis' },
     { title: 'hazard' },
     ...report.profiles.map(({ name }) => ({ title: name })),
-    ...(single ? [{ title: 'reason' }, { title: 'measured' }] : []),
+    ...(single ? [{ title: 'reason' }, { title: 'measured', wraps: true }] : []),
   ];
   const rows = report.hazards.map((hazard) => {
     const cells = report.profiles.map(({ name }) => cellOf(report, name, hazard.name));
     const more = single ? [cells[0]!.reason, cells[0]!.note] : [];
     return [hazard.axis, hazard.name, ...cells.map(cellText), ...more];
   });
-  return formatTable(columns, rows);
+  return formatTable(columns, rows, width);
 }
 
 function blocks(report: Report, palette: Palette): string[] {
