@@ -3,7 +3,8 @@
  * the other end. What only other links than TUN need is loaded for these.
  */
 import { bringUp, which } from '../lab/namespace.js';
-import { TunLink, tunAvailable } from '../link/tun.js';
+import { tunAvailable } from '../link/tun-device.js';
+import { TunLink } from '../link/tun.js';
 import { RunError, UsageError, lineOf } from './fail.js';
 import type { LinkFlags } from './link-options.js';
 import { nothingElse, type OpenLink } from './open-link.js';

@@ -8,7 +8,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { tunAvailable } from '../link/tun.js';
+import { tunAvailable } from '../link/tun-device.js';
 
 /** Set for the process that lives inside, and only for that one: what it starts may make namespaces of its own. */
 const INSIDE = 'TIMEWAIT_NAMESPACE';

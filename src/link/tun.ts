@@ -3,13 +3,10 @@
  * batches through the native addon. The device lives as long as the link is open;
  * bringing it up and giving the kernel's side an address is somebody else's task.
  */
-import { closeSync, openSync } from 'node:fs';
 import { LARGEST_SLOT, type PacketRing } from '../wire/ring.js';
 import type { Link } from './link.js';
 import { native } from './native.js';
-import type { Missing, TunCounters, TunQueue } from './native.js';
-
-const DEVICE = '/dev/net/tun';
+import type { TunCounters, TunQueue } from './native.js';
 
 export interface TunOptions {
   /** Device name, up to 15 bytes; `%d` is replaced by a free number. Default 'tw%d'. */
@@ -168,46 +165,5 @@ export class TunLink implements Link {
     if (this.isClosed) return;
     this.isClosed = true;
     this.queue.close();
-  }
-}
-
-/**
- * Whether TUN devices can be had here: the device file can be opened and the addon
- * loads. Whether this network namespace lets us create one (CAP_NET_ADMIN) shows
- * only when `TunLink.open` tries.
- */
-export function tunAvailable(): { readonly ok: true } | Missing {
-  try {
-    closeSync(openSync(DEVICE, 'r+'));
-  } catch (error) {
-    return explain((error as NodeJS.ErrnoException).code ?? 'unknown error');
-  }
-  const loaded = native();
-  return loaded.ok ? { ok: true } : loaded;
-}
-
-/** Words for an error of opening the device file. */
-function explain(code: string): Missing {
-  switch (code) {
-    case 'ENOENT':
-    case 'ENOTDIR':
-      return { ok: false, reason: `${DEVICE} does not exist`, cure: 'modprobe tun' };
-    case 'ENODEV':
-    case 'ENXIO':
-      return { ok: false, reason: 'the kernel has no TUN driver loaded', cure: 'modprobe tun' };
-    case 'EACCES':
-      return {
-        ok: false,
-        reason: `${DEVICE} may not be opened by this user`,
-        cure: `chmod 0666 ${DEVICE} or run as root`,
-      };
-    case 'EPERM':
-      return {
-        ok: false,
-        reason: `${DEVICE} is closed to this container`,
-        cure: `start the container with --device ${DEVICE}`,
-      };
-    default:
-      return { ok: false, reason: `${DEVICE} cannot be opened (${code})`, cure: 'modprobe tun' };
   }
 }

@@ -3,13 +3,16 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import t from 'tap';
 import { native } from '../../src/link/native.js';
-import { TunLink, tunAvailable } from '../../src/link/tun.js';
+import { tunAvailable } from '../../src/link/tun-device.js';
+import { TunLink } from '../../src/link/tun.js';
 
-const MODULE = JSON.stringify(new URL('../../src/link/tun.js', import.meta.url).href);
+const moduleOf = (name: string): string =>
+  JSON.stringify(new URL(`../../src/link/${name}.js`, import.meta.url).href);
 
 /** Prints as JSON what tunAvailable says and what opening a device throws. */
 const SCRIPT = `
-  const { TunLink, tunAvailable } = await import(${MODULE});
+  const { TunLink } = await import(${moduleOf('tun')});
+  const { tunAvailable } = await import(${moduleOf('tun-device')});
   const said = {};
   if (process.argv[1] === 'nobody') {
     process.setgroups([]);

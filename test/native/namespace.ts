@@ -6,7 +6,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
-import { tunAvailable } from '../../src/link/tun.js';
+import { tunAvailable } from '../../src/link/tun-device.js';
 
 /** Set inside, so that the file knows where it runs. */
 const MARK = 'TIMEWAIT_TEST_NAMESPACE';
