@@ -4,7 +4,7 @@
  * the one that is measured. Even numbers are IPv4, odd ones IPv6.
  */
 import { ACK, FIN, RST, SYN, type Segment } from '../src/wire/segment.js';
-import { OFFSET_NONE } from '../src/timewait/record.js';
+import { OFFSET_NONE } from '../src/timewait/layout.js';
 import type { RecordEntry } from '../src/timewait/table.js';
 
 /** ms: when the first record is entered; the clock's sign changes a while later. */

@@ -4,7 +4,7 @@
  * anything of the other, or of another tuple's (as Linux secure_tcp_seq_and_ts_off).
  */
 import type { TcpContext } from '../tcp/context.js';
-import { OFFSET_HOSTS, OFFSET_NONE, OFFSET_OTHER, OFFSET_TUPLE } from '../timewait/record.js';
+import { OFFSET_HOSTS, OFFSET_NONE, OFFSET_OTHER, OFFSET_TUPLE } from '../timewait/layout.js';
 import { deriveKey, type KeyedRandom } from './random.js';
 import type { Settings } from './settings.js';
 import { SipHash } from './siphash.js';

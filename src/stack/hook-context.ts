@@ -22,7 +22,8 @@ export class HookContext implements PolicyContext {
 
   /** Facts for the hooks that judge `segment`. */
   about(segment: Segment | null): this {
-    this.segment = segment;
+    // There is one Segment: storing it again would cost more than the question
+    if (this.segment !== segment) this.segment = segment;
     return this;
   }
 

@@ -1,6 +1,6 @@
 /** A TIME-WAIT record without a connection before it: what a lab or a capture knows of one that has ended elsewhere. */
 import { HOLDER_CLOSER } from '../timewait/policy.js';
-import { OFFSET_NONE, OFFSET_OTHER } from '../timewait/record.js';
+import { OFFSET_NONE, OFFSET_OTHER } from '../timewait/layout.js';
 import { parseAddress } from '../wire/address.js';
 import type { TimeWaitEntry } from './api.js';
 import { RECORD, type Core } from './core.js';

@@ -7,7 +7,7 @@ import { peerOptions, updateMss } from '../tcp/options.js';
 import { emitSynAck } from '../tcp/output.js';
 import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
-import { OFFSET_NONE } from '../timewait/record.js';
+import { OFFSET_NONE } from '../timewait/layout.js';
 import { ACK, RST, SYN, type Segment } from '../wire/segment.js';
 import type { Core } from './core.js';
 import { OFFSET_RANDOM } from './first-numbers.js';

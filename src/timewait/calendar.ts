@@ -11,8 +11,12 @@
  *
  * Memory: 4 KiB and 128 bytes for each second in which a row waits, at most 1 MiB.
  */
-import { diff } from '../seqnum.js';
-import { ROW_MASK, type RowPool } from './rows.js';
+import * as serial from '../seqnum.js';
+import * as pool from './rows.js';
+import type { RowPool } from './rows.js';
+
+const { diff } = serial;
+const { ROW_MASK } = pool;
 
 const DAY_SHIFT = 10;
 const DAY = 1 << DAY_SHIFT;

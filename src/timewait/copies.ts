@@ -3,7 +3,7 @@
  * record, which `add` takes back.
  */
 import { formatWords } from '../wire/address.js';
-import type { RecordEntry } from './record.js';
+import type { RecordEntry } from './layout.js';
 import type { TimeWaitTable } from './table.js';
 
 interface End {

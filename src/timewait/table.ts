@@ -18,11 +18,18 @@
  * wait for their turn are at most as many as there were records at once. Beyond `limit`,
  * `add` refuses. A chunk without records goes back, and everything when the table is empty.
  */
-import { beforeEq, diff } from '../seqnum.js';
+import * as serial from '../seqnum.js';
 import { Calendar } from './calendar.js';
 import { LocalAddresses } from './local-addresses.js';
 import { PortCounts } from './port-counts.js';
-import {
+import * as layout from './layout.js';
+import type { RecordEntry, TupleKeys } from './layout.js';
+import { RecordCursor, type Records } from './record.js';
+import * as pool from './rows.js';
+import { RowPool } from './rows.js';
+
+const { beforeEq, diff } = serial;
+const {
   AGE_SHIFT,
   BEFORE,
   BEHIND,
@@ -63,16 +70,13 @@ import {
   WINDOW,
   WINDOW_MASK,
   WORD,
-  RecordCursor,
   ageOf,
   flagsOf,
-  type RecordEntry,
-  type Records,
-  type TupleKeys,
-} from './record.js';
-import { ROW_LIMIT, ROW_MASK, RowPool } from './rows.js';
+} = layout;
+const { ROW_LIMIT, ROW_MASK } = pool;
 
-export type { RecordCursor, RecordEntry, TupleKeys } from './record.js';
+export type { RecordEntry, TupleKeys } from './layout.js';
+export type { RecordCursor } from './record.js';
 
 const NONE = -1;
 /** In place of BEFORE: a row that waits, but comes later than its EXPIRES says, so nobody may take it over. */

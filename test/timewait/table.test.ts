@@ -1,7 +1,7 @@
 import t from 'tap';
 import { Calendar } from '../../src/timewait/calendar.js';
 import { endpoints, save } from '../../src/timewait/copies.js';
-import { OFFSET_HOSTS, OFFSET_NONE, OFFSET_OTHER, OFFSET_TUPLE } from '../../src/timewait/record.js';
+import { OFFSET_HOSTS, OFFSET_NONE, OFFSET_OTHER, OFFSET_TUPLE } from '../../src/timewait/layout.js';
 import { RowPool } from '../../src/timewait/rows.js';
 import {
   TimeWaitTable,

@@ -1,23 +1,19 @@
 /** What most systems share; each policy names only its own choices. */
-import {
-  CHALLENGE,
-  KEEP,
-  LAST_ACK_CLOSED,
-  LIMITED,
-  PRESSURE_SKIP,
-  REPLY_ACK,
-  RESTART,
-  verdict,
-  type BindRequest,
-  type CloseFacts,
-  type HostStamp,
-  type Policy,
-  type PolicyContext,
-  type RecordFacts,
-  type ReopenRequest,
+import * as contract from '../policy.js';
+import type {
+  BindRequest,
+  CloseFacts,
+  HostStamp,
+  Policy,
+  PolicyContext,
+  RecordFacts,
+  ReopenRequest,
 } from '../policy.js';
-import { Reason } from '../../reasons.js';
+import * as reasons from '../../reasons.js';
 import type { Segment } from '../../wire/segment.js';
+
+const { CHALLENGE, KEEP, LAST_ACK_CLOSED, LIMITED, PRESSURE_SKIP, REPLY_ACK, RESTART, verdict } = contract;
+const { Reason } = reasons;
 
 /** ACK, once per tcp_invalid_ratelimit for empty segments. */
 export const ACK_LIMITED = REPLY_ACK | LIMITED | KEEP;

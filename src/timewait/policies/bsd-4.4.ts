@@ -2,20 +2,22 @@
  * 4.4BSD-Lite2, the stack of "TCP/IP Illustrated", volume 2: TIME-WAIT is a state like
  * any other, walked through by tcp_input in its order.
  */
-import { greater } from '../../seqnum.js';
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import {
-  DELETE,
-  KEEP,
-  REFRESH,
-  REPLY_RST,
-  verdict,
-  type PolicyContext,
-  type RecordFacts,
-} from '../policy.js';
-import { ACK_ALWAYS } from './base.js';
-import { BsdPolicy, beyond, beyondWindow, pawsFails, settled } from './bsd-rules.js';
+import * as serial from '../../seqnum.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { PolicyContext, RecordFacts } from '../policy.js';
+import * as base from './base.js';
+import * as bsd from './bsd-rules.js';
+import { BsdPolicy } from './bsd-rules.js';
+
+const { greater } = serial;
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { DELETE, KEEP, REFRESH, REPLY_RST, verdict } = contract;
+const { ACK_ALWAYS } = base;
+const { beyond, beyondWindow, pawsFails, settled } = bsd;
 
 /** TCP_ISSINCR of Lite2: 122 * 1024 and 18 random bits. */
 const ISS_INCREMENT = 122 * 1024;

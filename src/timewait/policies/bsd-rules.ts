@@ -2,21 +2,20 @@
  * What the descendants of 4.4BSD share: the user's calls, and tcp_input's way of
  * cutting a segment to the window before anything else is asked.
  */
-import { greater } from '../../seqnum.js';
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import {
-  ACCEPT,
-  DELETE,
-  KEEP,
-  REPLY_RST,
-  verdict,
-  type BindRequest,
-  type PolicyContext,
-  type RecordFacts,
-  type ReopenRequest,
-} from '../policy.js';
-import { ACK_ALWAYS, BasePolicy, CHALLENGE_ACK } from './base.js';
+import * as serial from '../../seqnum.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { BindRequest, PolicyContext, RecordFacts, ReopenRequest } from '../policy.js';
+import * as base from './base.js';
+import { BasePolicy } from './base.js';
+
+const { greater } = serial;
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { ACCEPT, DELETE, KEEP, REPLY_RST, verdict } = contract;
+const { ACK_ALWAYS, CHALLENGE_ACK } = base;
 
 /** TCP_PAWS_IDLE, ms. */
 const PAWS_IDLE = 24 * 86_400_000;

@@ -3,17 +3,11 @@
  * and Yue for TCP itself (INFOCOM 1999, draft-faber-time-wait-avoidance-00). What arrives
  * in TIME-WAIT meets the rules of RFC 9293.
  */
-import {
-  HOLDER_PEER,
-  HOLDER_US,
-  LAST_ACK_CLOSED,
-  LAST_ACK_TAKE_OVER,
-  LAST_ACK_TIME_WAIT,
-  type CloseFacts,
-  type PolicyContext,
-  type RecordFacts,
-} from '../policy.js';
+import * as contract from '../policy.js';
+import type { CloseFacts, PolicyContext, RecordFacts } from '../policy.js';
 import { Rfc9293Rules } from './rfc9293.js';
+
+const { HOLDER_PEER, HOLDER_US, LAST_ACK_CLOSED, LAST_ACK_TAKE_OVER, LAST_ACK_TIME_WAIT } = contract;
 
 const SOURCE =
   'Faber, Touch, Yue: The TIME-WAIT state in TCP and its effect on busy servers, INFOCOM 1999, pp. 1573-1583; draft-faber-time-wait-avoidance-00';

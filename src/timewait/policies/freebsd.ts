@@ -1,10 +1,20 @@
 /** FreeBSD: tcp_twcheck in its order. A higher SYN reopens, a lower one gets no answer, no RST counts. */
-import { greater } from '../../seqnum.js';
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import { KEEP, PRESSURE_EVICT_OLDEST, verdict, type PolicyContext, type RecordFacts } from '../policy.js';
-import { ACK_ALWAYS, ACK_RESTART } from './base.js';
-import { BsdPolicy, lookUpAgain } from './bsd-rules.js';
+import * as serial from '../../seqnum.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { PolicyContext, RecordFacts } from '../policy.js';
+import * as base from './base.js';
+import * as bsd from './bsd-rules.js';
+import { BsdPolicy } from './bsd-rules.js';
+
+const { greater } = serial;
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { KEEP, PRESSURE_EVICT_OLDEST, verdict } = contract;
+const { ACK_ALWAYS, ACK_RESTART } = base;
+const { lookUpAgain } = bsd;
 
 const PRESETS = {
   timewait_dialect: 2,

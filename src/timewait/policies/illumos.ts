@@ -1,19 +1,18 @@
 /** illumos tcp_time_wait_processing, in its order; Solaris 7 has the same rules and four times the length. */
-import { before, greater } from '../../seqnum.js';
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import {
-  ACCEPT,
-  DELETE,
-  KEEP,
-  REFRESH,
-  REPLY_RST,
-  verdict,
-  type PolicyContext,
-  type RecordFacts,
-  type ReopenRequest,
-} from '../policy.js';
-import { ACK_ALWAYS, ACK_RESTART, BasePolicy } from './base.js';
+import * as serial from '../../seqnum.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { PolicyContext, RecordFacts, ReopenRequest } from '../policy.js';
+import * as base from './base.js';
+import { BasePolicy } from './base.js';
+
+const { before, greater } = serial;
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { ACCEPT, DELETE, KEEP, REFRESH, REPLY_RST, verdict } = contract;
+const { ACK_ALWAYS, ACK_RESTART } = base;
 
 /** The collector wakes every 5 s, ms. */
 const COLLECTOR = 5000;

@@ -2,26 +2,21 @@
  * Linux tcp_timewait_state_process and tcp_twsk_unique: what every Linux policy
  * shares, in the order of the source. Deviations of a version are its policy's.
  */
-import { after, before } from '../../seqnum.js';
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import {
-  ACCEPT,
-  BECOME_TIME_WAIT,
-  DELETE,
-  KEEP,
-  LIMITED,
-  REFRESH,
-  REPLY_ACK,
-  REPLY_RST,
-  RESTART,
-  verdict,
-  type BindRequest,
-  type PolicyContext,
-  type RecordFacts,
-  type ReopenRequest,
-} from '../policy.js';
-import { ACK_ALWAYS, ACK_LIMITED, BasePolicy } from './base.js';
+import * as serial from '../../seqnum.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { BindRequest, PolicyContext, RecordFacts, ReopenRequest } from '../policy.js';
+import * as base from './base.js';
+import { BasePolicy } from './base.js';
+
+const { after, before } = serial;
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { ACCEPT, BECOME_TIME_WAIT, DELETE, KEEP, LIMITED, REFRESH, REPLY_ACK, REPLY_RST, RESTART, verdict } =
+  contract;
+const { ACK_ALWAYS, ACK_LIMITED } = base;
 
 /** TCP_PAWS_MSL and TCP_PAWS_WRAP, ms. */
 export const PAWS_MSL = 60_000;

@@ -1,26 +1,18 @@
 /** macOS (XNU): half the usual time, RFC 5961 and RFC 1337 on top of 4.4BSD's walk. */
-import { Reason } from '../../reasons.js';
-import { RST, SYN, type Segment } from '../../wire/segment.js';
-import {
-  DELETE,
-  KEEP,
-  REFRESH,
-  REPLY_RST,
-  verdict,
-  type PolicyContext,
-  type RecordFacts,
-} from '../policy.js';
-import { ACK_ALWAYS, CHALLENGE_ACK } from './base.js';
-import {
-  BsdPolicy,
-  DUPLICATE,
-  ackStep,
-  beyond,
-  beyondWindow,
-  isBefore,
-  newText,
-  pawsFails,
-} from './bsd-rules.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { PolicyContext, RecordFacts } from '../policy.js';
+import * as base from './base.js';
+import * as bsd from './bsd-rules.js';
+import { BsdPolicy } from './bsd-rules.js';
+
+const { Reason } = reasons;
+const { RST, SYN } = wire;
+const { DELETE, KEEP, REFRESH, REPLY_RST, verdict } = contract;
+const { ACK_ALWAYS, CHALLENGE_ACK } = base;
+const { DUPLICATE, ackStep, beyond, beyondWindow, isBefore, newText, pawsFails } = bsd;
 
 class Macos extends BsdPolicy {
   readonly name = 'macos';

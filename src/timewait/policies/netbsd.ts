@@ -1,27 +1,18 @@
 /** NetBSD: lifetimes by how near the peer is, 4.4BSD's walk hardened by RFC 5961, and vestigial TIME-WAIT. */
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import {
-  DELETE,
-  KEEP,
-  REFRESH,
-  REPLY_RST,
-  verdict,
-  type PolicyContext,
-  type RecordFacts,
-} from '../policy.js';
-import { ACK_ALWAYS, ACK_RESTART, CHALLENGE_ACK } from './base.js';
-import {
-  BsdPolicy,
-  DUPLICATE,
-  ackStep,
-  beyond,
-  beyondWindow,
-  isBefore,
-  newText,
-  pawsFails,
-  settled,
-} from './bsd-rules.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { PolicyContext, RecordFacts } from '../policy.js';
+import * as base from './base.js';
+import * as bsd from './bsd-rules.js';
+import { BsdPolicy } from './bsd-rules.js';
+
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { DELETE, KEEP, REFRESH, REPLY_RST, verdict } = contract;
+const { ACK_ALWAYS, ACK_RESTART, CHALLENGE_ACK } = base;
+const { DUPLICATE, ackStep, beyond, beyondWindow, isBefore, newText, pawsFails, settled } = bsd;
 
 class Netbsd extends BsdPolicy {
   readonly name = 'netbsd';

@@ -1,17 +1,14 @@
 /** No TIME-WAIT at all: what RFC 9293 forbids, for seeing what it is good for. */
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import {
-  ACCEPT,
-  DELETE,
-  KEEP,
-  REPLY_RST,
-  verdict,
-  type PolicyContext,
-  type RecordFacts,
-  type ReopenRequest,
-} from '../policy.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { PolicyContext, RecordFacts, ReopenRequest } from '../policy.js';
 import { BasePolicy } from './base.js';
+
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { ACCEPT, DELETE, KEEP, REPLY_RST, verdict } = contract;
 
 class None extends BasePolicy {
   readonly name = 'none';

@@ -1,28 +1,20 @@
 /** OpenBSD: a SYN with a higher number or a newer timestamp reopens before anything else is asked. */
-import { greater } from '../../seqnum.js';
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import {
-  DELETE,
-  KEEP,
-  REFRESH,
-  REPLY_RST,
-  verdict,
-  type PolicyContext,
-  type RecordFacts,
-} from '../policy.js';
-import { ACK_ALWAYS, CHALLENGE_ACK } from './base.js';
-import {
-  BsdPolicy,
-  DUPLICATE,
-  ackStep,
-  beyond,
-  beyondWindow,
-  isBefore,
-  lookUpAgain,
-  newText,
-  pawsFails,
-} from './bsd-rules.js';
+import * as serial from '../../seqnum.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { PolicyContext, RecordFacts } from '../policy.js';
+import * as base from './base.js';
+import * as bsd from './bsd-rules.js';
+import { BsdPolicy } from './bsd-rules.js';
+
+const { greater } = serial;
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { DELETE, KEEP, REFRESH, REPLY_RST, verdict } = contract;
+const { ACK_ALWAYS, CHALLENGE_ACK } = base;
+const { DUPLICATE, ackStep, beyond, beyondWindow, isBefore, lookUpAgain, newText, pawsFails } = bsd;
 
 class Openbsd extends BsdPolicy {
   readonly name = 'openbsd';

@@ -3,10 +3,16 @@
  * host's last timestamp stands in for them; a machine behind the same NAT address whose
  * clock is behind is dropped without a word.
  */
-import { Reason } from '../../reasons.js';
+import * as reasons from '../../reasons.js';
 import type { Segment } from '../../wire/segment.js';
-import { DELETE, KEEP, verdict, type HostStamp, type PolicyContext, type RecordFacts } from '../policy.js';
-import { LINUX_KNOBS, LINUX_PRESETS, LinuxPolicy, PAWS_MSL } from './linux-rules.js';
+import * as contract from '../policy.js';
+import type { HostStamp, PolicyContext, RecordFacts } from '../policy.js';
+import * as linuxRules from './linux-rules.js';
+import { LinuxPolicy } from './linux-rules.js';
+
+const { Reason } = reasons;
+const { DELETE, KEEP, verdict } = contract;
+const { LINUX_KNOBS, LINUX_PRESETS, PAWS_MSL } = linuxRules;
 
 /** TCP_PAWS_WINDOW: this many ticks backwards are forgiven. */
 const PAWS_WINDOW = 1;

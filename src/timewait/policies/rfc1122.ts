@@ -2,11 +2,20 @@
  * RFC 1122 4.2.2.13 as an option on top of RFC 9293: a SYN above RCV.NXT reopens, and the
  * connection goes back to TIME-WAIT when that SYN proves to be an old duplicate.
  */
-import { greater } from '../../seqnum.js';
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import { ACCEPT, REVERTIBLE, reasonOf, verdict, type PolicyContext, type RecordFacts } from '../policy.js';
-import { Rfc9293Rules, aboveOld } from './rfc9293.js';
+import * as serial from '../../seqnum.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { PolicyContext, RecordFacts } from '../policy.js';
+import * as strict from './rfc9293.js';
+import { Rfc9293Rules } from './rfc9293.js';
+
+const { greater } = serial;
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { ACCEPT, REVERTIBLE, reasonOf, verdict } = contract;
+const { aboveOld } = strict;
 
 class Rfc1122 extends Rfc9293Rules {
   readonly name = 'rfc1122';

@@ -1,8 +1,14 @@
 /** RFC 9293 with fix F1 of RFC 1337: a RST does nothing in TIME-WAIT, wherever it lies. */
-import { Reason } from '../../reasons.js';
-import { RST, type Segment } from '../../wire/segment.js';
-import { KEEP, verdict, type PolicyContext, type RecordFacts } from '../policy.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { PolicyContext, RecordFacts } from '../policy.js';
 import { Rfc9293Rules } from './rfc9293.js';
+
+const { Reason } = reasons;
+const { RST } = wire;
+const { KEEP, verdict } = contract;
 
 class Rfc1337 extends Rfc9293Rules {
   readonly name = 'rfc1337';

@@ -1,9 +1,18 @@
 /** RFC 6191: timestamps, then sequence numbers, decide which SYN reopens; the others get no answer. */
-import { greater } from '../../seqnum.js';
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import { ACCEPT, KEEP, verdict, type PolicyContext, type RecordFacts } from '../policy.js';
-import { Rfc9293Rules, aboveOld } from './rfc9293.js';
+import * as serial from '../../seqnum.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { PolicyContext, RecordFacts } from '../policy.js';
+import * as strict from './rfc9293.js';
+import { Rfc9293Rules } from './rfc9293.js';
+
+const { greater } = serial;
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { ACCEPT, KEEP, verdict } = contract;
+const { aboveOld } = strict;
 
 class Rfc6191 extends Rfc9293Rules {
   readonly name = 'rfc6191';

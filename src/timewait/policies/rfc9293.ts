@@ -7,11 +7,20 @@
  * Note: the letter also lets a RST at RCV.NXT end TIME-WAIT, and a refused client
  * sends exactly that; knob net.ipv4.tcp_rfc1337 = 1 keeps the record (RFC 1337 F1).
  */
-import { after, greater, inWindow } from '../../seqnum.js';
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import { DELETE, KEEP, verdict, type PolicyContext, type RecordFacts } from '../policy.js';
-import { ACK_LIMITED, ACK_RESTART, BasePolicy, CHALLENGE_ACK } from './base.js';
+import * as serial from '../../seqnum.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { PolicyContext, RecordFacts } from '../policy.js';
+import * as base from './base.js';
+import { BasePolicy } from './base.js';
+
+const { after, greater, inWindow } = serial;
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { DELETE, KEEP, verdict } = contract;
+const { ACK_LIMITED, ACK_RESTART, CHALLENGE_ACK } = base;
 
 /** R7323-50: 24 days, ms. */
 const PAWS_IDLE = 24 * 86_400_000;

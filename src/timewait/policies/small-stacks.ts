@@ -1,8 +1,17 @@
 /** TIME-WAIT of stacks that live outside kernels, each in the order of its source. */
-import { after, afterEq, beforeEq, greater } from '../../seqnum.js';
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import {
+import * as serial from '../../seqnum.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { BindRequest, PolicyContext, RecordFacts, ReopenRequest } from '../policy.js';
+import * as base from './base.js';
+import { BasePolicy } from './base.js';
+
+const { after, afterEq, beforeEq, greater } = serial;
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const {
   ACCEPT,
   CHALLENGE,
   DELETE,
@@ -13,12 +22,8 @@ import {
   REPLY_RST,
   RESTART,
   verdict,
-  type BindRequest,
-  type PolicyContext,
-  type RecordFacts,
-  type ReopenRequest,
-} from '../policy.js';
-import { ACK_ALWAYS, ACK_RESTART, BasePolicy, CHALLENGE_ACK } from './base.js';
+} = contract;
+const { ACK_ALWAYS, ACK_RESTART, CHALLENGE_ACK } = base;
 
 /** TCP_SLOW_INTERVAL of lwIP, ms: its timers count these. */
 const LWIP_TICK = 500;

@@ -2,22 +2,20 @@
  * Windows, from vendor articles alone: no source is open and no host was run. Every
  * profile is a hypothesis that a real machine has to confirm.
  */
-import { greater } from '../../seqnum.js';
-import { Reason } from '../../reasons.js';
-import { ACK, FIN, RST, SYN, type Segment } from '../../wire/segment.js';
-import {
-  ACCEPT,
-  DELETE,
-  KEEP,
-  PRESSURE_EVICT_OLDEST,
-  REPLY_RST,
-  verdict,
-  type BindRequest,
-  type PolicyContext,
-  type RecordFacts,
-  type ReopenRequest,
-} from '../policy.js';
-import { ACK_ALWAYS, ACK_RESTART, BasePolicy } from './base.js';
+import * as serial from '../../seqnum.js';
+import * as reasons from '../../reasons.js';
+import * as wire from '../../wire/segment.js';
+import type { Segment } from '../../wire/segment.js';
+import * as contract from '../policy.js';
+import type { BindRequest, PolicyContext, RecordFacts, ReopenRequest } from '../policy.js';
+import * as base from './base.js';
+import { BasePolicy } from './base.js';
+
+const { greater } = serial;
+const { Reason } = reasons;
+const { ACK, FIN, RST, SYN } = wire;
+const { ACCEPT, DELETE, KEEP, PRESSURE_EVICT_OLDEST, REPLY_RST, verdict } = contract;
+const { ACK_ALWAYS, ACK_RESTART } = base;
 
 const PORTS_UP_TO_2003 = {
   'net.ipv4.ip_local_port_range.min': 1025,
