@@ -13,6 +13,10 @@
  *     bit   7      refresh   take the segment's timestamp into the record
  *     bit   8      revert    (with accept) go back to this record if the SYN proves old: RFC 1122 4.2.2.13 (2)
  *     bits 16..30  reason    index into reasons.ts
+ *
+ * A constant that a module imports is read from its cell and checked at each use, one of its own is a number
+ * in the compiled code. So policies and records take theirs in once: `const { KEEP } = contract` (a third of
+ * a verdict's time, measured, bench/verdict.ts).
  */
 import type { Segment } from '../wire/segment.js';
 
