@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CaptureLink } from '../link/capture.js';
 import type { PacketSink } from '../link/sink.js';
 import type { Link } from '../link/link.js';
-import { createNetwork } from '../net/network.js';
+import { createNetwork, type Network } from '../net/network.js';
 import { RealClock } from '../net/real-clock.js';
 import type { CounterName } from '../mib.js';
 import type { ReasonId } from '../reasons.js';
@@ -80,11 +80,8 @@ export interface NatServer {
 /** Makes it, with the packets that come through the NAT. */
 export type Serve = (link: Link, clock: RealClock, options: TwoKernelsOptions) => Promise<NatServer>;
 
-/** One stack of ours. */
-const serveHere: Serve = async (outside, clock, { sink, policy, knobs = {} }) => {
-  const link = sink === undefined ? outside : new CaptureLink(outside, sink, clock);
-  const stack = { addresses: [`${TWO_KERNELS.server}/24`] };
-  const network = createNetwork({ stack, link, clock, policy, knobs });
+/** On a network of ours what both machines connect to: it says one line and closes first. What the stack decides is put into the list. */
+export async function serveBye(network: Network): Promise<Decision[]> {
   const decisions: Decision[] = [];
   network.on('decision', (decision: Decision) => decisions.push(decision));
   const server = network.createServer((socket) => {
@@ -96,6 +93,15 @@ const serveHere: Serve = async (outside, clock, { sink, policy, knobs = {} }) =>
     server.once('error', reject);
     server.listen({ port: TWO_KERNELS.port, host: TWO_KERNELS.server }, () => resolve());
   });
+  return decisions;
+}
+
+/** One stack of ours. */
+const serveHere: Serve = async (outside, clock, { sink, policy, knobs = {} }) => {
+  const link = sink === undefined ? outside : new CaptureLink(outside, sink, clock);
+  const stack = { addresses: [`${TWO_KERNELS.server}/24`] };
+  const network = createNetwork({ stack, link, clock, policy, knobs });
+  const decisions = await serveBye(network);
   return {
     async decided() {
       // What was decided reaches listeners with the next turn.

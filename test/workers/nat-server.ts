@@ -1,6 +1,6 @@
 /** A worker's program for tests: the server behind a NAT of lab/two-kernels.ts, which says what it decided. */
 import { createNetwork } from '../../src/index.js';
-import { TWO_KERNELS } from '../../src/lab/two-kernels.js';
+import { TWO_KERNELS, serveBye } from '../../src/lab/two-kernels.js';
 import type { Seat, WorkerProgram } from '../../src/workers/seat.js';
 import type { Decision } from '../../src/stack/api.js';
 
@@ -11,18 +11,11 @@ export interface Told {
   readonly accepted: number;
 }
 
-export default function serve({ link, clock, stack }: Seat, data: unknown): WorkerProgram {
+export default async function serve({ link, clock, stack }: Seat, data: unknown): Promise<WorkerProgram> {
   const { policy } = data as { readonly policy: string };
   const addresses = [`${TWO_KERNELS.server}/24`];
   const network = createNetwork({ link, clock, policy, stack: { addresses, ...stack } });
-  const decisions: Decision[] = [];
-  network.on('decision', (decision: Decision) => decisions.push(decision));
-  const server = network.createServer((socket) => {
-    socket.on('error', () => undefined);
-    socket.end('bye\n');
-    socket.resume();
-  });
-  server.listen(TWO_KERNELS.port);
+  const decisions = await serveBye(network);
   return {
     network,
     answer: (): Told => ({
