@@ -304,8 +304,8 @@ const UNITS = {
   connections: 'connect-request-close, 1000/s',
 };
 const BAR = 16;
-const LEFT = 330;
-const WIDTH = 760;
+const LEFT = 380;
+const WIDTH = 810;
 
 /** Three panels of bars, each with its range. */
 function drawn(results: Results): string {

@@ -91,7 +91,7 @@ function running(timewait: Command): void {
 function demonstration(timewait: Command): void {
   timewait
     .command('demo')
-    .description('the four policies against the real kernel: what each accepts, refuses and why (about 20 s)')
+    .description('the four policies against the real kernel: what each accepts, refuses and why (about 15 s)')
     .option('--virtual', 'on the virtual network, without the kernel')
     .addOption(
       new Option('--link <kind>', 'way onto the wire (docs/links.md)')
