@@ -6,12 +6,18 @@
  * let go when its last row comes back, save the one that rows are taken from at present.
  * The very first chunk begins small and doubles up to its size, for a stack that holds
  * few rows. Freed rows of a chunk form a chain through their first word.
+ *
+ * Chunks are shared buffers: V8 does not count their bytes, so that growth sets off no collection of
+ * garbage, each of which would stop the thread. What was let go V8 must learn of, lest it leave the
+ * memory where it is: for each UNTOLD bytes an ordinary buffer of that size, never touched, says so.
  */
 const SHIFT = 12;
 const CHUNK = 1 << SHIFT;
 const MASK = CHUNK - 1;
 const FIRST = 64;
 const NONE = -1;
+/** Bytes that may have been let go before V8 is told. */
+const UNTOLD = 1 << 27;
 /** Numbers have 24 bits. */
 export const ROW_LIMIT = 1 << 24;
 export const ROW_MASK = ROW_LIMIT - 1;
@@ -30,6 +36,9 @@ export class RowPool {
   private readonly vacant: number[] = [];
   private present = 0;
   private words = 0;
+  private untold = 0;
+  /** Of no use but to be garbage (`letGo`). */
+  protected told: ArrayBuffer | null = null;
 
   /** `width`: words of a row. */
   constructor(
@@ -108,7 +117,7 @@ export class RowPool {
     }
     for (const list of [this.chunks, this.used, this.touched, this.freed, this.roomy, this.vacant])
       list.length = 0;
-    this.words = 0;
+    this.letGo(this.words);
     this.present = 0;
     this.make(0, this.first);
   }
@@ -129,7 +138,7 @@ export class RowPool {
   }
 
   private make(number: number, rows: number): void {
-    this.chunks[number] = new Int32Array(rows * this.width);
+    this.chunks[number] = uncounted(rows * this.width);
     this.words += rows * this.width;
     this.used[number] = 0;
     this.touched[number] = 0;
@@ -139,17 +148,31 @@ export class RowPool {
   /** The first chunk is full before it has its size. */
   private enlarge(number: number): void {
     const small = this.chunks[number]!;
-    const chunk = new Int32Array(Math.max(2 * small.length, FIRST * this.width));
+    const chunk = uncounted(Math.max(2 * small.length, FIRST * this.width));
     chunk.set(small);
     this.words += chunk.length - small.length;
     this.chunks[number] = chunk;
   }
 
   private drop(number: number): void {
-    this.words -= this.chunks[number]!.length;
+    this.letGo(this.chunks[number]!.length);
     this.chunks[number] = NOTHING;
     this.used[number] = 0;
     this.touched[number] = 0;
     this.vacant.push(number);
   }
+
+  private letGo(words: number): void {
+    this.words -= words;
+    this.untold += 4 * words;
+    if (this.untold < UNTOLD) return;
+    this.told = new ArrayBuffer(this.untold);
+    this.told = null;
+    this.untold = 0;
+  }
+}
+
+/** Memory that V8 does not count. */
+function uncounted(words: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(4 * words));
 }
