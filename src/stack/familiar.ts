@@ -1,6 +1,6 @@
 /**
- * Connections that a segment came for not long ago, whose addresses were in order: header prediction asks for no
- * others, and for them nobody need ask the flow table, which wants a hash.
+ * Connections that a segment came for not long ago, whose addresses were in order: whatever is plain and for one of them
+ * is neither judged by its addresses again nor looked up in the flow table, which wants a hash.
  *
  * Memory: `PLACES` of them, each until it ends or another one takes its place.
  */

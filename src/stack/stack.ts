@@ -150,9 +150,9 @@ export class Stack implements StackApi {
     const { core } = this;
     core.setTime(now);
     const plain = core.segment.loadPlain(bytes, offset, length, offload & SEGMENT_SIZE);
-    if (plain) {
-      if (predicted(core, offload)) return Reason.plain;
-    } else if (!core.log.on && core.synBudget.isOneMore(bytes, offset, length, now))
+    const known = plain ? core.familiar.find(core.segment) : null;
+    if (known !== null) return this.familiarArrives(known, offload);
+    if (!plain && !core.log.on && core.synBudget.isOneMore(bytes, offset, length, now))
       return dropOneMore(core, bytes, offset);
     const { ip } = core;
     const loaded = ip.load(bytes, offset, length);
@@ -212,14 +212,7 @@ export class Stack implements StackApi {
         : LOAD_OK
       : s.load(core.ip, summed, offload & SEGMENT_SIZE);
     core.counters.add(Mib.TcpInSegs, s.count);
-    if (loaded !== LOAD_OK) {
-      core.count(Mib.TcpInErrs);
-      if (loaded === LOAD_BAD_CHECKSUM) {
-        core.count(Mib.TcpInCsumErrors);
-        return core.decide(Reason['tcp-checksum'], 0, null);
-      }
-      return core.decide(loaded === LOAD_BAD_OPTION ? Reason['tcp-option'] : Reason['tcp-header'], 0, null);
-    }
+    if (loaded !== LOAD_OK) return this.refused(loaded);
     const known = core.familiar.find(s);
     if (known !== null) return this.connectionArrives(known);
     const handle = core.flows.find(
@@ -248,6 +241,29 @@ export class Stack implements StackApi {
     const reason = this.connectionArrives(tcb);
     if (tcb.id >= 0) core.familiar.add(tcb);
     return reason;
+  }
+
+  private refused(loaded: number): number {
+    const { core } = this;
+    core.count(Mib.TcpInErrs);
+    if (loaded === LOAD_BAD_CHECKSUM) {
+      core.count(Mib.TcpInCsumErrors);
+      return core.decide(Reason['tcp-checksum'], 0, null);
+    }
+    return core.decide(loaded === LOAD_BAD_OPTION ? Reason['tcp-option'] : Reason['tcp-header'], 0, null);
+  }
+
+  /** A plain packet for a connection whose addresses were judged with an earlier one: the same, and no more to ask. */
+  private familiarArrives(tcb: Tcb, offload: number): number {
+    const { core } = this;
+    const { segment: s } = core;
+    const v6 = s.version === 6;
+    core.count(v6 ? Mib.Ip6InReceives : Mib.IpInReceives);
+    core.count((v6 ? Mib.Ip6InNoECTPkts : Mib.IpExtInNoECTPkts) + (s.tos & 3));
+    core.count(v6 ? Mib.Ip6InDelivers : Mib.IpInDelivers);
+    core.counters.add(Mib.TcpInSegs, s.count);
+    if ((offload & CHECKSUM_OFFLOADED) === 0 && !s.verify()) return this.refused(LOAD_BAD_CHECKSUM);
+    return predicted(core, tcb) ? Reason.plain : this.connectionArrives(tcb);
   }
 
   private connectionArrives(tcb: Tcb): number {
