@@ -65,7 +65,7 @@ export function synAckTold(core: Core, tcb: Tcb, segment: Segment): void {
     const at = segment.cookieOffset;
     entry.cookie = segment.bytes.slice(at, at + segment.cookieLength);
     entry.experiment = segment.cookieExperiment;
-  } else if (tcb.totalRetrans === 0 && tcb.synText === 0 && segment.cookieLength < 0) {
+  } else if (tcb.repairs.totalRetrans === 0 && tcb.synText === 0 && segment.cookieLength < 0) {
     // No cookie for the asking: once more in the experimental form, then never again in it (Linux)
     const next = tcb.cookieExperiment ? TRIED_BOTH : TRY_EXPERIMENT;
     if (next > entry.next && entry.cookie.length === 0) entry.next = next;

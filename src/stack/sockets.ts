@@ -15,7 +15,7 @@ import type { SocketRow, TcpInfo } from './api.js';
 import type { Core } from './core.js';
 
 export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
-  const { sent } = tcb;
+  const { sent, repairs } = tcb;
   // Until the peer's SYN has come, options are offers
   const agreed = tcb.state !== S.SYN_SENT;
   // One segment: lost, and sent again
@@ -68,10 +68,10 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     lost: sent === null ? synAgain : sent.lost + sent.again - sent.twice,
     resent: sent?.again ?? synAgain,
     reordering: tcb.reordering,
-    reorderings: tcb.reorderings,
+    reorderings: tcb.reorder?.cases ?? 0,
     minRtt: minRtt(tcb),
     retrans: tcb.retries,
-    totalRetrans: tcb.totalRetrans,
+    totalRetrans: repairs.totalRetrans,
     backoff: tcb.rtt.backoff,
     bytesAcked: numbersAcked(tcb),
     bytesReceived: tcb.bytesReceived + (tcb.peerClosed ? 1 : 0),
@@ -85,18 +85,18 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     lastAckRecv: (ctx.now - tcb.lastHeardAt) | 0,
     ...sendTimes(ctx, tcb),
     bytesSent: tcb.bytesSent + 0,
-    bytesRetrans: tcb.bytesRetrans + 0,
+    bytesRetrans: repairs.bytesRetrans + 0,
     dataSegsIn: tcb.dataSegsIn,
     dataSegsOut: tcb.dataSegsOut,
     delivered: tcb.rate.delivered,
     deliveredCe: tcb.rate.deliveredCe,
     deliveryRate: deliveryRate(tcb),
     deliveryLimited: tcb.rate.limited,
-    dsacks: tcb.dsacks,
-    oooSegments: tcb.oooSegments,
-    timeouts: tcb.timeouts,
-    timeoutRuns: tcb.timeoutRuns,
-    timeoutTime: tcb.timeoutTime + (tcb.timingOut ? (ctx.now - tcb.timeoutAt) | 0 : 0),
+    dsacks: repairs.dsacks,
+    oooSegments: repairs.oooSegments,
+    timeouts: repairs.timeouts,
+    timeoutRuns: repairs.timeoutRuns,
+    timeoutTime: repairs.timeoutTime + (repairs.timingOut ? (ctx.now - repairs.timeoutAt) | 0 : 0),
     probes: tcb.probes + tcb.keepProbes,
     pacingRate: pacingRate(ctx, tcb),
     maxPacingRate: tcb.options.maxPacingRate,

@@ -7,7 +7,7 @@ import type { TcpContext } from './context.js';
 import { EV_CONNECTED, EV_READABLE } from './events.js';
 import { resendAll } from './sender.js';
 import { startWindow } from './validation.js';
-import type { Tcb } from './tcb.js';
+import { NOT_STARTED, type Tcb } from './tcb.js';
 import { choose } from './user-options.js';
 import type { Segment } from '../wire/segment.js';
 
@@ -20,7 +20,8 @@ export const FAST_OPEN_RESENT = 3;
 export function startSending(ctx: TcpContext, tcb: Tcb): void {
   chooseCongestion(ctx, tcb);
   // R5681-7: one segment after a lost SYN; one that was resent because the peer repeated its own tells of no loss
-  const lost = tcb.timeouts > 0 && tcb.totalRetrans > ctx.config.dialect.synsForgiven;
+  const { timeouts, totalRetrans } = tcb.repairs;
+  const lost = timeouts > 0 && totalRetrans > ctx.config.dialect.synsForgiven;
   tcb.congestion.start(lost ? tcb.mss : startWindow(ctx, tcb));
   tcb.windowEnd = tcb.sndUna;
 }
@@ -37,7 +38,7 @@ export function setCongestion(ctx: TcpContext, tcb: Tcb, choice: number): void {
   choose(tcb, { congestion: choice });
   const { cwnd, ssthresh } = tcb.congestion;
   // Not sending yet
-  if (cwnd === 0) return;
+  if (tcb.congestion === NOT_STARTED) return;
   chooseCongestion(ctx, tcb);
   tcb.congestion.start(cwnd);
   tcb.congestion.ssthresh = ssthresh;
@@ -60,6 +61,6 @@ export function earlyOpen(ctx: TcpContext, tcb: Tcb, segment: Segment): void {
 export function synTextAnswered(tcb: Tcb): void {
   tcb.synTextTaken = tcb.sndUna === tcb.sndNxt;
   if (tcb.synTextTaken) return;
-  tcb.fastOpenFailure = tcb.totalRetrans > 0 ? FAST_OPEN_RESENT : FAST_OPEN_IGNORED;
+  tcb.fastOpenFailure = tcb.repairs.totalRetrans > 0 ? FAST_OPEN_RESENT : FAST_OPEN_IGNORED;
   resendAll(tcb);
 }

@@ -155,7 +155,7 @@ function established(ctx: TcpContext, tcb: Tcb): void {
   const early = tcb.earlyFrom !== null;
   if (!early) startSending(ctx, tcb);
   // R6298-19: a lost SYN and an RTO below 3 s: 3 s when data transmission begins
-  if (tcb.totalRetrans > 0 && tcb.rtt.base < 3000) tcb.rtt.base = 3000;
+  if (tcb.repairs.totalRetrans > 0 && tcb.rtt.base < 3000) tcb.rtt.base = 3000;
   tcb.rtt.backoff = 0;
   tcb.retries = 0;
   timeoutsOver(ctx, tcb);

@@ -25,6 +25,7 @@ import {
 import { burstBegins, burstLeaves, isHeld } from './pacing.js';
 import { forgetOldPath } from './path-mtu.js';
 import { emitPlainAck, onlyListens } from './plain-ack.js';
+import { countResent } from './repairs.js';
 import { SENT, Sent } from './sent.js';
 import * as S from './state.js';
 import { OPEN, RECOVERY, T_DELACK, T_HOLD, T_PERSIST, type Tcb } from './tcb.js';
@@ -322,7 +323,7 @@ function emitSyn(ctx: TcpContext, tcb: Tcb): void {
     startRtt(ctx, tcb, tcb.iss);
     tcb.synSentAt = ctx.now;
   } else if (!crossing) {
-    tcb.totalRetrans++;
+    countResent(tcb, 0);
     ctx.counters.bump(Mib.TcpRetransSegs);
     ctx.counters.bump(Mib.TcpExtTCPSynRetrans);
   }
@@ -358,8 +359,7 @@ function emitRetransmission(ctx: TcpContext, tcb: Tcb): void {
     tcb.undoResent += (past - seq) | 0;
   }
   if (tcb.recovery === RECOVERY || tcb.reducing) tcb.prrOut += (past - seq) | 0;
-  tcb.totalRetrans++;
-  tcb.bytesRetrans += length;
+  countResent(tcb, length);
   ctx.counters.bump(Mib.TcpRetransSegs);
   // Karn (R6298-9): the sample that would cover a resent segment is void
   if (tcb.rttRunning && !tcb.tsEnabled && !after(seq, tcb.rttSeq)) tcb.rttRunning = false;

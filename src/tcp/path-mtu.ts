@@ -8,7 +8,7 @@ import { fixedHeaders, updateMss } from './options.js';
 import { PathSizes } from './path-sizes.js';
 import { resendAll } from './sender.js';
 import * as S from './state.js';
-import type { Tcb } from './tcb.js';
+import { NOT_STARTED, type Tcb } from './tcb.js';
 
 /** RFC 1191 7.1: what paths are made of, for routers that do not say (R1191-5). */
 const PLATEAUS = [65_535, 32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68] as const;
@@ -60,7 +60,8 @@ function lowerPath(ctx: TcpContext, tcb: Tcb, sizes: PathSizes, mtu: number): vo
   const former = tcb.mss;
   updateMss(ctx, tcb);
   const { congestion } = tcb;
-  congestion.cwnd = Math.max(tcb.mss, Math.trunc((congestion.cwnd * tcb.mss) / former));
+  if (congestion !== NOT_STARTED)
+    congestion.cwnd = Math.max(tcb.mss, Math.trunc((congestion.cwnd * tcb.mss) / former));
   if (tcb.state >= S.ESTABLISHED && tcb.flight > 0) {
     resendAll(tcb);
     // R1191-7

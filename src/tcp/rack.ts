@@ -3,6 +3,7 @@ import { after, before } from '../seqnum.js';
 import { Mib } from '../mib.js';
 import type { Segment } from '../wire/segment.js';
 import type { TcpContext } from './context.js';
+import { Reordering } from './reordering.js';
 import { LOST, RESENT, SACKED, SENT, sentAfter, type Sent } from './sent.js';
 import { OPEN, type Tcb } from './tcb.js';
 
@@ -34,7 +35,8 @@ export function sampleMinRtt(ctx: TcpContext, tcb: Tcb, rtt: number): void {
 
 /** Steps 1 to 3 of 6.2: what the ACK in hand says about times. */
 export function rackUpdate(ctx: TcpContext, tcb: Tcb, sent: Sent, segment: Segment): void {
-  if (tcb.reoRoundOn && !before(tcb.sndUna, tcb.reoRound)) tcb.reoRoundOn = false;
+  const { reorder } = tcb;
+  if (reorder !== null && reorder.inRound && !before(tcb.sndUna, reorder.roundEnd)) reorder.inRound = false;
   if (tcb.dsacked > 0) widen(tcb);
   if (sent.delivered === 0) return;
   if (sent.reordered) noteReordering(ctx, tcb, sent);
@@ -69,30 +71,33 @@ function rackAdvance(tcb: Tcb, turn: number, end: number): void {
 function noteReordering(ctx: TcpContext, tcb: Tcb, sent: Sent): void {
   const extent = Math.ceil(((sent.fack - sent.lateFrom) | 0) / tcb.mss);
   if (extent > tcb.reordering) tcb.reordering = Math.min(extent, MOST_REORDERING);
-  tcb.reorderings++;
+  (tcb.reorder ??= new Reordering()).cases++;
   ctx.counters.bump(Mib.TcpExtTCPSACKReorder);
 }
 
 /** R8985-9: a D-SACK says that a resend was early. Once a round trip. */
 function widen(tcb: Tcb): void {
-  if (tcb.reoRoundOn) return;
-  tcb.reoRoundOn = true;
-  tcb.reoRound = tcb.sndNxt;
-  tcb.reoSteps = Math.min(MOST_STEPS, tcb.reoSteps + 1);
-  tcb.reoPersist = PERSIST;
+  const reorder = (tcb.reorder ??= new Reordering());
+  if (reorder.inRound) return;
+  reorder.inRound = true;
+  reorder.roundEnd = tcb.sndNxt;
+  reorder.steps = Math.min(MOST_STEPS, reorder.steps + 1);
+  reorder.persist = PERSIST;
 }
 
 /** A recovery is over. */
-export function rackRecovered(tcb: Tcb): void {
-  if (tcb.reoPersist > 0 && --tcb.reoPersist === 0) tcb.reoSteps = 1;
+export function rackRecovered({ reorder }: Tcb): void {
+  if (reorder !== null && reorder.persist > 0 && --reorder.persist === 0) reorder.steps = 1;
 }
 
 /** R8985-8, ms, quarters too. Note: at least 1 ms, the granularity of the clock. */
 export function reorderingWindow(tcb: Tcb, sent: Sent): number {
   const enough =
     tcb.recovery !== OPEN || tcb.dupAcks >= DUP_THRESH || sent.sacked > (DUP_THRESH - 1) * tcb.mss;
-  if (tcb.reorderings === 0 && enough) return 0;
-  return Math.max(1, Math.min((tcb.reoSteps * minRtt(tcb)) / 4, tcb.rtt.srtt));
+  const { reorder } = tcb;
+  if (enough && (reorder === null || reorder.cases === 0)) return 0;
+  const steps = reorder === null ? 1 : reorder.steps;
+  return Math.max(1, Math.min((steps * minRtt(tcb)) / 4, tcb.rtt.srtt));
 }
 
 /** What `detectLoss` found: bytes marked as lost, and whether one of them had been resent before. */

@@ -29,6 +29,8 @@ import {
   rackUpdate,
 } from './rack.js';
 import { sampleRate } from './rate.js';
+import { Reordering } from './reordering.js';
+import { repairsOf } from './repairs.js';
 import type { Sent } from './sent.js';
 import { probeLost, sizeAcknowledged } from './mtu-search.js';
 import * as S from './state.js';
@@ -134,9 +136,10 @@ function noteDuplicate(ctx: TcpContext, tcb: Tcb, left: number, right: number, a
   ctx.counters.bump(above ? Mib.TcpExtTCPDSACKOfoRecv : Mib.TcpExtTCPDSACKRecv);
   const bytes = (right - left) | 0;
   const segments = Math.ceil(bytes / tcb.mss);
-  if (bytes <= tcb.maxSndWnd) tcb.dsacks += segments;
+  if (bytes <= tcb.maxSndWnd) repairsOf(tcb).dsacks += segments;
+  const { dsacks, totalRetrans } = tcb.repairs;
   const old = before(left, (tcb.sndUna - tcb.maxSndWnd) | 0);
-  if (old || after(right, tcb.sndNxt) || bytes > tcb.maxSndWnd || tcb.dsacks > tcb.totalRetrans) {
+  if (old || after(right, tcb.sndNxt) || bytes > tcb.maxSndWnd || dsacks > totalRetrans) {
     ctx.counters.bump(Mib.TcpExtTCPDSACKIgnoredDubious);
     return;
   }
@@ -165,7 +168,7 @@ function isNonsense(tcb: Tcb, ack: number, left: number, right: number): boolean
 /** Without SACK: `segments` apart, by all that is known. */
 export function orderDiffers(ctx: TcpContext, tcb: Tcb, segments: number): void {
   tcb.reordering = Math.min(segments, MOST_REORDERING);
-  tcb.reorderings++;
+  (tcb.reorder ??= new Reordering()).cases++;
   ctx.counters.bump(Mib.TcpExtTCPRenoReorder);
 }
 
@@ -174,7 +177,7 @@ export function orderDiffers(ctx: TcpContext, tcb: Tcb, segments: number): void 
  * (R6582-8; Linux tcp_try_undo_recovery).
  */
 export function synLossLasts(tcb: Tcb): boolean {
-  return tcb.active && tcb.timeouts > 0 && !tcb.sackEnabled && tcb.sndUna === ((tcb.iss + 1) | 0);
+  return tcb.active && tcb.repairs.timeouts > 0 && !tcb.sackEnabled && tcb.sndUna === ((tcb.iss + 1) | 0);
 }
 
 /** Sequence numbers acknowledged, as Linux counts: the SYN of an active opener, text, FIN. */
@@ -427,9 +430,10 @@ function recovered(ctx: TcpContext, tcb: Tcb): void {
 
 /** What timeouts began is over: the time it took counts (Linux tcp_update_rto_time). */
 export function timeoutsOver(ctx: TcpContext, tcb: Tcb): void {
-  if (!tcb.timingOut) return;
-  tcb.timingOut = false;
-  tcb.timeoutTime += (ctx.now - tcb.timeoutAt) | 0;
+  if (!tcb.repairs.timingOut) return;
+  const repairs = repairsOf(tcb);
+  repairs.timingOut = false;
+  repairs.timeoutTime += (ctx.now - repairs.timeoutAt) | 0;
 }
 
 /** The ACK that filled the hole took one segment; if duplicates stand for more than is left, order differs (Linux tcp_remove_reno_sacks). */

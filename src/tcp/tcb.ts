@@ -22,6 +22,8 @@ import type { ProvokedAcks } from './provoked-acks.js';
 import { ReceiveQueue } from './receive-queue.js';
 import type { ReceiverRtt } from './receiver-rtt.js';
 import type { Reassembly } from './reassembly.js';
+import type { Reordering } from './reordering.js';
+import { NO_REPAIRS } from './repairs.js';
 import { RttEstimator } from './rto.js';
 import { SendQueue } from './send-queue.js';
 import type { Sent } from './sent.js';
@@ -60,6 +62,9 @@ export const K_REORDER = 2;
 export const OPEN = 0;
 export const RECOVERY = 1;
 export const LOSS = 2;
+
+/** One for all connections that have not started to send: nobody writes to it. */
+export const NOT_STARTED = new NewReno();
 
 export class Tcb {
   readonly kind = 'connection' as const;
@@ -234,7 +239,8 @@ export class Tcb {
   stamps: Stamps | null = null;
 
   // Sending
-  congestion: CongestionControl = new NewReno();
+  /** Its window is 0 until sending starts. */
+  congestion: CongestionControl = NOT_STARTED;
   readonly rtt = new RttEstimator();
   recovery = OPEN;
   /** Recovery ends when this is acknowledged (RFC 6582 recover). */
@@ -271,14 +277,9 @@ export class Tcb {
   minRttNow = -1;
   minRttBefore = -1;
   minRttAt = 0;
-  /** Cases of reordering, and its largest extent in segments (Linux tcp_check_sack_reordering). */
-  reorderings = 0;
+  /** The largest extent of reordering, segments; what else is known of it, null: there was none. */
   reordering = 3;
-  reoSteps = 1;
-  reoPersist = 0;
-  /** D-SACKs count once until this is acknowledged. */
-  reoRound = 0;
-  reoRoundOn = false;
+  reorder: Reordering | null = null;
   /** ms until the reordering timer, 0 none. */
   reoWait = 0;
   /** Tail loss probe (RFC 8985 7.1). */
@@ -389,21 +390,11 @@ export class Tcb {
   bytesReceived = -0;
   segsIn = 0;
   segsOut = 0;
-  totalRetrans = 0;
   bytesSent = -0;
-  bytesRetrans = -0;
   dataSegsOut = 0;
   dataSegsIn = 0;
   readonly rate = new DeliveryRate();
-  /** D-SACKs; segments that came ahead of a hole; retransmission timeouts. */
-  dsacks = 0;
-  oooSegments = 0;
-  timeouts = 0;
-  /** Runs of timeouts, ms that those took that are over, and when the present one began, valid while `timingOut`. */
-  timeoutRuns = 0;
-  timeoutTime = 0;
-  timeoutAt = 0;
-  timingOut = false;
+  repairs = NO_REPAIRS;
   readonly chrono = new Chrono();
   /** SND.NXT when the send buffer was last looked at as what holds the sender up. */
   limitsNoted = 0;

@@ -18,6 +18,7 @@ import { emitAck } from './output.js';
 import { HeldFins } from './held-fins.js';
 import { FULL, KNOWN, Reassembly } from './reassembly.js';
 import { fail } from './sender.js';
+import { repairsOf } from './repairs.js';
 import * as S from './state.js';
 import { T_FIN_WAIT_2, T_REXMT, type Tcb } from './tcb.js';
 
@@ -190,7 +191,7 @@ export function acknowledgeBatch(ctx: TcpContext, tcb: Tcb): void {
 
 /** SHLD-31, R5681-19, R5681-24. `merged`: segments without text that another made superfluous. */
 function outOfOrder(ctx: TcpContext, tcb: Tcb, segment: Segment, merged: number): number {
-  tcb.oooSegments++;
+  repairsOf(tcb).oooSegments++;
   if (ctx.config.dialect.pacesAcks) measureSegment(tcb, segment);
   duplicateOwed(ctx, tcb);
   ctx.counters.bump(Mib.TcpExtTCPOFOQueue);

@@ -12,6 +12,7 @@ import { owesCwr } from './ecn.js';
 import { detectLoss, found, loseAtTimeout } from './rack.js';
 import { suspectBlackHole } from './mtu-search.js';
 import { pendingDue } from './path-mtu.js';
+import { repairsOf } from './repairs.js';
 import { atRisk, beginEpisode, fail, lossFound, pathFacts, report } from './sender.js';
 import * as S from './state.js';
 import {
@@ -256,14 +257,15 @@ function retransmit(ctx: TcpContext, tcb: Tcb): number {
     report(ctx, tcb, tcb.softError ?? 'ETIMEDOUT');
   }
   ctx.counters.bump(Mib.TcpExtTCPTimeouts);
-  tcb.timeouts++;
+  const repairs = repairsOf(tcb);
+  repairs.timeouts++;
   if (tcb.retries === 1) {
-    tcb.timeoutRuns++;
-    tcb.timingOut = true;
-    tcb.timeoutAt = ctx.now;
+    repairs.timeoutRuns++;
+    repairs.timingOut = true;
+    repairs.timeoutAt = ctx.now;
   }
   // 5.5: back off the timer. Note: a SYN may be tried a few times first (Linux tcp_syn_linear_timeouts)
-  if (tcb.state !== S.SYN_SENT || tcb.timeouts > ctx.config.synLinear) tcb.rtt.backoff++;
+  if (tcb.state !== S.SYN_SENT || repairs.timeouts > ctx.config.synLinear) tcb.rtt.backoff++;
   // Karn (R6298-9): what is resent cannot be timed, but by the timestamp that comes back
   tcb.rttRunning &&= tcb.tsEnabled;
   if (tcb.state < S.ESTABLISHED) {
