@@ -3,7 +3,6 @@
  * timestamps. SipHash of the tuple under a secret key gives both, 32 bits each, none of which tells
  * anything of the other, or of another tuple's (as Linux secure_tcp_seq_and_ts_off).
  */
-import type { TcpContext } from '../tcp/context.js';
 import { OFFSET_HOSTS, OFFSET_NONE, OFFSET_OTHER, OFFSET_TUPLE } from '../timewait/layout.js';
 import { deriveKey, type KeyedRandom } from './random.js';
 import type { Settings } from './settings.js';
@@ -29,7 +28,7 @@ export class FirstNumbers {
 
   constructor(
     seed: Uint8Array,
-    private readonly ctx: TcpContext,
+    private readonly ctx: { readonly now: number },
     private readonly settings: Settings,
     private readonly random: KeyedRandom,
   ) {
