@@ -5,7 +5,7 @@
  *
  *   node native/bundle.mjs
  */
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -76,3 +76,9 @@ await build({
   plugins: [together, packages],
 });
 chmodSync(join(TO, 'cli/main.js'), 0o755);
+const licence = (name) =>
+  `${name}\n\n${readFileSync(join(ROOT, 'node_modules', name, 'LICENSE'), 'utf8').trim()}\n`;
+writeFileSync(
+  join(TO, 'LICENSES.txt'),
+  `Parts of these packages are in the files beside this one.\n\n${INSIDE.map(licence).join('\n\n')}`,
+);

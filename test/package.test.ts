@@ -87,6 +87,14 @@ t.test('every module is in one file of dist/lib, and what files there name is wh
   t.same(twice, [], 'no module is there twice');
   for (const name of ['src/stack/stack.ts', 'src/workers/thread.ts', 'node_modules/commander/lib/command.js'])
     t.equal(places.get(join(ROOT, name))?.length, 1, name);
+  const packages = new Set<string>();
+  for (const path of places.keys()) {
+    const name = /node_modules\/([^/]+)\//.exec(path)?.[1];
+    if (name !== undefined) packages.add(name);
+  }
+  const licences = readFileSync(join(lib, 'LICENSES.txt'), 'utf8');
+  for (const name of packages)
+    t.ok(licences.includes(read(join('node_modules', name, 'LICENSE')).trim()), `the licence of ${name}`);
 });
 
 t.test('the addon can be built from what is packed', async (t) => {
