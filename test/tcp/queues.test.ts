@@ -89,7 +89,7 @@ t.test('send queue: bytes copied, lent and referred to by packets are those of a
     }),
     { numRuns: 30 },
   );
-  t.ok(referring > 50, `${referring} packets referred to the queue`);
+  t.ok(referring > 10, `${referring} packets referred to the queue`);
   t.end();
 });
 
