@@ -1,10 +1,11 @@
 /** `timewait policies` and `timewait knobs`: what there is to choose, or what a running stack has chosen. */
-import { knobAliases, knobs, policies, type Knob } from '../stack/catalogue.js';
+import { knobAliases, knobs, policies, policyRow, type Knob, type PolicyRow } from '../stack/catalogue.js';
 import { nearest } from '../stack/knobs.js';
 import { formatProfile } from '../view/profile.js';
 import { formatTable } from '../view/table.js';
 import { ask } from './control.js';
 import { UsageError } from './fail.js';
+import { isPolicyPath } from './policy-path.js';
 import { terminalWidth } from './terminal.js';
 
 export interface ListFlags {
@@ -38,15 +39,22 @@ export async function listPolicies(names: readonly string[], flags: ListFlags): 
   return 0;
 }
 
+/** A policy by its name, or from a file of the user's. */
+async function rowOf(name: string): Promise<PolicyRow> {
+  const found = policies.find((policy) => policy.name === name || policy.aliases.includes(name));
+  if (found !== undefined) return found;
+  if (isPolicyPath(name)) {
+    const { loadPolicyFile } = await import('./policy-file.js');
+    return policyRow(await loadPolicyFile(name));
+  }
+  const all = policies.flatMap(({ name: own, aliases }) => [own, ...aliases]);
+  throw new UsageError(`unknown policy '${name}', nearest: ${nearest(name, all).join(', ')}`);
+}
+
 /** The pages of the policies named. */
-function showPolicies(names: readonly string[], flags: ListFlags): number {
-  const all = policies.flatMap(({ name, aliases }) => [name, ...aliases]);
-  const chosen = names.map((name) => {
-    const found = policies.find((policy) => policy.name === name || policy.aliases.includes(name));
-    if (found === undefined)
-      throw new UsageError(`unknown policy '${name}', nearest: ${nearest(name, all).join(', ')}`);
-    return found;
-  });
+async function showPolicies(names: readonly string[], flags: ListFlags): Promise<number> {
+  const chosen: PolicyRow[] = [];
+  for (const name of names) chosen.push(await rowOf(name));
   print(
     flags.json === true
       ? JSON.stringify({ policies: chosen })

@@ -18,6 +18,8 @@ import { pathMistake } from './policy-path.js';
 const DECLARATIONS = fileURLToPath(new URL('../../src/index.d.ts', import.meta.url));
 const OURS = dirname(DECLARATIONS);
 const INDEX = new URL('../index.js', import.meta.url).href;
+/** Where the package's own code is in stack traces, without source maps and with them. */
+const OWN_CODE = ['..', '../../../src/'].map((path) => new URL(path, import.meta.url).pathname);
 /** Most messages of the compiler that are shown. */
 const MESSAGES = 20;
 /** Globals and modules besides the language's own: what a policy may print with; Node's modules, unchecked. */
@@ -254,11 +256,12 @@ async function importFrom(path: string, output: string): Promise<Readonly<Record
   }
 }
 
-/** What an import threw, and where; without the place of the compiled file. */
+/** What an import threw, and where in the user's files; without the place of the compiled file. */
 function failureOf(error: unknown, output: string): string {
   const text = lineOf(error).replace(` imported from ${output}`, '');
   const frames = error instanceof Error ? (error.stack ?? '').split('\n') : [];
-  const frame = frames.find((line) => /:\d+:\d+\)?$/.test(line) && !line.includes('node:'));
+  const isOurs = (line: string): boolean => OWN_CODE.some((folder) => line.includes(folder));
+  const frame = frames.find((line) => /:\d+:\d+\)?$/.test(line) && !line.includes('node:') && !isOurs(line));
   const place = /([^\s/()]+:\d+):\d+\)?$/.exec(frame ?? '')?.[1];
   return place === undefined ? text : `${text} (${place})`;
 }

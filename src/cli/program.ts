@@ -351,7 +351,7 @@ function policies(timewait: Command): void {
   timewait
     .command('policies')
     .description('the TIME-WAIT policies; with names, all that is known of these')
-    .argument('[name...]', 'policies')
+    .argument('[name...]', 'policies, or files of your own')
     .option('--control <socket>', 'ask a running stack which one rules')
     .option('--use <name>', 'and let this one rule from now on (with --control)', policyName)
     .option('--json', 'print JSON')

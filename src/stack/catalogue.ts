@@ -1,4 +1,5 @@
 /** Lists for people: the policies and knobs that exist. */
+import type { Policy } from '../timewait/policy.js';
 import { policies as all } from '../timewait/policies/registry.js';
 
 export interface PolicyRow {
@@ -16,17 +17,12 @@ export interface PolicyRow {
   readonly notes: readonly string[];
 }
 
-export const policies: readonly PolicyRow[] = all.map(
-  ({ name, title, source, knobs, aliases, uses, unverified, notes }) => ({
-    name,
-    title,
-    source,
-    knobs,
-    aliases,
-    uses,
-    unverified,
-    notes,
-  }),
-);
+/** What is said about a policy. */
+export function policyRow(policy: Policy): PolicyRow {
+  const { name, title, source, knobs, aliases, uses, unverified, notes } = policy;
+  return { name, title, source, knobs, aliases, uses, unverified, notes };
+}
+
+export const policies: readonly PolicyRow[] = all.map(policyRow);
 
 export { knobAliases, knobs, parseKnobSetting, type Knob } from './knobs.js';

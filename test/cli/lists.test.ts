@@ -1,4 +1,5 @@
 /** `timewait policies` and `timewait knobs`. */
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { knobs, policies } from '../../src/stack/catalogue.js';
 import { timewait } from './helpers.js';
@@ -22,6 +23,16 @@ t.test('policies --json', async (t) => {
     said.policies.map(({ name }) => name),
     policies.map(({ name }) => name),
   );
+});
+
+t.test('policies NAME: a page, also of a file of the user', async (t) => {
+  const mine = fileURLToPath(new URL('../../../docs/examples/mine.ts', import.meta.url));
+  const { status, stdout } = await timewait(['policies', 'rfc1337', mine]);
+  t.equal(status, 0);
+  t.match(stdout, /^rfc1337: [^]*^mine: as linux, but for lifetime, segmentArrives$/m);
+  t.match(stdout, /^ {2}timewait_dialect=1$/m, 'what its base presets');
+  const missing = await timewait(['policies', './no-such.ts']);
+  t.same([missing.status, missing.stderr], [2, 'timewait: ./no-such.ts: no such file\n']);
 });
 
 t.test('knobs: name, default, unit, range and text, one line each', async (t) => {

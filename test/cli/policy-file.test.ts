@@ -244,7 +244,7 @@ const bad: readonly (readonly [name: string, text: string, message: RegExp])[] =
   [
     'typo2.mjs',
     `${DEFINE}export default definePolicy({ name: 'x', lifetme: () => 5 });\n`,
-    /typo2\.mjs: policy "x": unknown member 'lifetme', nearest: lifetime/,
+    /typo2\.mjs: policy "x": unknown member 'lifetme', nearest: lifetime.* \(typo2\.mjs:2\)$/,
   ],
   [
     'base.mts',
