@@ -15,8 +15,8 @@
  *     bits 16..30  reason    index into reasons.ts
  *
  * A constant that a module imports is read from its cell and checked at each use, one of its own is a number
- * in the compiled code. So policies and records take theirs in once: `const { KEEP } = contract` (a third of
- * a verdict's time, measured, bench/verdict.ts).
+ * in the compiled code. So policies and records take theirs in once: `const { KEEP } = contract` (a fifth to a
+ * third of a verdict's time, measured, bench/verdict.ts).
  */
 import type { Segment } from '../wire/segment.js';
 
