@@ -23,8 +23,10 @@
  * old ones let go when the last entry has moved on: no operation makes or clears more than one.
  *
  * Memory: 4 bytes a slot at a load between 1/6 and 4/5; 5 to 7.5 bytes an entry of a large table
- * that has grown.
+ * that has grown. The sizes it has left behind, 9 to 16 bytes an entry together, lie about until V8 next
+ * collects old objects.
  */
+import { letGo, uncounted } from '../timewait/uncounted.js';
 import { SipHash } from './siphash.js';
 
 /** Handles: this bit set means a TIME-WAIT record. Below, 24 bits count. */
@@ -104,7 +106,7 @@ class Slots {
   }
 
   private make(number: number): void {
-    const chunk = new Int32Array(Math.min(CHUNK, this.size - number * CHUNK));
+    const chunk = uncounted(Math.min(CHUNK, this.size - number * CHUNK));
     this.bytes += chunk.byteLength;
     this.chunks[number] = chunk;
   }
@@ -295,6 +297,7 @@ export class FlowTable {
   }
 
   private clear(): void {
+    letGo(this.memoryBytes);
     this.slots = new Slots(SMALLEST);
     this.old = null;
     this.next = null;
@@ -329,6 +332,8 @@ export class FlowTable {
       if ((at & CHUNK_MASK) === CHUNK_MASK && this.left < old.size - CHUNK) old.release(at >>> CHUNK_SHIFT);
       this.cursor = at + 1 === old.size ? 0 : at + 1;
     }
+    // While it grows V8 is told nothing: a collection would stop the thread when it has most to do.
+    if (this.slots.size < old.size) letGo(4 * old.size);
     this.old = null;
   }
 }

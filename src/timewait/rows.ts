@@ -6,18 +6,14 @@
  * let go when its last row comes back, save the one that rows are taken from at present.
  * The very first chunk begins small and doubles up to its size, for a stack that holds
  * few rows. Freed rows of a chunk form a chain through their first word.
- *
- * Chunks are shared buffers: V8 does not count their bytes, so that growth sets off no collection of
- * garbage, each of which would stop the thread. What was let go V8 must learn of, lest it leave the
- * memory where it is: for each UNTOLD bytes an ordinary buffer of that size, never touched, says so.
  */
+import { letGo, uncounted } from './uncounted.js';
+
 const SHIFT = 12;
 const CHUNK = 1 << SHIFT;
 const MASK = CHUNK - 1;
 const FIRST = 64;
 const NONE = -1;
-/** Bytes that may have been let go before V8 is told. */
-const UNTOLD = 1 << 27;
 /** Numbers have 24 bits. */
 export const ROW_LIMIT = 1 << 24;
 export const ROW_MASK = ROW_LIMIT - 1;
@@ -36,9 +32,6 @@ export class RowPool {
   private readonly vacant: number[] = [];
   private present = 0;
   private words = 0;
-  private untold = 0;
-  /** Of no use but to be garbage (`letGo`). */
-  protected told: ArrayBuffer | null = null;
 
   /** `width`: words of a row. */
   constructor(
@@ -117,7 +110,7 @@ export class RowPool {
     }
     for (const list of [this.chunks, this.used, this.touched, this.freed, this.roomy, this.vacant])
       list.length = 0;
-    this.letGo(this.words);
+    this.discard(this.words);
     this.present = 0;
     this.make(0, this.first);
   }
@@ -155,24 +148,15 @@ export class RowPool {
   }
 
   private drop(number: number): void {
-    this.letGo(this.chunks[number]!.length);
+    this.discard(this.chunks[number]!.length);
     this.chunks[number] = NOTHING;
     this.used[number] = 0;
     this.touched[number] = 0;
     this.vacant.push(number);
   }
 
-  private letGo(words: number): void {
+  private discard(words: number): void {
     this.words -= words;
-    this.untold += 4 * words;
-    if (this.untold < UNTOLD) return;
-    this.told = new ArrayBuffer(this.untold);
-    this.told = null;
-    this.untold = 0;
+    letGo(4 * words);
   }
-}
-
-/** Memory that V8 does not count. */
-function uncounted(words: number): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(4 * words));
 }

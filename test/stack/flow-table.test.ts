@@ -1,5 +1,6 @@
 import t from 'tap';
 import fc from 'fast-check';
+import { getHeapStatistics } from 'node:v8';
 import { FlowTable, RECORD, type TupleOwner } from '../../src/stack/flow-table.js';
 
 type Tuple = readonly [number, number, number, number, number, number, number, number, number, number];
@@ -171,12 +172,15 @@ void t.test(
   (t) => {
     const pair = new Pair();
     const before = pair.table.memoryBytes;
+    const counted = getHeapStatistics().external_memory;
     const flood = 200_000;
     for (let n = 0; n < flood; n++) {
       pair.insert(n);
       if (n > 100_000 && pair.table.memoryBytes > 16 * n) t.fail(`${pair.table.memoryBytes} bytes for ${n}`);
     }
     t.equal(pair.table.size, flood);
+    const more = getHeapStatistics().external_memory - counted;
+    t.ok(more < pair.table.memoryBytes / 4, `V8 counts ${more} of its ${pair.table.memoryBytes} bytes`);
     for (let n = 0; n < flood; n++) pair.remove(n);
     t.equal(pair.table.size, 0);
     t.equal(pair.table.memoryBytes, before);
