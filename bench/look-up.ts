@@ -2,12 +2,8 @@
  * The look-up beside the same in C (native/hash-table.c): the same records, key, hash and
  * batches of tuples, in one process, in turns.
  */
-import { spawnSync } from 'node:child_process';
-import { createRequire } from 'node:module';
-import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Table } from './contenders.js';
+import { loadC } from './in-c.js';
 import { BATCH, median } from './measure.js';
 import { LIFETIME, START, blank, fill, shuffled } from './population.js';
 
@@ -32,21 +28,6 @@ export interface Pairing {
 const STRETCH = 20 * BATCH;
 const WORDS = 10;
 const ROUNDS = 60;
-
-/** Compiles the table in C when its source is newer; null where there is no compiler. */
-export function buildCTable(): string | null {
-  const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
-  const source = join(root, 'bench/native/hash-table.c');
-  const object = join(root, 'native/build/bench/hash-table.node');
-  if (existsSync(object) && statSync(object).mtimeMs > statSync(source).mtimeMs) return object;
-  mkdirSync(dirname(object), { recursive: true });
-  const headers = join(dirname(dirname(realpathSync(process.execPath))), 'include/node');
-  const flags = ['-std=c11', '-O2', '-fPIC', '-shared', `-I${headers}`];
-  const done = spawnSync(process.env['CC'] ?? 'cc', [...flags, source, '-o', object], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  return done.status === 0 ? object : null;
-}
 
 /** The tuples of the connections that `order` names, from `from` on. */
 function tuples(order: Int32Array, from: number, count: number, step: number, total: number): Int32Array {
@@ -102,8 +83,6 @@ function measure(inC: CTable, count: number, step: number): Pairing {
 }
 
 export function measureLookUp(count: number): LookUpRun {
-  const object = buildCTable();
-  if (object === null) throw new Error('the table in C needs a C compiler');
-  const inC = createRequire(import.meta.url)(object) as CTable;
+  const inC = loadC('hash-table') as CTable;
   return { v4: measure(inC, count, 2), mixed: measure(inC, count, 1) };
 }

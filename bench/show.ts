@@ -52,6 +52,8 @@ function showPause(runs: readonly PauseRun[]): string {
       );
     return [
       what,
+      of(({ longestOwn }) => longestOwn, 2),
+      of(({ overOwn }) => overOwn),
       of(({ longest }) => longest, 2),
       of(({ over }) => over),
       of(({ p9999 }) => p9999, 2),
@@ -61,7 +63,9 @@ function showPause(runs: readonly PauseRun[]): string {
     ];
   });
   const columns = [
-    'longest ms',
+    'longest ms, own',
+    'over 1 ms',
+    'longest ms, clock',
     'over 1 ms',
     '99.99 % below ms',
     'longest collection ms',
