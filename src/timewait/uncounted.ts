@@ -8,6 +8,9 @@
 /** Bytes that may have been let go before V8 is told, by all tables of the thread. */
 export const UNTOLD = 1 << 27;
 
+/** TypeScript's ES2022 does not know the option, every Node that is supported does. */
+const Resizable = ArrayBuffer as new (bytes: number, options: { maxByteLength: number }) => ArrayBuffer;
+
 let untold = 0;
 /** Exported so that no compiler finds it is of no use. */
 export let told: ArrayBuffer | null = null;
@@ -21,7 +24,8 @@ export function uncounted(words: number): Int32Array {
 export function letGo(bytes: number): void {
   untold += bytes;
   if (untold < UNTOLD) return;
-  told = new ArrayBuffer(untold);
+  // Resizable, it comes from the kernel; another may come from what was freed, and all of it would be cleared.
+  told = new Resizable(untold, { maxByteLength: untold });
   told = null;
   untold = 0;
 }
