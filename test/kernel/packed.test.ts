@@ -141,7 +141,7 @@ t.test('packed, installed without a compiler, played', { skip: hindrance }, asyn
       t.ok(files.includes(wanted), wanted);
     t.ok(files.includes('native/prebuilds/linux-x64/node.napi.glibc.node'));
     const kinds =
-      /^(LICENSE|README\.md|package\.json|src\/.*\.(ts|wat)|dist\/lib\/.*\.js(\.map)?|dist\/src\/.*\.d\.ts|native\/.*)$/;
+      /^(LICENSE|README\.md|package\.json|src\/.*\.(ts|wat)|dist\/lib\/(LICENSES\.txt|.*\.js(\.map)?)|dist\/src\/.*\.d\.ts|native\/.*)$/;
     const native =
       /^native\/(binding\.gyp|prepare\.mjs|(src|packetdrill)\/\w+\.[ch]|prebuilds\/.*\.node(\.stamp)?)$/;
     const more = files.filter(

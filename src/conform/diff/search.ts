@@ -101,7 +101,7 @@ function joined(a: DiffCase[][], b: DiffCase[][]): DiffCase[][] {
 /** Candidates of one case in a round of shrinking, and rounds. */
 const CANDIDATES = 64;
 const ROUNDS = 40;
-/** How often a case is played alone until it is quick enough; the last time counts however long it takes. */
+/** How often a case is played alone until it is quick enough. */
 const TURNS = 3;
 /** Cases of a batch that are searched for by their counters at most. */
 const CULPRITS = 2;
@@ -288,7 +288,7 @@ export class Search {
     const whole = starts.map(({ one }) => one);
     const ranks = starts.map(({ difference }) => rankOf(difference.kind));
     const both = [cut, whole].map((tries) => tries.map((one) => [one])).reduce(joined);
-    const steady = await this.eachAlone(await this.firstOfEach(both, ranks));
+    const steady = await this.confirmed(await this.firstOfEach(both, ranks));
     let best = steady;
     let open = best.map((one, i) => (one === null ? -1 : i)).filter((i) => i >= 0);
     for (let round = 0; open.length > 0 && round < ROUNDS; round++) {
@@ -302,25 +302,42 @@ export class Search {
       open = open.filter((_, k) => better[k] !== null);
     }
     // What is shorter may show no more than a busy machine
-    const short = await this.eachAlone(best.map((one, i) => (one === steady[i] ? null : one)));
+    const short = await this.confirmed(best.map((one, i) => (one === steady[i] ? null : one)));
     return steady.map((one, i) => short[i] ?? one);
   }
 
   /**
-   * Those that show an unexplained difference when nothing else is played, within a time in which no SYN is resent: among
-   * hundreds on a busy machine a step may last so long that it depends on luck whether a segment comes before a timer.
+   * Those that show an unexplained difference within a time in which no SYN is resent: among hundreds on a busy machine a
+   * step may last so long that it depends on luck whether a segment comes before a timer. Too slow together, they are
+   * played by halves, at last alone; what only a counter shows is alone from the start, as others would change it, too.
    */
-  private async eachAlone(list: readonly (Differing | null)[]): Promise<(Differing | null)[]> {
-    const result: (Differing | null)[] = [];
-    for (const one of list) result.push(one === null ? null : await this.alone(one.one));
+  private async confirmed(list: readonly (Differing | null)[]): Promise<(Differing | null)[]> {
+    const result = list.map((): Differing | null => null);
+    const groups: number[][] = [[]];
+    for (const [i, one] of list.entries())
+      if (one?.difference.kind === 'counter') groups.push([i]);
+      else if (one !== null) groups[0]!.push(i);
+    for (let group = groups.pop(); group !== undefined; group = groups.pop()) {
+      const cases = group.map((i) => list[i]!.one);
+      const found = await this.quickly(cases);
+      if (found === null) {
+        const middle = group.length >> 1;
+        groups.push(group.slice(0, middle), group.slice(middle));
+      } else
+        for (const [k, i] of group.entries()) result[i] = found.find(({ one }) => one === cases[k]) ?? null;
+    }
     return result;
   }
 
-  private async alone(one: DiffCase): Promise<Differing | null> {
+  /** null: it took too long. One alone gets some turns, of which the last counts however long it takes. */
+  private async quickly(cases: readonly DiffCase[]): Promise<Differing[] | null> {
+    if (cases.length === 0) return [];
+    const alone = cases.length === 1;
     for (let turn = 1; ; turn++) {
-      const [found] = await this.unexplained([one], true);
-      if (found === undefined) return null;
-      if (this.lasted < SYN_TIMEOUT || turn === TURNS) return found;
+      const found = await this.unexplained(cases, alone);
+      if (this.lasted < SYN_TIMEOUT) return found;
+      if (!alone) return null;
+      if (found.length === 0 || turn === TURNS) return found;
     }
   }
 
