@@ -24,8 +24,12 @@ export function uncounted(words: number): Int32Array {
 export function letGo(bytes: number): void {
   untold += bytes;
   if (untold < UNTOLD) return;
-  // Resizable, it comes from the kernel; another may come from what was freed, and all of it would be cleared.
-  told = new Resizable(untold, { maxByteLength: untold });
+  try {
+    // Resizable, it comes from the kernel; another may come from what was freed, and all of it would be cleared.
+    told = new Resizable(untold, { maxByteLength: untold });
+  } catch {
+    // No addresses are left for it (ulimit -v): V8 collects when it has to.
+  }
   told = null;
   untold = 0;
 }
