@@ -2,9 +2,11 @@
  * What holds the records: the typed-array table with its flow table, and plain ways to
  * write the same in JavaScript, each a Map of objects that carry the same facts.
  */
+import { native } from '../src/link/native.js';
 import { FlowTable } from '../src/stack/flow-table.js';
 import { SipHash } from '../src/stack/siphash.js';
-import { TimeWaitTable, type RecordEntry } from '../src/timewait/table.js';
+import { Blocks } from '../src/timewait/blocks.js';
+import { TimeWaitTable, type RecordEntry, type TupleKeys } from '../src/timewait/table.js';
 import type { Segment } from '../src/wire/segment.js';
 
 export interface Contender {
@@ -25,15 +27,18 @@ export class Table implements Contender {
   sum = 0;
 
   constructor(key: Uint8Array, now: number) {
+    const addon = native();
+    const blocks = new Blocks(addon.ok ? addon.addon.discard : undefined);
     const stamps = new SipHash(key);
-    this.records = new TimeWaitTable(now, {
+    const keys: TupleKeys = {
       flowHash: (l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort) =>
         this.flows.hashOf(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort),
       stampOffset: (ofHosts, l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort) =>
         ofHosts ? 1 : stamps.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0),
-    });
+    };
+    this.records = new TimeWaitTable(now, keys, undefined, blocks);
     this.cursor = this.records.cursor();
-    this.flows = new FlowTable(key, this.records);
+    this.flows = new FlowTable(key, this.records, blocks);
   }
 
   get size(): number {

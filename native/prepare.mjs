@@ -31,7 +31,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const SOURCES = ['addon.c', 'checksum.c', 'packet.c', 'queue.c', 'syscall.c', 'tun.c'];
+const SOURCES = ['addon.c', 'checksum.c', 'memory.c', 'packet.c', 'queue.c', 'syscall.c', 'tun.c'];
 const HEADERS = ['addon.h', 'queue.h'];
 const PLUGIN_SOURCES = ['channel.c', 'memory.c', 'plugin.c', 'settings.c'];
 const PLUGIN_HEADERS = ['channel.h', 'interface.h', 'memory.h', 'protocol.h', 'settings.h'];

@@ -76,10 +76,14 @@ void throw_errno(napi_env env, int error, const char *syscall, const char *subje
   napi_throw(env, object);
 }
 
-NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
+static bool set_function(napi_env env, napi_value exports, const char *name, napi_callback entry) {
   napi_value function;
-  if (napi_create_function(env, "checksum", NAPI_AUTO_LENGTH, checksum_entry, NULL, &function) != napi_ok ||
-      napi_set_named_property(env, exports, "checksum", function) != napi_ok ||
+  return napi_create_function(env, name, NAPI_AUTO_LENGTH, entry, NULL, &function) == napi_ok &&
+         napi_set_named_property(env, exports, name, function) == napi_ok;
+}
+
+NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
+  if (!set_function(env, exports, "checksum", checksum_entry) || !set_function(env, exports, "discard", discard_entry) ||
       define_tun_queue(env, exports) != napi_ok || define_packet_queue(env, exports) != napi_ok || !add_syscalls(env, exports)) {
     napi_throw_error(env, NULL, "the addon could not set itself up");
     return NULL;

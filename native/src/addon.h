@@ -43,4 +43,7 @@ bool add_syscalls(napi_env env, napi_value exports);
 /* checksum(bytes, offset, length, initial) */
 napi_value checksum_entry(napi_env env, napi_callback_info info);
 
+/* discard(block) (memory.c) */
+napi_value discard_entry(napi_env env, napi_callback_info info);
+
 #endif

@@ -106,6 +106,8 @@ export interface NativeAddon {
    * when the range leaves the array.
    */
   checksum(bytes: Uint8Array, offset: number, length: number, initial: number): number;
+  /** Makes all words 0; whole pages of theirs go back to the kernel at once. */
+  discard(block: Int32Array): void;
   /**
    * `name`: up to 15 bytes, '' lets the kernel choose, `%d` is replaced by a number.
    * `offload`: segments of up to 64 KB and unfinished checksums, both ways, as the ring's `offloads` say.

@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import type { Link } from '../link/link.js';
+import { native } from '../link/native.js';
 import type { Decision, SocketRow, StackApi, StackOptions, StateChange } from '../stack/api.js';
 import { guardPolicy, type Guarded, type Policy, type PolicyFailure } from '../stack/policies.js';
 import { Stack } from '../stack/stack.js';
@@ -192,8 +193,15 @@ function newStack(options: NewStackOptions, link: Link, clock: Clock): Stack {
     gather: link.gathers ?? false,
     now: clock.now(),
     allocate,
+    ...discard(),
     ...options,
   });
+}
+
+/** With the addon, memory of tables goes back to the kernel without V8's collector. */
+function discard(): { discard?: (block: Int32Array) => void } {
+  const loaded = native();
+  return loaded.ok ? { discard: loaded.addon.discard } : {};
 }
 
 /** Memory for queues: where it is more than a few bytes, not zeroed first. */

@@ -376,6 +376,8 @@ export interface StackOptions {
   readonly gather?: boolean;
   /** Memory for received text and for what is to be sent; whatever is in it is overwritten. Default: `new Uint8Array(size)`. */
   readonly allocate?: (size: number) => Uint8Array;
+  /** What gives memory of the tables back to the system, its words 0 afterwards. Default: V8 collects it. */
+  readonly discard?: (block: Int32Array) => void;
   /**
    * 32 secret bytes more, for what several engines of one host must show alike: timestamp offsets and the
    * cookies of Fast Open, which peers remember by host. Default: `seed`.

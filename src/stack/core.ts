@@ -13,6 +13,7 @@ import { dialects } from '../tcp/dialect.js';
 import * as S from '../tcp/state.js';
 import type { Tcb } from '../tcp/tcb.js';
 import { TimerWheel } from '../time/wheel.js';
+import { Blocks } from '../timewait/blocks.js';
 import { HostCache } from '../timewait/host-cache.js';
 import type { Policy, RecordFacts } from '../timewait/policy.js';
 import type { RecordCursor } from '../timewait/table.js';
@@ -127,11 +128,12 @@ export class Core {
     this.ctx.now = now;
     this.ctx.config.linkMtu = options.mtu;
     this.numbers = new FirstNumbers(hostSeed, this.ctx, this.settings, this.random);
-    this.records = new TimeWaitTable(now, this);
+    const blocks = new Blocks(options.discard);
+    this.records = new TimeWaitTable(now, this, undefined, blocks);
     this.record = this.records.cursor();
     const hostHash = new SipHash(deriveKey(seed, 5), 1, 3);
     this.hosts = new HostCache((w0, w1, w2, w3) => hostHash.hashTuple(w0, w1, w2, w3, 0, 0, 0, 0, 0, 0, 0));
-    this.flows = new FlowTable(deriveKey(seed, 4), this);
+    this.flows = new FlowTable(deriveKey(seed, 4), this, blocks);
     this.hooks = new HookContext(this);
   }
 

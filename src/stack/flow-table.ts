@@ -23,10 +23,9 @@
  * old ones let go when the last entry has moved on: no operation makes or clears more than one.
  *
  * Memory: 4 bytes a slot at a load between 1/6 and 4/5; 5 to 7.5 bytes an entry of a large table
- * that has grown. The sizes it has left behind, 9 to 16 bytes an entry together, lie about until V8 next
- * collects old objects.
+ * that has grown.
  */
-import { letGo, uncounted } from '../timewait/uncounted.js';
+import { Blocks } from '../timewait/blocks.js';
 import { SipHash } from './siphash.js';
 
 /** Handles: this bit set means a TIME-WAIT record. Below, 24 bits count. */
@@ -84,7 +83,10 @@ class Slots {
   private prepared = 0;
 
   /** 64, 96, 128, 192 ...: a power of two, or one and a half times that. */
-  constructor(readonly size: number) {
+  constructor(
+    readonly size: number,
+    private readonly blocks: Blocks,
+  ) {
     this.scale = size / (1 << HOME_BITS);
     for (let first = 0; first < size; first += CHUNK) this.chunks.push(NOTHING);
     if (size <= CHUNK) this.make(0);
@@ -106,7 +108,7 @@ class Slots {
   }
 
   private make(number: number): void {
-    const chunk = uncounted(Math.min(CHUNK, this.size - number * CHUNK));
+    const chunk = this.blocks.take(Math.min(CHUNK, this.size - number * CHUNK));
     this.bytes += chunk.byteLength;
     this.chunks[number] = chunk;
   }
@@ -121,8 +123,16 @@ class Slots {
 
   /** Nothing lies in this chunk any more. */
   release(number: number): void {
-    this.bytes -= this.chunks[number] === NOTHING ? 0 : this.chunks[number]!.byteLength;
+    const chunk = this.chunks[number]!;
+    if (chunk === NOTHING) return;
+    this.bytes -= chunk.byteLength;
     this.chunks[number] = NOTHING;
+    this.blocks.give(chunk);
+  }
+
+  /** Nothing lies here any more. */
+  releaseAll(): void {
+    for (let number = 0; number < this.chunks.length; number++) this.release(number);
   }
 
   /** A new entry; that it is not there yet, the caller knows. */
@@ -161,7 +171,7 @@ function handleOf(word: number): number {
 
 export class FlowTable {
   private readonly sip: SipHash;
-  private slots = new Slots(SMALLEST);
+  private slots: Slots;
   private old: Slots | null = null;
   /** The slots of the next size, in the making. */
   private next: Slots | null = null;
@@ -177,7 +187,9 @@ export class FlowTable {
   constructor(
     key: Uint8Array,
     private readonly owner: TupleOwner,
+    private readonly blocks = new Blocks(),
   ) {
+    this.slots = new Slots(SMALLEST, blocks);
     this.sip = new SipHash(key, 1, 3);
   }
 
@@ -238,9 +250,9 @@ export class FlowTable {
   insert(hash: number, handle: number): void {
     const { size } = this.slots;
     if (this.old !== null) this.move(STEP_IN);
-    else if ((this.size + 1) * 5 > size * 4) this.resize(this.next ?? new Slots(larger(size)));
+    else if ((this.size + 1) * 5 > size * 4) this.resize(this.next ?? new Slots(larger(size), this.blocks));
     else if ((this.size & PREPARE_MASK) === 0 && this.size * 10 > size * 7) {
-      this.next ??= new Slots(larger(size));
+      this.next ??= new Slots(larger(size), this.blocks);
       this.next.prepare();
     }
     this.slots.place(hash, storedOf(handle));
@@ -258,7 +270,7 @@ export class FlowTable {
     this.size--;
     if (this.size === 0 && (this.old !== null || this.slots.size > SMALLEST)) this.clear();
     else if (this.old === null && this.slots.size > SMALLEST && this.size * 6 < this.slots.size)
-      this.resize(new Slots(Math.max(SMALLEST, this.slots.size / 2)));
+      this.resize(new Slots(Math.max(SMALLEST, this.slots.size / 2), this.blocks));
   }
 
   /** The entry now stands for another handle. */
@@ -297,8 +309,10 @@ export class FlowTable {
   }
 
   private clear(): void {
-    letGo(this.memoryBytes);
-    this.slots = new Slots(SMALLEST);
+    this.slots.releaseAll();
+    this.old?.releaseAll();
+    this.next?.releaseAll();
+    this.slots = new Slots(SMALLEST, this.blocks);
     this.old = null;
     this.next = null;
   }
@@ -307,6 +321,7 @@ export class FlowTable {
     const old = this.slots;
     this.old = old;
     this.slots = slots;
+    if (this.next !== slots) this.next?.releaseAll();
     this.next = null;
     // Start behind an empty slot, where a cluster begins.
     let start = 0;
@@ -332,8 +347,7 @@ export class FlowTable {
       if ((at & CHUNK_MASK) === CHUNK_MASK && this.left < old.size - CHUNK) old.release(at >>> CHUNK_SHIFT);
       this.cursor = at + 1 === old.size ? 0 : at + 1;
     }
-    // While it grows V8 is told nothing: a collection would stop the thread when it has most to do.
-    if (this.slots.size < old.size) letGo(4 * old.size);
+    old.releaseAll();
     this.old = null;
   }
 }

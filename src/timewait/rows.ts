@@ -7,7 +7,7 @@
  * The very first chunk begins small and doubles up to its size, for a stack that holds
  * few rows. Freed rows of a chunk form a chain through their first word.
  */
-import { letGo, uncounted } from './uncounted.js';
+import { Blocks } from './blocks.js';
 
 const SHIFT = 12;
 const CHUNK = 1 << SHIFT;
@@ -37,6 +37,7 @@ export class RowPool {
   constructor(
     private readonly width: number,
     private readonly first = FIRST,
+    private readonly blocks = new Blocks(),
   ) {
     this.clear();
   }
@@ -108,9 +109,10 @@ export class RowPool {
       this.freed[0] = NONE;
       return;
     }
+    for (const chunk of this.chunks) this.blocks.give(chunk);
     for (const list of [this.chunks, this.used, this.touched, this.freed, this.roomy, this.vacant])
       list.length = 0;
-    this.discard(this.words);
+    this.words = 0;
     this.present = 0;
     this.make(0, this.first);
   }
@@ -131,7 +133,7 @@ export class RowPool {
   }
 
   private make(number: number, rows: number): void {
-    this.chunks[number] = uncounted(rows * this.width);
+    this.chunks[number] = this.blocks.take(rows * this.width);
     this.words += rows * this.width;
     this.used[number] = 0;
     this.touched[number] = 0;
@@ -141,22 +143,20 @@ export class RowPool {
   /** The first chunk is full before it has its size. */
   private enlarge(number: number): void {
     const small = this.chunks[number]!;
-    const chunk = uncounted(Math.max(2 * small.length, FIRST * this.width));
+    const chunk = this.blocks.take(Math.max(2 * small.length, FIRST * this.width));
     chunk.set(small);
     this.words += chunk.length - small.length;
     this.chunks[number] = chunk;
+    this.blocks.give(small);
   }
 
   private drop(number: number): void {
-    this.discard(this.chunks[number]!.length);
+    const chunk = this.chunks[number]!;
+    this.words -= chunk.length;
+    this.blocks.give(chunk);
     this.chunks[number] = NOTHING;
     this.used[number] = 0;
     this.touched[number] = 0;
     this.vacant.push(number);
-  }
-
-  private discard(words: number): void {
-    this.words -= words;
-    letGo(4 * words);
   }
 }

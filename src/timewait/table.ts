@@ -19,6 +19,7 @@
  * `add` refuses. A chunk without records goes back, and everything when the table is empty.
  */
 import * as serial from '../seqnum.js';
+import { Blocks } from './blocks.js';
 import { Calendar } from './calendar.js';
 import { LocalAddresses } from './local-addresses.js';
 import { PortCounts } from './port-counts.js';
@@ -83,8 +84,8 @@ const NONE = -1;
 const UNLISTED = -2;
 
 export class TimeWaitTable implements Records {
-  private readonly rows = new RowPool(WIDTH);
-  private readonly wide = new RowPool(WIDE_WIDTH, 0);
+  private readonly rows: RowPool;
+  private readonly wide: RowPool;
   private readonly calendar: Calendar;
   /** Rows left waiting by records that are gone: the first one is taken next. */
   private waiting = NONE;
@@ -101,7 +102,10 @@ export class TimeWaitTable implements Records {
     now: number,
     private readonly keys: TupleKeys,
     private readonly limit = ROW_LIMIT,
+    blocks = new Blocks(),
   ) {
+    this.rows = new RowPool(WIDTH, undefined, blocks);
+    this.wide = new RowPool(WIDE_WIDTH, 0, blocks);
     this.clock = now;
     this.calendar = new Calendar(this.rows, LINK, now);
   }

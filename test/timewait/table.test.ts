@@ -3,7 +3,6 @@ import { Calendar } from '../../src/timewait/calendar.js';
 import { endpoints, save } from '../../src/timewait/copies.js';
 import { OFFSET_HOSTS, OFFSET_NONE, OFFSET_OTHER, OFFSET_TUPLE } from '../../src/timewait/layout.js';
 import { RowPool } from '../../src/timewait/rows.js';
-import { UNTOLD } from '../../src/timewait/uncounted.js';
 import {
   TimeWaitTable,
   type RecordCursor,
@@ -11,7 +10,6 @@ import {
   type TupleKeys,
 } from '../../src/timewait/table.js';
 import { formatWords } from '../../src/wire/address.js';
-import { getHeapStatistics } from 'node:v8';
 
 /** xorshift32: the same in every run. */
 function random(seed: number): (below: number) => number {
@@ -455,29 +453,6 @@ void t.test('rows: the same numbers never twice, chunks come and go, the limit o
   t.equal(full.take(), -1);
   t.end();
 });
-
-void t.test(
-  'rows: V8 does not count them while they are held, and learns of them when they are let go',
-  (t) => {
-    const counted = (): number => getHeapStatistics().external_memory;
-    const pool = new RowPool(10);
-    const small = pool.memoryBytes;
-    const rows = Math.ceil((1.2 * UNTOLD) / 40);
-    const before = counted();
-    for (let n = 0; n < rows; n++) pool.take();
-    t.ok(pool.memoryBytes >= UNTOLD, `${pool.memoryBytes} bytes held`);
-    t.ok(counted() - before < UNTOLD / 64, `${counted() - before} of them counted`);
-    let most = 0;
-    for (let row = rows - 1; row >= 0; row--) {
-      pool.give(row);
-      if (row % 4096 === 0) most = Math.max(most, counted() - before);
-    }
-    t.ok(most >= UNTOLD, `${most} counted on the way back`);
-    pool.clear();
-    t.equal(pool.memoryBytes, small);
-    t.end();
-  },
-);
 
 void t.test('calendar: agrees with a sorted list, within a millisecond in the order of putting', (t) => {
   const below = random(4242);
