@@ -5,10 +5,11 @@
  *
  *   node native/bundle.mjs
  */
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import ts from 'typescript';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const FROM = join(ROOT, 'dist/src');
@@ -58,6 +59,61 @@ const packages = {
   },
 };
 
+const K = ts.SyntaxKind;
+const CHANGES = new Set([K.PlusPlusToken, K.MinusMinusToken]);
+
+/**
+ * The bundler writes `var` where a module has `const`, and V8 writes only constants into the code of those
+ * who use them: whatever is never assigned again becomes one. Only a word changes, so the map stays right.
+ */
+function withConstants(text) {
+  const tree = ts.createSourceFile('chunk.js', text, ts.ScriptTarget.ES2022, true);
+  const assigned = new Set();
+  const targets = (node) => {
+    if (ts.isIdentifier(node)) assigned.add(node.text);
+    else if (!ts.isPropertyAccessExpression(node) && !ts.isElementAccessExpression(node))
+      ts.forEachChild(node, targets);
+  };
+  const visit = (node) => {
+    if (ts.isBinaryExpression(node) && ts.isAssignmentOperator(node.operatorToken.kind)) targets(node.left);
+    else if (
+      (ts.isPrefixUnaryExpression(node) || ts.isPostfixUnaryExpression(node)) &&
+      CHANGES.has(node.operator)
+    )
+      targets(node.operand);
+    else if (
+      (ts.isForInStatement(node) || ts.isForOfStatement(node)) &&
+      !ts.isVariableDeclarationList(node.initializer)
+    )
+      targets(node.initializer);
+    ts.forEachChild(node, visit);
+  };
+  visit(tree);
+  const bound = (name) =>
+    ts.isIdentifier(name)
+      ? [name.text]
+      : name.elements.flatMap((element) => (element.name ? bound(element.name) : []));
+  const places = tree.statements.flatMap((statement) => {
+    if (
+      !ts.isVariableStatement(statement) ||
+      (statement.declarationList.flags & ts.NodeFlags.BlockScoped) !== 0
+    )
+      return [];
+    const { declarations } = statement.declarationList;
+    const constant = declarations.every(
+      ({ name, initializer }) => initializer !== undefined && !bound(name).some((each) => assigned.has(each)),
+    );
+    return constant ? [statement.getStart()] : [];
+  });
+  let done = '';
+  let from = 0;
+  for (const place of places) {
+    done += `${text.slice(from, place)}const`;
+    from = place + 'var'.length;
+  }
+  return done + text.slice(from);
+}
+
 rmSync(TO, { recursive: true, force: true });
 await build({
   entryPoints: ENTRIES.map((name) => join(FROM, `${name}.js`)),
@@ -75,6 +131,11 @@ await build({
   logLevel: 'warning',
   plugins: [together, packages],
 });
+for (const file of readdirSync(TO, { recursive: true })) {
+  if (!file.endsWith('.js')) continue;
+  const path = join(TO, file);
+  writeFileSync(path, withConstants(readFileSync(path, 'utf8')));
+}
 chmodSync(join(TO, 'cli/main.js'), 0o755);
 const licence = (name) =>
   `${name}\n\n${readFileSync(join(ROOT, 'node_modules', name, 'LICENSE'), 'utf8').trim()}\n`;

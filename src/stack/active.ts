@@ -6,7 +6,7 @@ import { limitMss } from '../tcp/options.js';
 import { fail } from '../tcp/sender.js';
 import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
-import { abort, activeOpen, prepare } from '../tcp/user.js';
+import { abort, activeOpen } from '../tcp/user.js';
 import { endpoints } from '../timewait/copies.js';
 import { ACCEPT, fateOf, reasonOf, type BindRequest, type ReopenRequest } from '../timewait/policy.js';
 import {
@@ -22,8 +22,7 @@ import type { ConnectOptions, Errno, ListenOptions } from './api.js';
 import { RECORD, type Core } from './core.js';
 import { listenerDefault, prepareSyn } from './fast-open.js';
 import { Listener } from './listener.js';
-import { numbersOf } from './half-open.js';
-import { pathMtu } from './path.js';
+import { begin, numbersOf } from './half-open.js';
 import { groupOf, migrate } from './reuse-port.js';
 import { setListenOption, setOption } from './socket-options.js';
 
@@ -174,9 +173,7 @@ export function connect(core: Core, options: ConnectOptions): Tcb | Errno {
   if (refused !== null) return refused;
   const { ctx } = core;
   const replaced = takeOver(core, tcb);
-  const numbers = numbersOf(core, tcb);
-  tcb.offsetKind = core.settings.stampOffset;
-  prepare(ctx, tcb, replaced?.iss ?? numbers.isn(), numbers.offset(), pathMtu(core, r0, r1, r2, r3));
+  begin(core, tcb, replaced?.iss ?? null);
   limitMss(ctx, tcb, options.maxSegment ?? 0);
   limitWindow(ctx, tcb, options.windowClamp ?? 0);
   tcb.tsEnabled = timestamps;

@@ -379,8 +379,8 @@ export interface StackOptions {
   /** What gives memory of the tables back to the system, its words 0 afterwards. Default: V8 collects it. */
   readonly discard?: (block: Int32Array) => void;
   /**
-   * 32 secret bytes more, for what several engines of one host must show alike: timestamp offsets and the
-   * cookies of Fast Open, which peers remember by host. Default: `seed`.
+   * 32 secret bytes more, for what several engines of one host must show alike: ISNs, timestamp offsets and
+   * the cookies of Fast Open, which peers remember by host. Default: `seed`.
    */
   readonly hostSeed?: Uint8Array;
   /**

@@ -27,13 +27,13 @@ export class FirstNumbers {
   private constantOffset = 0;
 
   constructor(
-    seed: Uint8Array,
+    hostSeed: Uint8Array,
     private readonly ctx: { readonly now: number },
     private readonly settings: Settings,
     private readonly random: KeyedRandom,
   ) {
-    this.tuples = new SipHash(deriveKey(seed, 1));
-    this.hosts = new SipHash(deriveKey(seed, 3));
+    this.tuples = new SipHash(deriveKey(hostSeed, 1));
+    this.hosts = new SipHash(deriveKey(hostSeed, 3));
   }
 
   /** The tuple that `isn` and `offset` are asked for next. */

@@ -20,10 +20,7 @@ export function fromSyn(
   iss: number | null,
 ): void {
   const { ctx } = core;
-  const numbers = numbersOf(core, tcb);
-  tcb.offsetKind = core.settings.stampOffset;
-  const path = pathMtu(core, segment.src0, segment.src1, segment.src2, segment.src3);
-  prepare(ctx, tcb, iss ?? numbers.isn(), numbers.offset(), path);
+  begin(core, tcb, iss);
   limitMss(ctx, tcb, listener.maxSegment);
   limitWindow(ctx, tcb, listener.windowClamp);
   tcb.segsIn = segment.count;
@@ -35,6 +32,14 @@ export function fromSyn(
   tcb.sndWnd = segment.wnd;
   tcb.maxSndWnd = segment.wnd;
   tcb.sndWl1 = segment.seq;
+}
+
+/** First numbers, and what is known of the path; its tuple is in place. `iss`: null for one of its own. */
+export function begin(core: Core, tcb: Tcb, iss: number | null): void {
+  const numbers = numbersOf(core, tcb);
+  tcb.offsetKind = core.settings.stampOffset;
+  const path = pathMtu(core, tcb.remote0, tcb.remote1, tcb.remote2, tcb.remote3);
+  prepare(core.ctx, tcb, iss ?? numbers.isn(), numbers.offset(), path);
 }
 
 /** What the connection's numbers are made of. */

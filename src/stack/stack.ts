@@ -213,7 +213,8 @@ export class Stack implements StackApi {
       : s.load(core.ip, summed, offload & SEGMENT_SIZE);
     core.counters.add(Mib.TcpInSegs, s.count);
     if (loaded !== LOAD_OK) return this.refused(loaded);
-    const known = core.familiar.find(s);
+    // Of a plain packet `receive` has asked
+    const known = plain ? null : core.familiar.find(s);
     if (known !== null) return this.connectionArrives(known);
     const handle = core.flows.find(
       s.dst0,

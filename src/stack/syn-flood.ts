@@ -7,6 +7,7 @@ import { peerOptions, updateMss } from '../tcp/options.js';
 import { emitSynAck } from '../tcp/output.js';
 import * as S from '../tcp/state.js';
 import { Tcb } from '../tcp/tcb.js';
+import { NO_CHOICE } from '../tcp/user-options.js';
 import { OFFSET_NONE } from '../timewait/layout.js';
 import { ACK, RST, SYN, type Segment } from '../wire/segment.js';
 import type { Core } from './core.js';
@@ -76,6 +77,9 @@ export function dropOneMore(core: Core, bytes: Uint8Array, offset: number): numb
 function answerWithCookie(core: Core, listener: Listener, segment: Segment): number {
   const { ctx, synCookies } = core;
   const tcb = synCookies.scratch;
+  // Nothing stays of the SYN before
+  if (listener.maxSegment === 0) tcb.options = NO_CHOICE;
+  tcb.search = null;
   tupleFromSegment(core, tcb, segment);
   const table = tcb.version === 4 ? MSS_V4 : MSS_V6;
   const offered = segment.mss >= 0 ? segment.mss : table[0]!;

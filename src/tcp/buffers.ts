@@ -75,7 +75,7 @@ function growLimit(ctx: TcpContext, tcb: Tcb): void {
 export function fitLimit(ctx: TcpContext, tcb: Tcb, segments = FIRST_SEGMENTS): void {
   if (!ctx.config.dialect.keepsBuffers || tcb.options.sendBufferSet) return;
   const whole = Math.max(tcb.peerMss, tcb.mss) + HEADERS + SHARED_INFO;
-  // The next power of two
+  // Up to a power of two
   const buffer = (1 << (32 - Math.clz32(whole - 1))) + SK_BUFF;
   const wanted = 2 * Math.max(segments, FIRST_SEGMENTS) * buffer;
   tcb.sndLimit = Math.max(tcb.sndLimit, Math.min(wanted, ctx.config.sendBufferMax));

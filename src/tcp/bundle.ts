@@ -20,7 +20,7 @@ export function bundle(ctx: TcpContext, tcb: Tcb, available: number, tail: boole
 
 /** The next segment has something in its headers that those behind it must not repeat. */
 function speaksForItself(tcb: Tcb): boolean {
-  return tcb.reassembly !== null || tcb.twice !== null || tcb.sndUrgent || tcb.utoOwed;
+  return tcb.reassembly !== null || tcb.twice.owed || tcb.sndUrgent || tcb.utoOwed;
 }
 
 /** Segments that `length` bytes of text are. */

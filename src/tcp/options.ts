@@ -54,7 +54,7 @@ export function beginSearch(ctx: TcpContext, tcb: Tcb): void {
 /** TCP_MAXSEG, before any SYN: what our MSS option says, and what is sent, at most; 0: no limit. */
 export function limitMss(ctx: TcpContext, tcb: Tcb, bytes: number): void {
   if (bytes === 0) return;
-  choose(tcb, { maxSegment: bytes });
+  if (tcb.options.maxSegment !== bytes) choose(tcb, { maxSegment: bytes });
   tcb.advMss = Math.min(tcb.advMss, bytes);
   tcb.peerMss = Math.min(tcb.peerMss, bytes);
   updateMss(ctx, tcb);

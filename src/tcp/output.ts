@@ -490,7 +490,7 @@ function write(ctx: TcpContext, tcb: Tcb, seq: number, length: number, flags: nu
     }
   }
   let room = length;
-  if (!syn && (tcb.reassembly !== null || tcb.twice !== null) && tcb.sackEnabled) {
+  if (!syn && (tcb.reassembly !== null || tcb.twice.owed) && tcb.sackEnabled) {
     b.sackCount = fillBlocks(tcb, b.sack, tcb.tsEnabled ? 3 : 4);
     room = Math.min(length, tcb.pathMtu - b.headerLength());
     // What does not fit beside the blocks goes without them: the peer needs the data more.

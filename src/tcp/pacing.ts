@@ -11,13 +11,10 @@ import { before, max } from '../seqnum.js';
 import type { TcpContext } from './context.js';
 import { T_PACE, type Tcb } from './tcb.js';
 import { schedule } from './timers.js';
+import { isPaced } from './user-options.js';
 
 /** Segments at the start of a connection that are not paced. */
 const FREE = 10;
-
-export function isPaced(ctx: TcpContext, tcb: Tcb): boolean {
-  return ctx.config.pacing || tcb.options.paced;
-}
 
 /** Bytes a second: cwnd in a round trip, by tcp_pacing_ss_ratio or tcp_pacing_ca_ratio more; Infinity before the first measurement. */
 export function pacingRate(ctx: TcpContext, tcb: Tcb): number {
@@ -45,7 +42,7 @@ export function burstBegins(ctx: TcpContext, tcb: Tcb, seq: number, end: number)
 
 /** A burst of `bytes` begins to leave now; it and all before it are `segments` with data. */
 export function burstLeaves(ctx: TcpContext, tcb: Tcb, bytes: number, segments: number): void {
-  if (!isPaced(ctx, tcb)) return;
+  if (!isPaced(ctx.config, tcb)) return;
   // What was planned for this millisecond began when it was planned.
   const late = tcb.isArmed(T_PACE) ? 0 : lateness(ctx, tcb);
   const rate = pacingRate(ctx, tcb);

@@ -24,7 +24,7 @@ export function onlyListens(tcb: Tcb): boolean {
     tcb.keepOwed === false &&
     tcb.tlpOwed === false &&
     tcb.rexmtOwed === false &&
-    tcb.twice === null &&
+    tcb.twice.owed === false &&
     tcb.ecn === false &&
     tcb.sndUrgent === false
   );

@@ -1,4 +1,4 @@
-/** Signs that the network changes the order of segments (RFC 8985 6.2); null with the connection: there were none. */
+/** Signs that the network changes the order of segments (RFC 8985 6.2), and of segments resent in vain; null with the connection: there were none. */
 export class Reordering {
   /** Cases of it (Linux tcp_check_sack_reordering). */
   cases = 0;

@@ -35,6 +35,7 @@ import type { Sent } from './sent.js';
 import { probeLost, sizeAcknowledged } from './mtu-search.js';
 import * as S from './state.js';
 import { LOSS, OPEN, RECOVERY, type Tcb } from './tcb.js';
+import { isPaced } from './user-options.js';
 import { usesWindow } from './validation.js';
 
 /** Ends the connection: queues of the sender flushed, the user told. The stack removes it. */
@@ -67,7 +68,7 @@ export function pathFacts(ctx: TcpContext, tcb: Tcb): PathFacts {
   facts.srtt = tcb.rtt.srtt;
   facts.una = tcb.sndUna;
   facts.nxt = tcb.sndNxt;
-  facts.paced = ctx.config.pacing || tcb.options.paced;
+  facts.paced = isPaced(ctx.config, tcb);
   return facts;
 }
 

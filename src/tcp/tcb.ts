@@ -29,6 +29,7 @@ import { SendQueue } from './send-queue.js';
 import type { Sent } from './sent.js';
 import type { Stamps } from './stamps.js';
 import { CLOSED, stateNames } from './state.js';
+import { NOT_TWICE } from './twice.js';
 import { NO_CHOICE } from './user-options.js';
 import type { Writes } from './writes.js';
 
@@ -217,7 +218,7 @@ export class Tcb {
   /** Largest window offered so far, where it opens step by step; TCP_WINDOW_CLAMP, or what field and buffer allow. */
   rcvOffer = 0x7fffffff;
   windowClamp = 0x7fffffff;
-  // Auto-tuning: the receiver's round trip, null while unknown, and what the user read in the last one
+  // Auto-tuning: the receiver's round trip, null or 0 while unknown, and what the user read in the last one
   receiverRtt: ReceiverRtt | null = null;
   space = 0;
   spaceSeq = 0;
@@ -228,8 +229,8 @@ export class Tcb {
   // Queues
   readonly sendQueue = new SendQueue();
   readonly receiveQueue = new ReceiveQueue();
-  /** Data that came twice, to be reported with the next ACK (RFC 2883); null: none. */
-  twice: { readonly left: number; readonly right: number } | null = null;
+  /** Data that came twice (RFC 2883). */
+  twice = NOT_TWICE;
   reassembly: Reassembly | null = null;
   /** What is in flight; made with the first data. */
   sent: Sent | null = null;
@@ -277,7 +278,7 @@ export class Tcb {
   minRttNow = -1;
   minRttBefore = -1;
   minRttAt = 0;
-  /** The largest extent of reordering, segments; what else is known of it, null: there was none. */
+  /** The largest extent of reordering, segments; what else is known of it, null: nothing. */
   reordering = 3;
   reorder: Reordering | null = null;
   /** ms until the reordering timer, 0 none. */

@@ -33,3 +33,8 @@ export const NO_CHOICE = new UserOptions();
 export function choose(tcb: { options: UserOptions }, chosen: Partial<UserOptions>): void {
   tcb.options = Object.assign(new UserOptions(), tcb.options, chosen);
 }
+
+/** Knob tcp_pacing, or SO_MAX_PACING_RATE. */
+export function isPaced(config: { pacing: boolean }, tcb: { options: UserOptions }): boolean {
+  return config.pacing || tcb.options.paced;
+}

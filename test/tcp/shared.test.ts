@@ -1,6 +1,7 @@
 /** What connections share until they have something of their own: nobody may write to it. */
 import t, { type Test } from 'tap';
-import { UNLIMITED } from '../../src/tcp/congestion/control.js';
+import { NewReno } from '../../src/tcp/congestion/reno.js';
+import { NOT_TWICE, Twice } from '../../src/tcp/twice.js';
 import { NO_REPAIRS, Repairs } from '../../src/tcp/repairs.js';
 import { NOT_STARTED, Tcb } from '../../src/tcp/tcb.js';
 import { NO_CHOICE, UserOptions, choose } from '../../src/tcp/user-options.js';
@@ -8,9 +9,10 @@ import { Conversation } from '../support/conversation.js';
 import { report } from '../support/icmp.js';
 
 function untouched(t: Test): void {
+  t.same({ ...NOT_TWICE }, { ...new Twice() });
   t.same({ ...NO_REPAIRS }, { ...new Repairs() });
   t.same({ ...NO_CHOICE }, { ...new UserOptions() });
-  t.same([NOT_STARTED.cwnd, NOT_STARTED.ssthresh], [0, UNLIMITED]);
+  t.same({ ...NOT_STARTED }, { ...new NewReno() });
 }
 
 void t.test('a choice belongs to one connection, and leaves its others as they were', (t) => {
