@@ -121,18 +121,18 @@ class Slots {
     }
   }
 
-  /** Nothing lies in this chunk any more. */
-  release(number: number): void {
+  /** Nothing lies in this chunk any more; `blank`: nothing ever did in any. */
+  release(number: number, blank = false): void {
     const chunk = this.chunks[number]!;
     if (chunk === NOTHING) return;
     this.bytes -= chunk.byteLength;
     this.chunks[number] = NOTHING;
-    this.blocks.give(chunk);
+    this.blocks.give(chunk, blank);
   }
 
-  /** Nothing lies here any more. */
-  releaseAll(): void {
-    for (let number = 0; number < this.chunks.length; number++) this.release(number);
+  /** Nothing lies here any more; `blank`: nothing ever did. */
+  releaseAll(blank = false): void {
+    for (let number = 0; number < this.chunks.length; number++) this.release(number, blank);
   }
 
   /** A new entry; that it is not there yet, the caller knows. */
@@ -311,7 +311,7 @@ export class FlowTable {
   private clear(): void {
     this.slots.releaseAll();
     this.old?.releaseAll();
-    this.next?.releaseAll();
+    this.next?.releaseAll(true);
     this.slots = new Slots(SMALLEST, this.blocks);
     this.old = null;
     this.next = null;
@@ -321,7 +321,7 @@ export class FlowTable {
     const old = this.slots;
     this.old = old;
     this.slots = slots;
-    if (this.next !== slots) this.next?.releaseAll();
+    if (this.next !== slots) this.next?.releaseAll(true);
     this.next = null;
     // Start behind an empty slot, where a cluster begins.
     let start = 0;

@@ -14,7 +14,7 @@
 /** Makes all words 0 and gives their memory back, save what shares a page with something else. */
 export type Discard = (block: Int32Array) => void;
 
-/** Smaller ones, in words, are left to V8. */
+/** Smaller ones, in words, are V8's like any other. */
 const SMALLEST = 1 << 14;
 
 /** Bytes that may have come back before V8 is told. */
@@ -35,14 +35,16 @@ export class Blocks {
 
   /** A block of so many words, all 0. */
   take(words: number): Int32Array {
+    if (words < SMALLEST) return new Int32Array(words);
     return this.kept.get(words)?.pop() ?? new Int32Array(new SharedArrayBuffer(4 * words));
   }
 
-  /** Nobody reads or writes the block any more. */
-  give(block: Int32Array): void {
-    if (this.discard === undefined) this.tell(block.byteLength);
-    else if (block.length >= SMALLEST) {
-      this.discard(block);
+  /** Nobody reads or writes the block any more. `blank`: nobody ever wrote, so it has no memory. */
+  give(block: Int32Array, blank = false): void {
+    if (block.length < SMALLEST) return;
+    if (this.discard === undefined) this.tell(blank ? 0 : block.byteLength);
+    else {
+      if (!blank) this.discard(block);
       const kept = this.kept.get(block.length);
       if (kept === undefined) this.kept.set(block.length, [block]);
       else kept.push(block);
