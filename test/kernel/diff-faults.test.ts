@@ -26,7 +26,7 @@ for (const [module, correct, wrong, shows] of FAULTS) {
   void t.test(`a planted fault is found and shrunk: ${wrong} in ${module}`, { skip: lack() }, async (t) => {
     const faulty = withFault(module, correct, wrong);
     t.teardown(() => faulty.remove());
-    const args = ['diff', '--seeds', '500', '--seed', '3', '--json', '--out', faulty.folder];
+    const args = ['diff', '--seeds', '200', '--seed', '3', '--json', '--out', faulty.folder];
     const ran = await timewait(args, faulty.main);
     t.equal(ran.status, 1, ran.stderr);
     const report = JSON.parse(ran.stdout) as DiffReport;

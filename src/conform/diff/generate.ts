@@ -159,12 +159,13 @@ function cases(events: number): fc.Arbitrary<DiffCase> {
   );
 }
 
-/** The simplest cases that are one change away: an event less, or an event nearer to the plain ACK. */
+/** The simplest cases that are one change away: events less, the most first, or an event nearer to the plain ACK. */
 export function* simpler(one: DiffCase): Generator<DiffCase> {
   const { events } = one;
-  const half = events.length >> 1;
-  if (half > 1) yield { ...one, events: events.slice(0, events.length - half) };
-  for (let i = events.length - 1; i >= 0; i--) yield { ...one, events: events.filter((_, k) => k !== i) };
+  for (let end = 1; end < events.length - 1; end++) yield { ...one, events: events.slice(0, end) };
+  for (let run = events.length >> 1; run >= 1; run >>= 1)
+    for (let end = events.length; end >= run; end -= run)
+      yield { ...one, events: events.filter((_, k) => k < end - run || k >= end) };
   if (one.timestamps) yield { ...one, timestamps: false };
   if (one.version === 6) yield { ...one, version: 4 };
   for (const [i, event] of events.entries()) {

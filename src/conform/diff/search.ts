@@ -77,21 +77,28 @@ interface Played {
   readonly subjectCounters: Numbers;
 }
 
-/** Differences that look alike, and the case that shows it earliest with its number. */
+type Numbered = Differing & { readonly number: number };
+
+/** Differences that look alike, and the cases that show them earliest, the very first one in front. */
 interface Kind {
   count: number;
-  best: Differing;
-  number: number;
+  earliest: Numbered[];
 }
 
-function addKind(kinds: Map<string, Kind>, one: Differing, number: number): void {
+function addKind(kinds: Map<string, Kind>, one: Numbered): void {
   const group = groupOf(one.signature);
   const known = kinds.get(group);
-  if (known === undefined) kinds.set(group, { count: 1, best: one, number });
+  if (known === undefined) kinds.set(group, { count: 1, earliest: [one] });
   else {
     known.count++;
-    if (one.difference.step < known.best.difference.step) Object.assign(known, { best: one, number });
+    known.earliest.push(one);
+    known.earliest.sort((a, b) => a.difference.step - b.difference.step);
+    known.earliest.length = Math.min(known.earliest.length, EXAMPLES);
   }
+}
+
+function isOfRank({ difference }: Differing, rank: number): boolean {
+  return rankOf(difference.kind) <= rank;
 }
 
 function joined(a: DiffCase[][], b: DiffCase[][]): DiffCase[][] {
@@ -103,12 +110,14 @@ const CANDIDATES = 64;
 const ROUNDS = 40;
 /** How often a case is played alone until it is quick enough. */
 const TURNS = 3;
+/** Cases of a kind that are tried one after the other until one shows the difference again. */
+const EXAMPLES = 3;
 /** Cases of a batch that are searched for by their counters at most. */
 const CULPRITS = 2;
 
 export class Search {
   private readonly tuples = new Tuples();
-  private readonly found: (Differing & { readonly number: number })[] = [];
+  private readonly found: Numbered[] = [];
   private readonly subjectName: string;
   private played = 0;
   private unsteady = 0;
@@ -143,38 +152,46 @@ export class Search {
   }
 
   private async collect(batch: readonly DiffCase[]): Promise<void> {
-    for (const one of await this.differences(batch, true))
+    for (const one of await this.differences(batch, CULPRITS))
       this.found.push({ ...one, number: this.played + batch.indexOf(one.one) });
     this.played += batch.length;
   }
 
   /**
    * Those of the cases that differ, each with its signature. Counters are of a whole batch: the cases
-   * that differ otherwise are taken out, and where the rest differs in sum, halves of it tell which case it is.
+   * that differ otherwise are taken out, and where the rest differs in sum, halves of it tell which case it is:
+   * `culprits` at most, 0: nobody asks for counters.
    */
-  private async differences(batch: readonly DiffCase[], counters: boolean): Promise<Differing[]> {
+  private async differences(batch: readonly DiffCase[], culprits: number): Promise<Differing[]> {
     const whole = await this.playBoth(batch);
     const found = whole.found;
-    if (!counters || found.length === batch.length) return found;
-    if (found.length === 0) return this.byCounters(batch, whole, CULPRITS);
+    if (culprits === 0 || found.length === batch.length) return found;
+    if (found.length === 0) return this.byCounters(batch, whole, culprits);
     const parted = new Set(found.map(({ one }) => one));
     const rest = batch.filter((one) => !parted.has(one));
-    return [...found, ...(await this.byCounters(rest, await this.playBoth(rest), CULPRITS))];
+    return [...found, ...(await this.byCounters(rest, await this.playBoth(rest), culprits))];
   }
 
-  /** At most `most` of the cases whose counters differ. */
-  private async byCounters(cases: readonly DiffCase[], played: Played, most: number): Promise<Differing[]> {
-    const last = cases[0]!.events.length - 1;
-    const difference = counterDifference(last, played.judgeCounters, played.subjectCounters);
-    if (difference === null) return [];
-    if (cases.length === 1)
-      return [this.differing(cases[0]!, difference, played.judge[0]!, played.subject[0]!)];
-    const culprits: Differing[] = [];
+  /** At most `most` of the cases whose counters differ. `played` null: those of some must, they were played with others. */
+  private async byCounters(
+    cases: readonly DiffCase[],
+    played: Played | null,
+    most: number,
+  ): Promise<Differing[]> {
+    if (cases.length === 1) played ??= await this.playBoth(cases);
+    if (played !== null) {
+      const last = cases[0]!.events.length - 1;
+      const difference = counterDifference(last, played.judgeCounters, played.subjectCounters);
+      if (difference === null) return [];
+      if (cases.length === 1)
+        return [this.differing(cases[0]!, difference, played.judge[0]!, played.subject[0]!)];
+    }
     const middle = cases.length >> 1;
-    for (const half of [cases.slice(0, middle), cases.slice(middle)])
-      if (culprits.length < most)
-        culprits.push(...(await this.byCounters(half, await this.playBoth(half), most - culprits.length)));
-    return culprits;
+    const [first, second] = [cases.slice(0, middle), cases.slice(middle)];
+    const culprits = await this.byCounters(first, await this.playBoth(first), most);
+    if (culprits.length === most) return culprits;
+    const playedSecond = culprits.length === 0 ? null : await this.playBoth(second);
+    return [...culprits, ...(await this.byCounters(second, playedSecond, most - culprits.length))];
   }
 
   private async playBoth(batch: readonly DiffCase[]): Promise<Played> {
@@ -214,7 +231,7 @@ export class Search {
   /** What is known needs no shrinking; of the kinds that are not the most frequent come first. */
   private async judgeAll(): Promise<Finding[]> {
     const results = new Map<string, Finding>();
-    const add = (one: Differing, deviation: Deviation | null, { count, number }: Kind): void => {
+    const add = (one: Differing, deviation: Deviation | null, count: number, number: number): void => {
       const group = deviation?.id ?? groupOf(one.signature);
       const known = results.get(group);
       if (known !== undefined) known.count += count;
@@ -223,18 +240,21 @@ export class Search {
     const deviations = await this.explain(this.found);
     const kinds = new Map<string, Kind>();
     for (const [i, one] of this.found.entries()) {
-      const { number } = one;
       const deviation = deviations[i]!;
-      if (deviation !== null) add(one, deviation, { count: 1, best: one, number });
-      else addKind(kinds, one, number);
+      if (deviation !== null) add(one, deviation, 1, one.number);
+      else addKind(kinds, one);
     }
     const unknown = [...kinds.values()].sort((a, b) => b.count - a.count);
     const most = this.options.findings;
     this.unexamined = Math.max(0, unknown.length - most);
-    const shortest = await this.shrink(unknown.slice(0, most).map(({ best }) => best));
-    for (const [i, one] of shortest.entries()) {
-      if (one === null) this.unsteady++;
-      else add(one, null, unknown[i]!);
+    let open = unknown.slice(0, most);
+    for (let example = 0; open.length > 0; example++) {
+      const shortest = await this.shrink(open.map(({ earliest }) => earliest[example]!));
+      for (const [i, one] of shortest.entries())
+        if (one !== null) add(one, null, open[i]!.count, open[i]!.earliest[example]!.number);
+      const unseen = open.filter((_, i) => shortest[i] === null);
+      open = unseen.filter(({ earliest }) => example + 1 < earliest.length);
+      this.unsteady += unseen.length - open.length;
     }
     return [...results.values()].sort((a, b) => b.count - a.count);
   }
@@ -288,7 +308,7 @@ export class Search {
     const whole = starts.map(({ one }) => one);
     const ranks = starts.map(({ difference }) => rankOf(difference.kind));
     const both = [cut, whole].map((tries) => tries.map((one) => [one])).reduce(joined);
-    const steady = await this.confirmed(await this.firstOfEach(both, ranks));
+    const steady = await this.confirmed(await this.firstOfEach(both, ranks), ranks);
     let best = steady;
     let open = best.map((one, i) => (one === null ? -1 : i)).filter((i) => i >= 0);
     for (let round = 0; open.length > 0 && round < ROUNDS; round++) {
@@ -302,16 +322,20 @@ export class Search {
       open = open.filter((_, k) => better[k] !== null);
     }
     // What is shorter may show no more than a busy machine
-    const short = await this.confirmed(best.map((one, i) => (one === steady[i] ? null : one)));
+    const shorter = best.map((one, i) => (one === steady[i] ? null : one));
+    const short = await this.confirmed(shorter, ranks);
     return steady.map((one, i) => short[i] ?? one);
   }
 
   /**
-   * Those that show an unexplained difference within a time in which no SYN is resent: among hundreds on a busy machine a
+   * Those that show an unexplained difference of their rank or above within a time in which no SYN is resent: among hundreds on a busy machine a
    * step may last so long that it depends on luck whether a segment comes before a timer. Too slow together, they are
    * played by halves, at last alone; what only a counter shows is alone from the start, as others would change it, too.
    */
-  private async confirmed(list: readonly (Differing | null)[]): Promise<(Differing | null)[]> {
+  private async confirmed(
+    list: readonly (Differing | null)[],
+    ranks: readonly number[],
+  ): Promise<(Differing | null)[]> {
     const result = list.map((): Differing | null => null);
     const groups: number[][] = [[]];
     for (const [i, one] of list.entries())
@@ -324,7 +348,8 @@ export class Search {
         const middle = group.length >> 1;
         groups.push(group.slice(0, middle), group.slice(middle));
       } else
-        for (const [k, i] of group.entries()) result[i] = found.find(({ one }) => one === cases[k]) ?? null;
+        for (const [k, i] of group.entries())
+          result[i] = found.find((shown) => shown.one === cases[k] && isOfRank(shown, ranks[i]!)) ?? null;
     }
     return result;
   }
@@ -334,7 +359,7 @@ export class Search {
     if (cases.length === 0) return [];
     const alone = cases.length === 1;
     for (let turn = 1; ; turn++) {
-      const found = await this.unexplained(cases, alone);
+      const found = await this.unexplained(cases, alone ? 1 : 0);
       if (this.lasted < SYN_TIMEOUT) return found;
       if (!alone) return null;
       if (found.length === 0 || turn === TURNS) return found;
@@ -346,20 +371,24 @@ export class Search {
     lists: readonly (readonly DiffCase[])[],
     ranks: readonly number[],
   ): Promise<(Differing | null)[]> {
-    const all = lists.flat();
-    const counters = ranks.some((rank) => rank === rankOf('counter'));
     const found = new Map<DiffCase, Differing>();
-    for (let at = 0; at < all.length; at += this.options.batch)
-      for (const one of await this.unexplained(all.slice(at, at + this.options.batch), counters))
-        found.set(one.one, one);
+    const examine = async (cases: readonly DiffCase[], culprits: number): Promise<void> => {
+      for (let at = 0; at < cases.length; at += this.options.batch)
+        for (const one of await this.unexplained(cases.slice(at, at + this.options.batch), culprits))
+          found.set(one.one, one);
+    };
+    const byCounter = lists.map((_, i) => ranks[i] === rankOf('counter'));
+    await examine(lists.filter((_, i) => !byCounter[i]).flat(), 0);
+    // Counters are of all cases that are played: one list's must not hide another's. The first culprit is the one that is wanted
+    for (const list of lists.filter((_, i) => byCounter[i])) await examine(list, 1);
     return lists.map((list, i) => {
       const shown = list.flatMap((one) => found.get(one) ?? []);
-      return shown.find(({ difference }) => rankOf(difference.kind) <= ranks[i]!) ?? null;
+      return shown.find((one) => isOfRank(one, ranks[i]!)) ?? null;
     });
   }
 
-  private async unexplained(cases: readonly DiffCase[], counters: boolean): Promise<Differing[]> {
-    const found = await this.differences(cases, counters);
+  private async unexplained(cases: readonly DiffCase[], culprits: number): Promise<Differing[]> {
+    const found = await this.differences(cases, culprits);
     const deviations = await this.explain(found);
     return found.filter((_, i) => deviations[i] === null);
   }
