@@ -34,7 +34,7 @@ export async function demo(flags: DemoFlags, args: readonly string[]): Promise<n
   const say = (line: string): void =>
     void (flags.json === true ? undefined : process.stdout.write(`${line}\n`));
   const path = flags.pcap ?? join(tmpdir(), `timewait-demo-${process.pid}-${Date.now()}.pcapng`);
-  const file = opened(path);
+  const file = opened(path, flags.pcap !== undefined);
   if (lack !== null)
     process.stderr.write(`timewait: ${lack.reason}: ${lack.cure}. The demo runs on the virtual network.\n`);
   say(
@@ -67,11 +67,11 @@ export async function demo(flags: DemoFlags, args: readonly string[]): Promise<n
   return 0;
 }
 
-function opened(path: string): FileSink {
+function opened(path: string, given: boolean): FileSink {
   try {
     return new FileSink(path);
   } catch (error) {
-    throw new RunError(`--pcap ${path}: ${lineOf(error)}`);
+    throw new RunError(`${given ? '--pcap ' : ''}${path}: ${lineOf(error)}`);
   }
 }
 

@@ -25,10 +25,17 @@ export interface LinkFlags {
   detect?: boolean;
 }
 
+/** Of commands that make a device in the present namespace. */
+export interface DeviceFlags {
+  device?: string;
+  address?: string[];
+  kernelAddress?: string[];
+}
+
 const ETHERNET: readonly LinkKind[] = ['packet', 'pcap'];
 
 /** One line on standard error for each option that means nothing on this link. */
-export function warnOfIdle(flags: LinkFlags): void {
+export function warnOfIdle(flags: LinkFlags & Partial<DeviceFlags>): void {
   const { kind } = flags.link;
   const given: readonly (readonly [option: string, given: boolean, where: readonly LinkKind[]])[] = [
     ['--mac', flags.mac !== undefined, ETHERNET],
@@ -37,6 +44,8 @@ export function warnOfIdle(flags: LinkFlags): void {
     ['--no-detect', flags.detect === false, ETHERNET],
     ['--trust-checksums', flags.trustChecksums === true, ['packet', 'pcap', 'raw']],
     ['--no-offload', flags.offload === false, ['tun']],
+    ['--device', flags.device !== undefined, ['tun']],
+    ['--kernel-address', flags.kernelAddress !== undefined, ['tun']],
   ];
   for (const [option, isGiven, where] of given)
     if (isGiven && !where.includes(kind))

@@ -6,26 +6,20 @@ import { bringUp, which } from '../lab/namespace.js';
 import { tunAvailable } from '../link/tun-device.js';
 import { TunLink } from '../link/tun.js';
 import { RunError, UsageError, lineOf } from './fail.js';
-import type { LinkFlags } from './link-options.js';
+import type { DeviceFlags, LinkFlags } from './link-options.js';
 import { nothingElse, type OpenLink } from './open-link.js';
 import type { ServiceOptions } from './options.js';
 
 export const KERNEL_SIDE = ['10.77.0.1/24', 'fd77::1/64'];
 export const STACK_SIDE = ['10.77.0.2/24', 'fd77::2/64'];
-/** Our device in private namespaces, and the kernel's end of a veth pair. */
-const DEVICE = 'tw0';
+/** Our device, and the kernel's end of a veth pair. */
+export const DEVICE = 'tw0';
 const PEER = 'tw1';
-
-export interface DeviceFlags {
-  device: string;
-  address?: string[];
-  kernelAddress?: string[];
-}
 
 /** In the present namespace. */
 export async function openLink(flags: DeviceFlags & LinkFlags & ServiceOptions): Promise<OpenLink> {
   const { kind, device } = flags.link;
-  if (kind === 'tun') return { ...nothingElse, link: openTun({ ...flags, device: device || flags.device }) };
+  if (kind === 'tun') return { ...nothingElse, link: openTun(device || (flags.device ?? DEVICE), flags) };
   const addresses = flags.address ?? STACK_SIDE;
   const { onEthernet, onRawSockets } = await import('./interface-links.js');
   if (kind === 'raw') return onRawSockets(device, addresses, flags);
@@ -86,13 +80,13 @@ export function needTun(): void {
 }
 
 /** A TUN device that is up, with the kernel's side addressed. */
-function openTun(flags: DeviceFlags & LinkFlags): TunLink {
+function openTun(name: string, flags: DeviceFlags & LinkFlags): TunLink {
   needTun();
   let link: TunLink;
   try {
-    link = TunLink.open({ name: flags.device, offload: flags.offload ?? true });
+    link = TunLink.open({ name, offload: flags.offload ?? true });
   } catch (error) {
-    throw explainTun(flags.device, error as NodeJS.ErrnoException);
+    throw explainTun(name, error as NodeJS.ErrnoException);
   }
   try {
     bringUp(link.name, flags.kernelAddress ?? KERNEL_SIDE);

@@ -16,7 +16,13 @@ export interface ListFlags {
 }
 
 export async function listPolicies(names: readonly string[], flags: ListFlags): Promise<number> {
-  if (names.length > 0) return showPolicies(names, flags);
+  if (names.length > 0) {
+    if (flags.use !== undefined || flags.control !== undefined)
+      throw new UsageError(
+        'policies are shown by name, or asked of a running stack with --control, not both',
+      );
+    return showPolicies(names, flags);
+  }
   if (flags.use !== undefined && flags.control === undefined) {
     throw new UsageError('--use changes a running stack: say which with --control <socket>');
   }

@@ -221,7 +221,7 @@ function withRunOptions(command: Command): Command {
 /** The device of commands that make one in the present namespace. */
 function withDevice(command: Command): Command {
   return command
-    .option('--device <name>', 'name of the TUN device', 'tw0')
+    .option('--device <name>', 'name of the TUN device (default tw0)')
     .option(
       '--local, --address <cidr>',
       'address of our stack (repeatable, default 10.77.0.2/24 fd77::2/64)',

@@ -2,7 +2,8 @@
 import { serveControl } from './control.js';
 import { startEngine, type EngineFlags, type Engines } from './engines.js';
 import { UsageError } from './fail.js';
-import { STACK_SIDE, openLink, type DeviceFlags } from './links.js';
+import type { DeviceFlags } from './link-options.js';
+import { STACK_SIDE, openLink } from './links.js';
 import { checkPorts } from './options.js';
 import { formatTally, kernelTimeWait } from './tally.js';
 

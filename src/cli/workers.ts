@@ -15,8 +15,8 @@ import { ROWS, TUPLES } from './control-session.js';
 import type { Connect, Controlled, Explained, Question } from './control.js';
 import type { EngineFlags, Engines } from './engines.js';
 import { RunError, UsageError, lineOf } from './fail.js';
-import { warnOfIdle } from './link-options.js';
-import { KERNEL_SIDE, explainTun, needTun, type DeviceFlags } from './links.js';
+import { warnOfIdle, type DeviceFlags } from './link-options.js';
+import { DEVICE, KERNEL_SIDE, explainTun, needTun } from './links.js';
 import { mergeTallies, type Tally } from './tally.js';
 import type { Asked, WorkerData } from './worker.js';
 
@@ -34,7 +34,7 @@ export async function startWorkers(
   const policy = await choosePolicy(flags);
   const steerBy = keepsHosts(typeof policy === 'string' ? policyNamed(policy) : policy) ? 'host' : 'tuple';
   needTun();
-  const name = flags.link.device || (device?.device ?? 'tw0');
+  const name = flags.link.device || (device?.device ?? DEVICE);
   const data: WorkerData = { flags, addresses };
   let workers: Workers;
   try {

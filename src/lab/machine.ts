@@ -83,7 +83,7 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-const program = fileURLToPath(new URL('./machine-program.js', import.meta.url));
+const program = fileURLToPath(new URL('../lab/machine-program.js', import.meta.url));
 
 export class Machine {
   /** Orders given and not yet answered. Number 0 is the program's first word. */

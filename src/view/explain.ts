@@ -70,6 +70,7 @@ function stateOf(exchange: Exchange): string {
     let refused = 0;
     let answeredReset = false;
     let syns = 0;
+    let others = 0;
     for (const { segment, inbound, at } of own) {
       if (segment === null) continue;
       observed.take(segment, inbound, at);
@@ -79,10 +80,10 @@ function stateOf(exchange: Exchange): string {
         else if (!stretch.opened) syns++;
       }
       if ((segment.flags & RST) !== 0) answeredReset = true;
+      else if ((segment.flags & SYN) === 0) others++;
     }
     const words: string[] = [];
-    const nothing =
-      !stretch.opened && syns > 0 && observed.local.finEnd === null && observed.remote.finEnd === null;
+    const nothing = !stretch.opened && syns > 0 && others === 0;
     if (nothing) {
       words.push(
         answeredReset ? 'SYN refused (RST)' : syns > 1 ? `${syns} SYNs unanswered` : 'SYN unanswered',

@@ -44,6 +44,7 @@ const wrong: readonly (readonly [line: string, ...names: RegExp[]])[] = [
   ['nstat -q --control /nowhere', /-q/],
   ['policies --use freebds', /--use/, /nearest: .*freebsd/],
   ['policies --use bsd', /--use/, /--control/],
+  ['policies linux --use bsd --control /tmp/none.sock', /by name/, /--control/, /not both/],
   ['policies linus', /unknown policy 'linus'/, /nearest: .*linux/],
   ['pkt', /missing command, one of: run/],
   ['pkt rn', /unknown command 'rn'/, /timewait pkt are run/],

@@ -13,6 +13,7 @@ void t.test('each knob is complete, and its default lies in its range', (t) => {
     t.equal(values.get(knob.name), knob.default);
   }
   t.equal(new Set(knobs.map(({ name }) => name)).size, knobs.length, 'names are unique');
+  t.throws(() => new Knobs().get(''), { name: 'RangeError' });
   t.end();
 });
 

@@ -79,6 +79,11 @@ t.test('what became of it', async (t) => {
   t.equal(stateOf('0 > S 1:1(0) win 5', '1000 > S 1:1(0) win 5'), '2 SYNs unanswered');
   t.equal(stateOf('0 > S 1:1(0) win 5', '1 < R. 0:0(0) ack 2 win 0'), 'SYN refused (RST)');
   t.equal(stateOf('0 > S 1:1(0) win 5', ...handshake), 'SYN unanswered; opened: open');
+  t.equal(
+    stateOf('0 > P. 1:11(10) ack 7 win 5', '1 > S 99:99(0) win 5', ...handshake),
+    'open; reopened: open',
+    'an old connection was there',
+  );
   t.equal(stateOf(...handshake), 'open');
   t.equal(stateOf(...handshake, serverCloses[0]!), 'closing');
   t.equal(stateOf(...handshake, ...serverCloses), 'TIME-WAIT at 10.0.0.2:80');
