@@ -152,7 +152,7 @@ export class Places {
 
   /** `extra`: more arguments of the server. */
   async start(contender: Contender, ...extra: string[]): Promise<Running> {
-    const net = `10.${64 + (this.subnet++ % 128)}`;
+    const net = this.freeNet();
     const host = `${net}.0.2`;
     if (contender.on === 'tun') {
       const device = `tw${this.subnet}`;
@@ -171,6 +171,15 @@ export class Places {
   }
 
   private readonly places = new Map<string, string>();
+
+  /** The next subnet, but for those of wires, which stay. */
+  private freeNet(): string {
+    const taken = [...this.places.values()];
+    for (;;) {
+      const net = `10.${64 + (this.subnet++ % 128)}`;
+      if (!taken.includes(net)) return net;
+    }
+  }
 
   private async wire(name: string, net: string): Promise<Wire> {
     const there = this.wires.get(name);
