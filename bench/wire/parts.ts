@@ -141,8 +141,7 @@ export class Parts {
           rate,
           bytes: (after.rss - before.rss) / count,
           heap: (after.heap - before.heap) / count,
-          // The first question's collection of garbage is in neither.
-          cpu: (later.cpu - after.cpu) / (later.at - after.at),
+          cpu: share(after, later),
         };
       } finally {
         client.kill('SIGKILL');
@@ -174,7 +173,7 @@ export class Parts {
         entered: (after.segments - before.segments) / took,
         answered: (after.cookies - before.cookies) / took,
         flooder: flood.cpu! / took,
-        server: (after.cpu - before.cpu) / (after.at - before.at),
+        server: share(before, after),
         rss: after.rss - before.rss,
       };
     });
@@ -220,13 +219,24 @@ export interface Flooded {
 }
 
 /** What a server of ours says of itself. */
+/** Seconds, the process's own and of the clock. */
+export interface Spent {
+  readonly cpu: number;
+  readonly at: number;
+}
+
+/** Of a processor, between two questions. */
+function share(before: State, after: State): number {
+  return (after.asked.cpu - before.answered.cpu) / (after.asked.at - before.answered.at);
+}
+
 export interface State {
   /** Bytes after a collection. */
   readonly rss: number;
   readonly heap: number;
-  /** Seconds, its own and of the clock. */
-  readonly cpu: number;
-  readonly at: number;
+  /** Before the collection, and after it. */
+  readonly asked: Spent;
+  readonly answered: Spent;
   readonly records: number;
   readonly segments: number;
   /** SYN cookies sent. */

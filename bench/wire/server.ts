@@ -15,7 +15,7 @@ import { createNetwork, type Network } from '../../src/net/network.js';
 import { createInterface } from 'node:readline';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { State } from './parts.js';
+import type { Spent, State } from './parts.js';
 import { ANSWER, SINK, SOURCE, ready } from './ports.js';
 import { serveEngine } from './engine.js';
 
@@ -93,18 +93,23 @@ function fill(made: Network): void {
   }
 }
 
+function spent(): Spent {
+  const { user, system } = process.cpuUsage();
+  return { cpu: (user + system) / 1e6, at: performance.now() / 1000 };
+}
+
 function tellState(made: Network): void {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   createInterface({ input: process.stdin }).on('line', () => {
+    const asked = spent();
     collect();
     const { rss, heapUsed, external } = process.memoryUsage();
-    const { user, system } = process.cpuUsage();
     const state: State = {
       rss,
       heap: heapUsed + external,
-      cpu: (user + system) / 1e6,
-      at: performance.now() / 1000,
+      asked,
+      answered: spent(),
       records: (made.stack as Stack).timeWait.count,
       segments: made.stack.counters.get('TcpInSegs'),
       cookies: made.stack.counters.get('TcpExtSyncookiesSent'),
