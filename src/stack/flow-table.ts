@@ -15,12 +15,13 @@
  * entry moves to other slots.
  *
  * The hash is SipHash under a secret key, so nobody can aim collisions. Growing, twofold while it is
- * small, then by a half or a third, and shrinking are spread over later operations: while a move is on, entries
- * live in the present slots or the old ones, and each operation moves some whole clusters
+ * small, then by a half or a third, and shrinking are spread over later operations: while a move is on,
+ * entries live in the present slots or the old ones, and each operation moves some whole clusters
  * (a cluster never refers to slots outside itself, so the rest of the old slots stays
  * searchable). Slots lie in chunks. Those of the next size are made one by one before they
  * are needed, as the first insertions after a growth would else make them all at once, and
- * old ones let go when the last entry has moved on: no operation makes or clears more than one.
+ * old ones let go when the last entry has moved on: no operation makes more than one of a
+ * large table, or lets go of more than two.
  *
  * Memory: 4 bytes a slot at a load between 1/6 and 4/5; 5 to 7.5 bytes an entry of a large table
  * that has grown.
@@ -227,8 +228,7 @@ export class FlowTable {
   ): number {
     const hash = this.sip.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0);
     this.sought = hash;
-    let slots: Slots | null = this.slots;
-    while (slots !== null) {
+    for (let slots = this.firstFor(hash); ; slots = this.slots) {
       const { chunks, size } = slots;
       let tag = 8 | (hash & 7);
       for (let at = slots.home(hash); ;) {
@@ -242,9 +242,20 @@ export class FlowTable {
         if (tag < FAR << 3) tag += 8;
         if (++at === size) at = 0;
       }
-      slots = slots === this.slots ? this.old : null;
+      if (slots === this.slots) return -1;
     }
-    return -1;
+  }
+
+  /**
+   * Where an entry of this hash is to be looked for first. Clusters move whole, so what belongs
+   * behind the cursor has moved; what belongs before it lies in the old slots, or in the present
+   * ones if it came after the move began.
+   */
+  private firstFor(hash: number): Slots {
+    const { old } = this;
+    if (old === null) return this.slots;
+    const ahead = old.home(hash) - this.cursor;
+    return (ahead < 0 ? ahead + old.size : ahead) < this.left ? old : this.slots;
   }
 
   insert(hash: number, handle: number): void {
@@ -262,8 +273,9 @@ export class FlowTable {
   /** Removing what is not there is a programmer's mistake. */
   remove(hash: number, handle: number): void {
     if (this.old !== null) this.move(STEP_OUT);
-    if (!this.removeFrom(this.slots, hash, handle)) {
-      if (this.old === null || !this.removeFrom(this.old, hash, handle)) {
+    const first = this.firstFor(hash);
+    if (!this.removeFrom(first, hash, handle)) {
+      if (first === this.slots || !this.removeFrom(this.slots, hash, handle)) {
         throw new RangeError(`handle ${handle} is not in the flow table`);
       }
     }
@@ -275,10 +287,10 @@ export class FlowTable {
 
   /** The entry now stands for another handle. */
   replace(hash: number, before: number, after: number): void {
-    let slots: Slots | null = this.slots;
+    let slots = this.firstFor(hash);
     let at = slots.position(hash, storedOf(before));
-    if (at < 0 && this.old !== null) {
-      slots = this.old;
+    if (at < 0 && slots !== this.slots) {
+      slots = this.slots;
       at = slots.position(hash, storedOf(before));
     }
     if (at < 0) throw new RangeError(`handle ${before} is not in the flow table`);
