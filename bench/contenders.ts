@@ -4,7 +4,7 @@
  */
 import { native } from '../src/link/native.js';
 import { FlowTable } from '../src/stack/flow-table.js';
-import { SipHash } from '../src/stack/siphash.js';
+import { SipHash, TupleHash } from '../src/stack/siphash.js';
 import { Blocks } from '../src/timewait/blocks.js';
 import { TimeWaitTable, type RecordEntry, type TupleKeys } from '../src/timewait/table.js';
 import type { Segment } from '../src/wire/segment.js';
@@ -345,15 +345,15 @@ export class BigIntMap extends MapOfObjects<bigint> {
 export class NumberMap implements Contender {
   private readonly map = new Map<number, Held<number>>();
   private readonly heap = new Heap<Held<number>>();
-  private readonly sip: SipHash;
+  private readonly hash: TupleHash;
   size = 0;
 
   constructor(key: Uint8Array) {
-    this.sip = new SipHash(key, 1, 3);
+    this.hash = new TupleHash(key);
   }
 
   insert(e: RecordEntry, expiresAt: number): void {
-    const hash = this.sip.hashTuple(
+    const hash = this.hash.of(
       e.local0,
       e.local1,
       e.local2,
@@ -364,7 +364,6 @@ export class NumberMap implements Contender {
       e.remote3,
       e.localPort,
       e.remotePort,
-      0,
     );
     const held = new Held(e, hash, expiresAt);
     held.next = this.map.get(hash);
@@ -374,7 +373,7 @@ export class NumberMap implements Contender {
   }
 
   lookUp(s: Segment): number {
-    const hash = this.sip.hashTuple(
+    const hash = this.hash.of(
       s.dst0,
       s.dst1,
       s.dst2,
@@ -385,7 +384,6 @@ export class NumberMap implements Contender {
       s.src3,
       s.dstPort,
       s.srcPort,
-      0,
     );
     for (let held = this.map.get(hash); held !== undefined; held = held.next) {
       if (

@@ -11,7 +11,7 @@ import makeWabt from 'wabt';
 
 const [source, output] = process.argv.slice(2);
 const wabt = await makeWabt();
-const parsed = wabt.parseWat(source, readFileSync(source, 'utf8'), { simd: true });
+const parsed = wabt.parseWat(source, expand(readFileSync(source, 'utf8')), { simd: true });
 parsed.validate();
 const { buffer } = parsed.toBinary({});
 const names = [...readFileSync(source, 'utf8').matchAll(/\(export "(\w+)"/g)].map(([, name]) => name);
@@ -21,3 +21,26 @@ export const { ${names.join(', ')} } = new WebAssembly.Instance(new WebAssembly.
 `;
 mkdirSync(dirname(output), { recursive: true });
 writeFileSync(output, text);
+
+/**
+ * Puts definitions where they are asked for:
+ *
+ *   (@define NAME $a $b         (@NAME $x $y): the lines, with $x for $a and $y for $b
+ *     lines
+ *   )
+ */
+function expand(wat) {
+  const definitions = new Map();
+  let rest = wat.replace(/^ {2}\(@define (\w+)([ $\w]*)\n(.*?)^ {2}\)\n/gms, (_, name, names, body) => {
+    definitions.set(name, { names: names.trim().split(' '), body });
+    return '';
+  });
+  while (rest.includes('(@'))
+    rest = rest.replace(/\(@(\w+)([ $\w]*)\)/g, (_, name, given) => {
+      if (!definitions.has(name)) throw new Error(`${source}: (@${name}) is not defined`);
+      const { names, body } = definitions.get(name);
+      const words = given.trim().split(' ');
+      return body.replace(/\$\w+/g, (word) => words[names.indexOf(word)] ?? word);
+    });
+  return rest;
+}

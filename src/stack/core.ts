@@ -36,7 +36,7 @@ import { PortUsers } from './port-users.js';
 import { PortPicker } from './ports.js';
 import { KeyedRandom, deriveKey } from './random.js';
 import { Settings } from './settings.js';
-import { SipHash } from './siphash.js';
+import { SipHash, TupleHash } from './siphash.js';
 import { SynBudget } from './syn-budget.js';
 import { SynCookies } from './syn-cookies.js';
 
@@ -131,8 +131,8 @@ export class Core {
     const blocks = new Blocks(options.discard);
     this.records = new TimeWaitTable(now, this, undefined, blocks);
     this.record = this.records.cursor();
-    const hostHash = new SipHash(deriveKey(seed, 5), 1, 3);
-    this.hosts = new HostCache((w0, w1, w2, w3) => hostHash.hashTuple(w0, w1, w2, w3, 0, 0, 0, 0, 0, 0, 0));
+    const hostHash = new TupleHash(deriveKey(seed, 5));
+    this.hosts = new HostCache((w0, w1, w2, w3) => hostHash.of(w0, w1, w2, w3, 0, 0, 0, 0, 0, 0));
     this.flows = new FlowTable(deriveKey(seed, 4), this, blocks);
     this.hooks = new HookContext(this);
   }

@@ -27,7 +27,7 @@
  * that has grown.
  */
 import { Blocks } from '../timewait/blocks.js';
-import { SipHash } from './siphash.js';
+import { TupleHash } from './siphash.js';
 
 /** Handles: this bit set means a TIME-WAIT record. Below, 24 bits count. */
 export const RECORD = 1 << 30;
@@ -171,7 +171,7 @@ function handleOf(word: number): number {
 }
 
 export class FlowTable {
-  private readonly sip: SipHash;
+  private readonly hash: TupleHash;
   private slots: Slots;
   private old: Slots | null = null;
   /** The slots of the next size, in the making. */
@@ -191,7 +191,7 @@ export class FlowTable {
     private readonly blocks = new Blocks(),
   ) {
     this.slots = new Slots(SMALLEST, blocks);
-    this.sip = new SipHash(key, 1, 3);
+    this.hash = new TupleHash(key);
   }
 
   get memoryBytes(): number {
@@ -210,7 +210,7 @@ export class FlowTable {
     localPort: number,
     remotePort: number,
   ): number {
-    return this.sip.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0);
+    return this.hash.of(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort);
   }
 
   /** The handle of a tuple, -1 when there is none. */
@@ -226,7 +226,7 @@ export class FlowTable {
     localPort: number,
     remotePort: number,
   ): number {
-    const hash = this.sip.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0);
+    const hash = this.hash.of(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort);
     this.sought = hash;
     for (let slots = this.firstFor(hash); ; slots = this.slots) {
       const { chunks, size } = slots;

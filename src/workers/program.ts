@@ -91,7 +91,7 @@ class Assembler {
   }
 }
 
-/** Where a word of the hash's message comes from, in the order of SipHash.hashTuple: an address word, both ports, 0. */
+/** Where a word of the hash's message comes from, in the order of TupleHash.of: an address word, both ports, 0. */
 type Source = number | 'ports' | 'zero';
 
 /** A tuple's words. `target`, `source`: bytes of the packet where the addresses are. */

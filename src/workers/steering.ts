@@ -6,7 +6,7 @@
  *   ICMP errors             by the tuple of the packet they quote: they tell something to its connection
  *   all else                worker 0: echo, fragments, what cannot be read
  */
-import { SipHash } from '../stack/siphash.js';
+import { TupleHash } from '../stack/siphash.js';
 import { IcmpMessage } from '../wire/icmp.js';
 import { IpHeader, half, word } from '../wire/ip.js';
 import { LOAD_OK } from '../wire/segment.js';
@@ -20,7 +20,7 @@ const MAPPED = 0xffff;
 export type SteerBy = 'tuple' | 'host';
 
 export class Steering {
-  private readonly hash: SipHash;
+  private readonly hash: TupleHash;
   private readonly ip = new IpHeader();
   private readonly icmp = new IcmpMessage();
 
@@ -30,7 +30,7 @@ export class Steering {
     readonly workers: number,
     readonly by: SteerBy,
   ) {
-    this.hash = new SipHash(key, 1, 3);
+    this.hash = new TupleHash(key);
   }
 
   ownerOfTuple(
@@ -47,8 +47,8 @@ export class Steering {
   ): number {
     const hash =
       this.by === 'tuple'
-        ? this.hash.hashTuple(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort, 0)
-        : this.hash.hashTuple(r0, r1, r2, r3, r0, r1, r2, r3, 0, 0, 0);
+        ? this.hash.of(l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort)
+        : this.hash.of(r0, r1, r2, r3, r0, r1, r2, r3, 0, 0);
     return (hash >>> 0) % this.workers;
   }
 
