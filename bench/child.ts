@@ -1,6 +1,7 @@
 /** One measurement in a process of its own: what to measure comes as the argument, the result goes back by IPC. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { INLINING } from '../src/cli/inlining.js';
 import { measureAllocation, type Allocations } from './allocation.js';
 import { measureEngine, measureIdle, type EngineRun, type IdleRun } from './engine.js';
 import { measureFlood, type FloodRun } from './flood.js';
@@ -41,8 +42,8 @@ export interface Results {
   readonly flood: FloodRun;
 }
 
-/** The references need the heap. */
-const FLAGS = ['--expose-gc', '--max-old-space-size=4096'];
+/** The references need the heap; `run` and `serve` inline as much. */
+const FLAGS = ['--expose-gc', '--max-old-space-size=4096', INLINING];
 
 /** In the parent: runs the job in a new process. Rejects with one line when it failed. */
 export function inChild<J extends Job>(job: J): Promise<Results[J['part']]> {

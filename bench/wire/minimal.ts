@@ -5,12 +5,16 @@
  *
  *   minimal.js DEVICE ADDRESS [plain]      sink on 5001, source on 5002, answers on 8000
  */
+import { inlineMore } from '../../src/cli/inlining.js';
 import { TunLink } from '../../src/link/tun.js';
 import { parsePrefix } from '../../src/wire/address.js';
 import { fold, pseudoHeader, sum } from '../../src/wire/checksum.js';
 import { CHECKSUM_OFFLOADED, LARGEST_SLOT, PacketRing } from '../../src/wire/ring.js';
 import { ACK, FIN, PSH, RST, SYN } from '../../src/wire/segment.js';
 import { ANSWER, BATCHES, SINK, SOURCE, ready } from './ports.js';
+
+// As the engine's server does.
+inlineMore();
 
 const [device = 'tw0', address = '10.77.0.2/16', plain] = process.argv.slice(2);
 const own = parsePrefix(address)!.address.words[3]!;

@@ -10,6 +10,7 @@
  */
 import * as nodeNet from 'node:net';
 import type { Stack } from '../../src/stack/stack.js';
+import { inlineMore } from '../../src/cli/inlining.js';
 import { TunLink } from '../../src/link/tun.js';
 import { createNetwork, type Network } from '../../src/net/network.js';
 import { createInterface } from 'node:readline';
@@ -18,6 +19,9 @@ import { runInNewContext } from 'node:vm';
 import type { Spent, State } from './parts.js';
 import { ANSWER, SINK, SOURCE, ready } from './ports.js';
 import { serveEngine } from './engine.js';
+
+// As `run` and `serve` do.
+inlineMore();
 
 const args = process.argv.slice(2);
 const [kind = 'engine', device = 'tw0', address = '10.77.0.2/16'] = args;

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs, promisify } from 'node:util';
 import { lineOf } from '../../src/cli/fail.js';
+import { inlineMore } from '../../src/cli/inlining.js';
 import { environmentLack, insideNamespace, must, reenter, which } from '../../src/lab/namespace.js';
 import { formatTable } from '../../src/view/table.js';
 import { Workers } from '../../src/workers/workers.js';
@@ -87,6 +88,7 @@ function spent(before: Map<string, ThreadTime>, after: Map<string, ThreadTime>):
 }
 
 async function measure(load: string, contender: Contender, seconds: number): Promise<Run> {
+  inlineMore();
   const data: EngineData = { addresses: [`${HOST}/16`] };
   const workers = await Workers.start({
     ...contender,

@@ -4,6 +4,7 @@ import type { RunSummary } from '../view/summary.js';
 import { choosePolicy } from './choose-policy.js';
 import type { Controlled } from './control.js';
 import { RunError, lineOf } from './fail.js';
+import { inlineMore } from './inlining.js';
 import { warnOfIdle, type LinkFlags } from './link-options.js';
 import type { OpenLink } from './open-link.js';
 import type { StackFlags } from './options.js';
@@ -61,6 +62,7 @@ export async function startEngine(
   try {
     await Promise.race([opened.ready(network), failed]);
     const services = await startServices(network, flags);
+    inlineMore();
     return {
       device: opened.link.name,
       policy: network.stack.policyName,

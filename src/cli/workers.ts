@@ -15,6 +15,7 @@ import { ROWS, TUPLES } from './control-session.js';
 import type { Connect, Controlled, Explained, Question } from './control.js';
 import type { EngineFlags, Engines } from './engines.js';
 import { RunError, UsageError, lineOf } from './fail.js';
+import { inlineMore } from './inlining.js';
 import { warnOfIdle, type DeviceFlags } from './link-options.js';
 import { DEVICE, KERNEL_SIDE, explainTun, needTun } from './links.js';
 import { mergeTallies, type Tally } from './tally.js';
@@ -31,6 +32,7 @@ export async function startWorkers(
       `--workers ${flags.workers}: only a TUN device has queues; --link ${flags.link.kind} has one stack`,
     );
   warnOfIdle(flags);
+  inlineMore();
   const policy = await choosePolicy(flags);
   const steerBy = keepsHosts(typeof policy === 'string' ? policyNamed(policy) : policy) ? 'host' : 'tuple';
   needTun();
