@@ -142,15 +142,6 @@ function flatness(each: readonly number[]): { first: number; last: number; least
   return { first: mid(each.slice(0, part)), last: mid(each.slice(-part)), least: Math.min(...each) };
 }
 
-interface Goal {
-  readonly what: string;
-  readonly wanted: string;
-  /** undefined: not measured. */
-  readonly found: number | undefined;
-  readonly reached: (found: number) => boolean;
-  readonly digits?: number;
-}
-
 /** Medians of one measure beside each other. */
 function ratio<T>(
   runs: Runs<T> | undefined,
@@ -163,133 +154,63 @@ function ratio<T>(
   return mid(ours.map(of)) / mid(theirs.map(of));
 }
 
+/** `found` held against '>= 0.8', '> 1', '<= 1.3' or '< 1'. */
+function reached(wanted: string, found: number): boolean {
+  const [sign, number] = wanted.split(' ') as [string, string];
+  const limit = Number(number);
+  if (found === limit) return sign.endsWith('=');
+  return sign.startsWith('>') ? found > limit : found < limit;
+}
+
 function goals(results: Results): string {
   const rate = ({ rate: found }: { rate: number }): number => found;
   const cpu = ({ cpu: found }: { cpu: number }): number => found;
-  const least = (limit: number) => (found: number) => found >= limit;
-  const most = (limit: number) => (found: number) => found <= limit;
   const { receive, send, connections } = results;
   const minute = results.timewait?.['engine']?.[0];
   const flood = results.flood?.['engine']?.[0];
-  const starts = results.startup ?? [];
+  const starts = results.startup;
   const flat = minute === undefined ? undefined : flatness(minute.each);
-  const rows: Goal[] = [
-    {
-      what: 'connections, engine / minimal terminator',
-      wanted: '>= 0.8',
-      found: ratio(connections, 'engine', 'minimal', rate),
-      reached: least(0.8),
-    },
-    {
-      what: 'connections, engine / kernel to kernel',
-      wanted: '>= 1.5',
-      found: ratio(connections, 'engine', 'kernel', rate),
-      reached: least(1.5),
-    },
-    {
-      what: 'the same in the last 10 s of 60 / the first 10, a million records',
-      wanted: '>= 0.9',
-      found: flat && flat.last / flat.first,
-      reached: least(0.9),
-    },
-    {
-      what: 'connections, our node:net / node:net on the kernel',
-      wanted: '>= 1.3',
-      found: ratio(connections, 'stream', 'node', rate),
-      reached: least(1.3),
-    },
-    {
-      what: 'receive, engine / kernel to kernel',
-      wanted: '>= 0.8',
-      found: ratio(receive, 'engine', 'kernel', rate),
-      reached: least(0.8),
-    },
-    {
-      what: 'receive, our node:net / node:net on the kernel',
-      wanted: '>= 1.0',
-      found: ratio(receive, 'stream', 'node', rate),
-      reached: least(1),
-    },
-    {
-      what: 'send, engine / kernel to kernel',
-      wanted: '>= 0.8',
-      found: ratio(send, 'engine', 'kernel', rate),
-      reached: least(0.8),
-    },
-    {
-      what: 'send, our node:net / node:net on the kernel',
-      wanted: '>= 1.0',
-      found: ratio(send, 'stream', 'node', rate),
-      reached: least(1),
-    },
-    {
-      what: 'CPU a connection, engine / minimal terminator',
-      wanted: '<= 1.3',
-      found: ratio(connections, 'engine', 'minimal', cpu),
-      reached: most(1.3),
-    },
-    {
-      what: 'CPU a connection, engine / kernel to kernel',
-      wanted: '< 1',
-      found: ratio(connections, 'engine', 'kernel', cpu),
-      reached: (found) => found < 1,
-    },
-    {
-      what: 'receive packet by packet, engine / lwIP',
-      wanted: '> 1',
-      found: ratio(receive, 'engine-plain', 'lwip', rate),
-      reached: (found) => found > 1,
-    },
-    {
-      what: 'receive packet by packet, engine / gVisor',
-      wanted: '> 1',
-      found: ratio(receive, 'engine-plain', 'gvisor', rate),
-      reached: (found) => found > 1,
-    },
-    {
-      what: 'send packet by packet, engine / lwIP',
-      wanted: '> 1',
-      found: ratio(send, 'engine-plain', 'lwip', rate),
-      reached: (found) => found > 1,
-    },
-    {
-      what: 'send packet by packet, engine / gVisor',
-      wanted: '> 1',
-      found: ratio(send, 'engine-plain', 'gvisor', rate),
-      reached: (found) => found > 1,
-    },
-    {
-      what: 'clients beside a SYN flood / alone',
-      wanted: '>= 0.9',
-      found: flood && flood.beside / flood.alone,
-      reached: least(0.9),
-    },
-    {
-      what: '`timewait --version`, ms',
-      wanted: '< 150',
-      found: starts.length > 0 ? mid(starts.map((s) => s.version)) : undefined,
-      reached: most(150),
-      digits: 0,
-    },
-    {
-      what: '`timewait run` until a SYN is answered, ms',
-      wanted: '< 300',
-      found: starts.length > 0 ? mid(starts.map((s) => s.answered)) : undefined,
-      reached: most(300),
-      digits: 0,
-    },
-  ];
-  const found = rows.filter((row) => row.found !== undefined && Number.isFinite(row.found));
-  if (found.length === 0) return '';
-  return markdown([
-    ['goal', 'wanted', 'found', 'reached'],
-    ...found.map((row) => [
-      row.what,
-      row.wanted,
-      figure(row.found!, row.digits ?? 2),
-      row.reached(row.found!) ? 'yes' : 'no',
-    ]),
-  ]);
+  const goal = (what: string, wanted: string, found: number | undefined, digits = 2): string[] =>
+    found === undefined || !Number.isFinite(found)
+      ? []
+      : [what, wanted, figure(found, digits), reached(wanted, found) ? 'yes' : 'no'];
+  const rows = [
+    goal('connections, engine / minimal terminator', '>= 0.8', ratio(connections, 'engine', 'minimal', rate)),
+    goal('connections, engine / kernel to kernel', '>= 1.5', ratio(connections, 'engine', 'kernel', rate)),
+    goal(
+      'the same in the last 10 s of 60 / the first 10, a million records',
+      '>= 0.9',
+      flat && flat.last / flat.first,
+    ),
+    goal(
+      'connections, our node:net / node:net on the kernel',
+      '>= 1.3',
+      ratio(connections, 'stream', 'node', rate),
+    ),
+    goal('receive, engine / kernel to kernel', '>= 0.8', ratio(receive, 'engine', 'kernel', rate)),
+    goal('receive, our node:net / node:net on the kernel', '>= 1.0', ratio(receive, 'stream', 'node', rate)),
+    goal('send, engine / kernel to kernel', '>= 0.8', ratio(send, 'engine', 'kernel', rate)),
+    goal('send, our node:net / node:net on the kernel', '>= 1.0', ratio(send, 'stream', 'node', rate)),
+    goal(
+      'CPU a connection, engine / minimal terminator',
+      '<= 1.3',
+      ratio(connections, 'engine', 'minimal', cpu),
+    ),
+    goal('CPU a connection, engine / kernel to kernel', '< 1', ratio(connections, 'engine', 'kernel', cpu)),
+    goal('receive packet by packet, engine / lwIP', '> 1', ratio(receive, 'engine-plain', 'lwip', rate)),
+    goal('receive packet by packet, engine / gVisor', '> 1', ratio(receive, 'engine-plain', 'gvisor', rate)),
+    goal('send packet by packet, engine / lwIP', '> 1', ratio(send, 'engine-plain', 'lwip', rate)),
+    goal('send packet by packet, engine / gVisor', '> 1', ratio(send, 'engine-plain', 'gvisor', rate)),
+    goal('clients beside a SYN flood / alone', '>= 0.9', flood && flood.beside / flood.alone),
+    goal('`timewait --version`, ms', '< 150', starts && mid(starts.map((s) => s.version)), 0),
+    goal(
+      '`timewait run` until a SYN is answered, ms',
+      '< 300',
+      starts && mid(starts.map((s) => s.answered)),
+      0,
+    ),
+  ].filter((row) => row.length > 0);
+  return rows.length === 0 ? '' : markdown([['goal', 'wanted', 'found', 'reached'], ...rows]);
 }
 
 /** Everything measured, as text. */

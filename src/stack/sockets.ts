@@ -20,21 +20,10 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
   const agreed = tcb.state !== S.SYN_SENT;
   // One segment: lost, and sent again
   const synAgain = !agreed && tcb.retries > 0 ? 1 : 0;
-  const synLost = synAgain > 0 || synLossLasts(tcb);
   return {
     state: tcb.stateName,
     congestion: tcb.congestion.name,
-    caState: synLost
-      ? 'loss'
-      : tcb.recovery === OPEN
-        ? tcb.reducing
-          ? 'cwr'
-          : tcb.dupAcks > 0 || (sent !== null && sent.sacked > 0)
-            ? 'disorder'
-            : 'open'
-        : tcb.recovery === LOSS
-          ? 'loss'
-          : 'recovery',
+    caState: synAgain > 0 || synLossLasts(tcb) ? 'loss' : caState(tcb),
     rto: tcb.rtt.rto,
     srtt: tcb.rtt.srtt,
     rttvar: tcb.rtt.rttvar,
@@ -103,6 +92,14 @@ export function tcpInfo(ctx: TcpContext, tcb: Tcb): TcpInfo {
     ackDelay: ctx.config.dialect.pacesAcks ? tcb.pace.delay : ctx.config.delack,
     interactive: tcb.pace.interactive,
   };
+}
+
+/** TCP_CA_ of Linux, by its last word. */
+function caState({ recovery, reducing, dupAcks, sent }: Tcb): TcpInfo['caState'] {
+  if (recovery === LOSS) return 'loss';
+  if (recovery !== OPEN) return 'recovery';
+  if (reducing) return 'cwr';
+  return dupAcks > 0 || (sent !== null && sent.sacked > 0) ? 'disorder' : 'open';
 }
 
 function received({ codepoints }: Tcb): TcpInfo['received'] {
