@@ -59,6 +59,7 @@ import { sockets, stateCounts, tcpInfo } from './sockets.js';
 import {
   dropRecords,
   expireOverdue,
+  recordLimit,
   expireRecords,
   makeRoom,
   recordArrives,
@@ -115,6 +116,11 @@ export class Stack implements StackApi {
   get timeWait(): { count: number; memoryBytes: number } {
     expireOverdue(this.core);
     return { count: this.core.records.count, memoryBytes: this.core.records.memoryBytes };
+  }
+
+  /** Most TIME-WAIT records at present: the policy's capacity, at most knob timewait_max_records. */
+  get timeWaitLimit(): number {
+    return recordLimit(this.core);
   }
 
   /** Live connections, half-open ones included. */

@@ -109,11 +109,16 @@ function entryOf(core: Core, tcb: Tcb, finWait2: boolean): RecordEntry {
   };
 }
 
+/** Most records now: the policy's capacity, or the stack's (knob timewait_max_records). */
+export function recordLimit(core: Core): number {
+  return Math.min(core.policy.capacity(core.hooks.about(null)), core.settings.maxRecords);
+}
+
 /** Puts a record into the table as the policy's lifetime and capacity allow; its index, or -1. */
 export function addRecord(core: Core, entry: RecordEntry, returned = false): number {
   const { records, policy, hooks } = core;
   const context = hooks.about(null);
-  const limit = Math.min(policy.capacity(context), core.settings.maxRecords);
+  const limit = recordLimit(core);
   while (records.count >= limit) {
     if (core.overdue) {
       expireRecords(core, 1);

@@ -49,6 +49,14 @@ void t.test('the founding situations', (t) => {
   t.end();
 });
 
+void t.test('records at 1,000 closings a second: rate times length, no more than the table holds', (t) => {
+  const held = (profile: string): number => look('steady-state', profile).value!;
+  t.ok(Math.abs(held('linux-recycle') - 715) < 20, `3.5 RTO, 0.715 s: ${held('linux-recycle')}`);
+  t.equal(held('lwip'), 5, 'MEMP_NUM_TCP_PCB');
+  t.equal(held('windows-nt4'), 1000, 'MaxFreeTWTcbs');
+  t.end();
+});
+
 void t.test('one seed, the same cells and packets; every cell has a finite value and a note', (t) => {
   for (const profile of ['linux-recycle', 'freebsd', 'rfc6191']) {
     for (const hazard of hazards) {
