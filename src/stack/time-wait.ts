@@ -28,7 +28,7 @@ import {
   reasonOf,
   replyOf,
 } from '../timewait/policy.js';
-import type { RecordEntry } from '../timewait/table.js';
+import { MORE, type RecordEntry } from '../timewait/table.js';
 import { FIN, SYN, type Segment } from '../wire/segment.js';
 import { RECORD, type Core } from './core.js';
 import { passiveOpen } from './passive.js';
@@ -202,16 +202,16 @@ function dropRecord(core: Core, index: number, reason: number): void {
 }
 
 /**
- * Records whose time is over go, at most `most` of them. Those that are left answer nothing any more
+ * Records whose time is over go, looking at `most` rows at most. Those that are left answer nothing any more
  * (`Core.sameTuple`); whoever counts records or walks them calls `expireOverdue` first.
  */
 export function expireRecords(core: Core, most: number): void {
   const { records } = core;
   core.overdue = false;
   for (let gone = 0; gone < most; gone++) {
-    const index = records.expireNext(core.ctx.now);
-    if (index < 0) return;
-    dropRecord(core, index, Reason['tw-expired']);
+    const index = records.expireRow(core.ctx.now);
+    if (index >= 0) dropRecord(core, index, Reason['tw-expired']);
+    else if (index !== MORE) return;
   }
   core.overdue = records.nextDeadline(core.ctx.now) === 0;
 }

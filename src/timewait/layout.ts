@@ -114,7 +114,6 @@ export const OFFSET_OTHER = 3;
 /** TIMES of a record with one: its number, 24 bits, and these. */
 export const T_V6 = 1 << 24;
 export const T_ACKED = 1 << 25;
-export const T_PROXIED = 1 << 26;
 export const LOCAL_HIGH_SHIFT = 27;
 
 /** Words of a second row. */

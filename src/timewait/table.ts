@@ -8,14 +8,15 @@
  * Expiry is a calendar of lists (calendar.ts), which a row cannot leave before its time: a
  * record that goes earlier leaves its row waiting there, and the next record takes it over,
  * a later expiry and all. One that shall expire earlier than its row's turn gets a proxy: a
- * row that waits in its stead.
+ * row that waits in its stead, and a later one only for a time before all that wait for it.
  *
  * The flow hash is made again from the tuple when it is asked for. Of each local port the
  * number of records is kept, and the exclusive or of their numbers: the record itself, where
  * it is the only one.
  *
  * Memory: 40 bytes a record and 32 more for a second row, in chunks of 4096 rows; rows that
- * wait for their turn are at most as many as there were records at once. Beyond `limit`,
+ * wait for their turn are at most as many as there were records at once. A record with proxies has
+ * one that stays and some that go when their time comes, and a place in a Map. Beyond `limit`,
  * `add` refuses. A chunk without records goes back, and everything when the table is empty.
  */
 import * as serial from '../seqnum.js';
@@ -63,7 +64,6 @@ const {
   TS_OFFSET,
   TS_RECENT,
   TS_RECENT_AT,
-  T_PROXIED,
   T_V6,
   UPPER,
   WIDE_WIDTH,
@@ -80,6 +80,8 @@ export type { RecordEntry, TupleKeys } from './layout.js';
 export type { RecordCursor } from './record.js';
 
 const NONE = -1;
+/** `expireRow`: a row came, and nothing was due by it. */
+export const MORE = -2;
 /** In place of BEFORE: a row that waits, but comes later than its EXPIRES says, so nobody may take it over. */
 const UNLISTED = -2;
 
@@ -89,6 +91,8 @@ export class TimeWaitTable implements Records {
   private readonly calendar: Calendar;
   /** Rows left waiting by records that are gone: the first one is taken next. */
   private waiting = NONE;
+  /** Of records that have proxies: when the first of these comes, int32 ms. */
+  private readonly proxied = new Map<number, number>();
   /** The record that `oldest` named last. */
   private leading = NONE;
   private readonly locals = new LocalAddresses();
@@ -183,7 +187,7 @@ export class TimeWaitTable implements Records {
     const at = this.rows.offset(i);
     if (i === this.leading && this.flag(F_WAITING, i)) this.takeFirst(i);
     const state = c[at + STATE]!;
-    const proxied = (state & F_WIDE) !== 0 && (c[at + TIMES]! & T_PROXIED) !== 0;
+    const proxied = this.proxied.size > 0 && this.proxied.delete(i);
     if ((state & F_WIDE) !== 0) this.wide.give(c[at + TIMES]! & ROW_MASK);
     if ((state & F_FIN_WAIT_2) !== 0) this.finWait2Count--;
     this.ports.add(c[at + PORTS]! >>> 16, i, -1);
@@ -227,6 +231,7 @@ export class TimeWaitTable implements Records {
     this.rows.clear();
     this.wide.clear();
     this.calendar.clear(this.clock);
+    this.proxied.clear();
     this.ports.clear();
     this.waiting = NONE;
   }
@@ -388,7 +393,7 @@ export class TimeWaitTable implements Records {
     if ((c[at + STATE]! & F_WAITING) === 0) {
       c[at + STATE]! |= F_WAITING;
       this.calendar.put(i, expiresAt);
-    } else if (!beforeEq(before, expiresAt)) this.makeProxy(i, expiresAt);
+    } else if (!beforeEq(this.proxied.get(i) ?? before, expiresAt)) this.makeProxy(i, expiresAt);
   }
 
   private setExpires(i: number, expiresAt: number): void {
@@ -412,9 +417,7 @@ export class TimeWaitTable implements Records {
     const at = this.rows.offset(row);
     c[at + TARGET] = i;
     c[at + STATE] = F_WIDE | F_WAITING;
-    this.calendar.put(row, time);
-    if (!this.flag(F_WIDE, i)) this.widen(i);
-    this.rows.chunk(i)[this.rows.offset(i) + TIMES]! |= T_PROXIED;
+    this.proxied.set(i, this.calendar.put(row, time));
   }
 
   restart(i: number, expiresAt: number): void {
@@ -423,24 +426,31 @@ export class TimeWaitTable implements Records {
 
   /** A record whose time is over at `now`, -1 when there is none. The caller removes it. */
   expireNext(now: number): number {
-    this.clock = now;
     for (;;) {
-      const ahead = this.calendar.ahead();
-      const time = this.calendar.timeAt(ahead);
-      if (ahead < 0 || diff(time, now) > 0) {
-        this.calendar.moveTo(now);
-        return NONE;
-      }
-      this.calendar.moveTo(time);
-      const row = this.calendar.take(0);
-      const due = this.settle(row, now);
-      if (due === NONE) this.putBack(row, now);
-      else {
-        if (due === row) this.rows.chunk(row)[this.rows.offset(row) + STATE]! &= ~F_WAITING;
-        else this.rows.give(row);
-        return due;
-      }
+      const i = this.expireRow(now);
+      if (i !== MORE) return i;
     }
+  }
+
+  /** The same of the next row whose turn has come: MORE when its record was restarted since, or has gone. */
+  expireRow(now: number): number {
+    this.clock = now;
+    const ahead = this.calendar.ahead();
+    const time = this.calendar.timeAt(ahead);
+    if (ahead < 0 || diff(time, now) > 0) {
+      this.calendar.moveTo(now);
+      return NONE;
+    }
+    this.calendar.moveTo(time);
+    const row = this.calendar.take(0);
+    const due = this.settle(row, now);
+    if (due === NONE) {
+      this.putBack(row, now);
+      return MORE;
+    }
+    if (due === row) this.rows.chunk(row)[this.rows.offset(row) + STATE]! &= ~F_WAITING;
+    else this.rows.give(row);
+    return due;
   }
 
   /** The record's time is over at `now`. */
@@ -462,10 +472,20 @@ export class TimeWaitTable implements Records {
   /** A row that has been taken, and nothing is due: to the time of its record, or to the free rows. Returns the time. */
   private putBack(row: number, now: number): number {
     const i = this.recordOf(row);
-    if (this.flag(F_LIVE, i)) return this.calendar.put(row, this.word(i, EXPIRES));
+    if (this.flag(F_LIVE, i) && (i === row || this.isFirst(i, now))) {
+      const time = this.calendar.put(row, this.word(i, EXPIRES));
+      if (i !== row) this.proxied.set(i, time);
+      return time;
+    }
     if (i === row && this.word(row, BEFORE) !== UNLISTED) this.unlist(row);
     this.rows.give(row);
     return (now - 1) | 0;
+  }
+
+  /** None of the record's proxies comes later than now, so that the one which has come must stay. */
+  private isFirst(i: number, now: number): boolean {
+    const first = this.proxied.get(i);
+    return first !== undefined && beforeEq(first, now);
   }
 
   /** ms until the next expiry or sooner, -1 when nothing waits. */

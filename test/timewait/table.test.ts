@@ -401,6 +401,36 @@ void t.test('an earlier expiry than before, of a record or of one before it in t
   t.end();
 });
 
+void t.test('a record restarted without end, earlier and later, waits in few rows', (t) => {
+  const table = new TimeWaitTable(0, keys);
+  const record = table.cursor();
+  const i = table.add(entry(0, lately(0, 0)));
+  const j = table.add(entry(2, lately(2, 0)));
+  table.arm(i, 60_000);
+  table.arm(j, 1_000_000);
+  const before = table.memoryBytes;
+  let expires = 0;
+  let early = 0;
+  let now = 0;
+  for (let x = 1; now < 300_000; now++) {
+    if (table.expireNext(now) !== -1) early++;
+    for (let n = 0; n < 3; n++) {
+      x = (Math.imul(x, 0x9e3779b1) + 1) | 0;
+      expires = now + 60_000 + ((x >>> 8) % 5000);
+      record.at(i).restart(expires);
+    }
+  }
+  t.equal(early, 0);
+  t.ok(table.memoryBytes < before + 16_384, `${table.memoryBytes - before} bytes more`);
+  t.equal(table.oldest(), i);
+  t.equal(table.expireNext(expires - 1), -1);
+  t.equal(table.expireNext(expires), i);
+  table.remove(i);
+  t.equal(table.expireNext(999_999), -1);
+  t.equal(table.expireNext(1_000_000), j, 'the other was not touched');
+  t.end();
+});
+
 void t.test('expiry in 20 days, beyond the range of the calendar', (t) => {
   const table = new TimeWaitTable(0x7fff0000, keys);
   const day = 86_400_000;

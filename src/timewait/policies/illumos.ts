@@ -24,10 +24,11 @@ const PAWS_TIMEOUT = 2_073_600_000;
 abstract class SolarisPolicy extends BasePolicy {
   readonly uses = ['tcp_time_wait_interval'];
 
-  /** Gone at once on loopback; otherwise at the collector's next turn. */
-  lifetime(record: RecordFacts, context: PolicyContext): number {
+  /** Gone at once on loopback; otherwise at the collector's next turn, which a restart does not bring forward. */
+  lifetime(record: RecordFacts, context: PolicyContext, restarted: boolean): number {
     if (record.localPeer) return 0;
-    return context.knob('tcp_time_wait_interval') + ((context.random() >>> 0) % COLLECTOR);
+    const length = context.knob('tcp_time_wait_interval') + ((context.random() >>> 0) % COLLECTOR);
+    return restarted ? Math.max(length, (record.expiresAt - context.now) | 0) : length;
   }
 
   segmentArrives(record: RecordFacts, segment: Segment, context: PolicyContext): number {
