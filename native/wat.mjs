@@ -11,10 +11,11 @@ import makeWabt from 'wabt';
 
 const [source, output] = process.argv.slice(2);
 const wabt = await makeWabt();
-const parsed = wabt.parseWat(source, expand(readFileSync(source, 'utf8')), { simd: true });
+const wat = expand(readFileSync(source, 'utf8'));
+const parsed = wabt.parseWat(source, wat, { simd: true });
 parsed.validate();
 const { buffer } = parsed.toBinary({});
-const names = [...readFileSync(source, 'utf8').matchAll(/\(export "(\w+)"/g)].map(([, name]) => name);
+const names = [...wat.matchAll(/\(export "(\w+)"/g)].map(([, name]) => name);
 const text = `// Made from ${source}
 const code = Uint8Array.of(${buffer.join(',')});
 export const { ${names.join(', ')} } = new WebAssembly.Instance(new WebAssembly.Module(code)).exports;
@@ -23,7 +24,7 @@ mkdirSync(dirname(output), { recursive: true });
 writeFileSync(output, text);
 
 /**
- * Puts definitions where they are asked for:
+ * Puts definitions where they are asked for, in what follows them:
  *
  *   (@define NAME $a $b         (@NAME $x $y): the lines, with $x for $a and $y for $b
  *     lines
@@ -31,16 +32,19 @@ writeFileSync(output, text);
  */
 function expand(wat) {
   const definitions = new Map();
-  let rest = wat.replace(/^ {2}\(@define (\w+)([ $\w]*)\n(.*?)^ {2}\)\n/gms, (_, name, names, body) => {
-    definitions.set(name, { names: names.trim().split(' '), body });
-    return '';
-  });
-  while (rest.includes('(@'))
-    rest = rest.replace(/\(@(\w+)([ $\w]*)\)/g, (_, name, given) => {
-      if (!definitions.has(name)) throw new Error(`${source}: (@${name}) is not defined`);
+  const put = (text) =>
+    text.replace(/\(@(\w+)([ $\w]*)\)/g, (use, name, given) => {
+      if (!definitions.has(name)) return use;
       const { names, body } = definitions.get(name);
       const words = given.trim().split(' ');
       return body.replace(/\$\w+/g, (word) => words[names.indexOf(word)] ?? word);
     });
-  return rest;
+  const rest = wat.replace(/^ {2}\(@define (\w+)([ $\w]*)\n(.*?)^ {2}\)\n/gms, (_, name, names, body) => {
+    definitions.set(name, { names: names.trim().split(' '), body: put(body) });
+    return '';
+  });
+  const text = put(rest);
+  const left = /\(@.*/.exec(text);
+  if (left) throw new Error(`${source}: ${left[0]}: no such definition before it, or not words alone`);
+  return text;
 }

@@ -88,7 +88,6 @@ function spent(before: Map<string, ThreadTime>, after: Map<string, ThreadTime>):
 }
 
 async function measure(load: string, contender: Contender, seconds: number): Promise<Run> {
-  inlineMore();
   const data: EngineData = { addresses: [`${HOST}/16`] };
   const workers = await Workers.start({
     ...contender,
@@ -98,6 +97,7 @@ async function measure(load: string, contender: Contender, seconds: number): Pro
     // No address on the kernel's side: it is to have nothing to do with these packets.
     prepare: (device) => void must('ip', 'link', 'set', device, 'txqueuelen', '10000', 'up'),
   });
+  inlineMore();
   try {
     const own = (await workers.ask('thread')) as string[];
     const args = [workers.name, HOST, ANSWER, FIRST, SOURCES, seconds, WARM, FLOWS].map(String);

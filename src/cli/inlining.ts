@@ -9,7 +9,10 @@ import { setFlagsFromString } from 'node:v8';
 /** For whoever starts Node. */
 export const INLINING = '--max-inlined-bytecode-size-cumulative=4000';
 
-/** For this process and its threads, before they are there: what is compiled from now on. */
+/**
+ * For this process and the threads it has: what is compiled from now on. Once all is loaded, as the code that Node keeps
+ * of its own modules was made for other settings and would not be taken.
+ */
 export function inlineMore(): void {
   setFlagsFromString(INLINING);
 }

@@ -32,7 +32,6 @@ export async function startWorkers(
       `--workers ${flags.workers}: only a TUN device has queues; --link ${flags.link.kind} has one stack`,
     );
   warnOfIdle(flags);
-  inlineMore();
   const policy = await choosePolicy(flags);
   const steerBy = keepsHosts(typeof policy === 'string' ? policyNamed(policy) : policy) ? 'host' : 'tuple';
   needTun();
@@ -52,6 +51,7 @@ export async function startWorkers(
   } catch (error) {
     throw explain(name, error as Error);
   }
+  inlineMore();
   const failed = new Promise<never>((_resolve, reject) => {
     workers.once('error', (error: Error) => reject(new RunError(`a worker failed: ${lineOf(error)}`)));
   });

@@ -20,8 +20,8 @@
  * (a cluster never refers to slots outside itself, so the rest of the old slots stays
  * searchable). Slots lie in chunks. Those of the next size are made one by one before they
  * are needed, as the first insertions after a growth would else make them all at once, and
- * old ones let go when the last entry has moved on: no operation makes more than one of a
- * large table, or lets go of more than two.
+ * old ones let go when the last entry has moved on: no operation makes more than two of
+ * a large table, or lets go of more than two.
  *
  * Memory: 4 bytes a slot at a load between 1/6 and 4/5; 5 to 7.5 bytes an entry of a large table
  * that has grown.
@@ -248,8 +248,8 @@ export class FlowTable {
 
   /**
    * Where an entry of this hash is to be looked for first. Clusters move whole, so what belongs
-   * behind the cursor has moved; what belongs before it lies in the old slots, or in the present
-   * ones if it came after the move began.
+   * where the cursor has been is in the present slots; what belongs ahead of it lies in the old
+   * ones, or in the present ones if it came after the move began.
    */
   private firstFor(hash: number): Slots {
     const { old } = this;

@@ -2,7 +2,7 @@
  * SipHash (Aumasson and Bernstein): the keyed hash behind the flow table, initial sequence
  * numbers, ports and timestamp offsets. Key and message are laid into the memory of the
  * WebAssembly module, nothing is allocated per call. `TupleHash` hands a tuple's words over one by
- * one: 22 ns for IPv4, where memory takes 45 and pairs of int32 in JavaScript 92 (bench/micro.ts).
+ * one, which takes half the time (bench/README.md).
  */
 import { memory, sipHash, sipHash16, sipHash40 } from '../wire/assembly.wat.js';
 
