@@ -1,6 +1,5 @@
 /** `timewait diff`: random conversations with the running kernel and with our stack, and where they part. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import type { DiffCase, StepSeen } from '../conform/diff/case.js';
 import { firstDifference, signature } from '../conform/diff/compare.js';
 import { parseDeviations, type Deviation } from '../conform/diff/deviations.js';
@@ -13,6 +12,7 @@ import { caseText, eventText, parseCase } from '../conform/diff/words.js';
 import { KernelSide } from '../conform/kernel-diff.js';
 import { endOnSignals, environmentLack, insideNamespace, reenter } from '../lab/namespace.js';
 import { RunError, UsageError, lineOf } from './fail.js';
+import { makeFolder, writeInto } from './folders.js';
 
 export interface DiffFlags {
   seeds: number;
@@ -37,6 +37,8 @@ export async function diff(flags: DiffFlags, args: readonly string[]): Promise<n
   }
   endOnSignals();
   if (flags.case !== undefined) return replay(flags, caseOf(flags, flags.case));
+  // Not after minutes of search.
+  if (flags.out !== undefined) makeFolder('--out', flags.out);
   const deviations = known();
   const started = performance.now();
   const end = flags.minutes === undefined ? Infinity : started + 60_000 * flags.minutes;
@@ -123,12 +125,9 @@ function known(): Deviation[] {
 }
 
 function writeScripts(folder: string, findings: readonly Finding[]): string[] {
-  mkdirSync(folder, { recursive: true });
-  return findings.map((finding, i) => {
-    const path = join(folder, `${finding.deviation?.id ?? 'difference'}-${i + 1}.pkt`);
-    writeFileSync(path, scriptOf(finding));
-    return path;
-  });
+  return findings.map((finding, i) =>
+    writeInto('--out', folder, `${finding.deviation?.id ?? 'difference'}-${i + 1}.pkt`, scriptOf(finding)),
+  );
 }
 
 function report(result: SearchResult, seconds: number, files: readonly string[]): string {

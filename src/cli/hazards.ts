@@ -1,6 +1,4 @@
 /** `timewait hazards`: what each profile lets through, measured. */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Hazard } from '../lab/hazards/hazard.js';
 import type { Profile } from '../lab/hazards/stage.js';
 import { guardPolicy } from '../stack/policies.js';
@@ -12,7 +10,8 @@ import { policies } from '../stack/catalogue.js';
 import { nearest } from '../stack/knobs.js';
 import { paletteFor } from '../view/colour.js';
 import { formatTable } from '../view/table.js';
-import { RunError, UsageError, lineOf } from './fail.js';
+import { UsageError } from './fail.js';
+import { makeFolder, writeInto } from './folders.js';
 import { terminalWidth } from './terminal.js';
 
 export interface HazardFlags {
@@ -124,20 +123,14 @@ function writeTraces(
   seed: number,
   knobs: Readonly<Record<string, number>>,
 ): void {
-  try {
-    mkdirSync(directory, { recursive: true });
-    for (const { name: label, profile } of profiles) {
-      for (const hazard of chosen) {
-        const { traces } = playHazard(hazard, { profile, seed, knobs, trace: true });
-        traces.forEach((trace, i) => {
-          const name = `${label}-${hazard.name}${traces.length > 1 ? `-${i + 1}` : ''}.pcapng`;
-          writeFileSync(join(directory, name), trace);
-        });
-      }
+  makeFolder('--pcap', directory);
+  for (const { name: label, profile } of profiles) {
+    for (const hazard of chosen) {
+      const { traces } = playHazard(hazard, { profile, seed, knobs, trace: true });
+      traces.forEach((trace, i) => {
+        const name = `${label}-${hazard.name}${traces.length > 1 ? `-${i + 1}` : ''}.pcapng`;
+        writeInto('--pcap', directory, name, trace);
+      });
     }
-  } catch (error) {
-    if (error instanceof Error && 'syscall' in error)
-      throw new RunError(`--pcap ${directory}: ${lineOf(error)}`);
-    throw error;
   }
 }

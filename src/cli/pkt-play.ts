@@ -1,7 +1,7 @@
 /** Plays packet scripts from files, on one thread or several; results come back in the order of the files. */
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { definedNames } from '../conform/profile.js';
 import type { OwnEnds, RunResult } from '../conform/result.js';
@@ -10,6 +10,7 @@ import { StackTarget } from '../conform/stack-target.js';
 import type { Target, TargetSetup } from '../conform/target.js';
 import { PcapngWriter } from '../wire/pcapng.js';
 import { lineOf } from './fail.js';
+import { writeInto } from './folders.js';
 
 export interface PlaySettings {
   readonly profile: string;
@@ -19,7 +20,7 @@ export interface PlaySettings {
   readonly allowShell: boolean;
   /** Microseconds; null: as target and script say. */
   readonly tolerance: number | null;
-  /** Directory of captures, '' for none. */
+  /** Directory of captures, which is there; '' for none. */
   readonly pcap: string;
 }
 
@@ -90,12 +91,11 @@ export async function playFile(
     other?.open ?? ((setup) => new StackTarget(setup, { profile, knobs })),
   );
   if (writer !== null) {
-    mkdirSync(settings.pcap, { recursive: true });
     const name = file
       .replace(/^[./]+/, '')
       .replaceAll(/[/\\]/g, '-')
       .replace(/\.pkt$/, '');
-    writeFileSync(join(settings.pcap, `${name}.pcapng`), Buffer.concat([writer.header(), ...blocks]));
+    writeInto('--pcap', settings.pcap, `${name}.pcapng`, Buffer.concat([writer.header(), ...blocks]));
   }
   return { file, ...result };
 }

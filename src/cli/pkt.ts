@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { paletteFor, type Palette } from '../view/colour.js';
 import { formatLadder } from '../view/ladder.js';
 import { RunError, UsageError } from './fail.js';
+import { makeFolder } from './folders.js';
 import { KernelDevice, KernelTarget } from '../conform/kernel-target.js';
 import { endOnSignals, environmentLack, insideNamespace, reenter, sysctl } from '../lab/namespace.js';
 import { playFile, playFiles, type FileResult, type OtherTarget, type PlaySettings } from './pkt-play.js';
@@ -39,6 +40,7 @@ export async function pktRun(
     if (lack !== null) throw new RunError(`${lack.reason}: ${lack.cure}`);
     return reenter(args);
   }
+  if (flags.pcap !== undefined) makeFolder('--pcap', flags.pcap);
   const started = performance.now();
   const jobs = flags.jobs ?? (files.length < WORTH_THREADS ? 1 : availableParallelism());
   const settings = {

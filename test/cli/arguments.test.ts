@@ -1,7 +1,8 @@
 /** Wrong arguments: one line that names the argument and what is allowed, status 2, nothing on standard output. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
-import { timewait } from './helpers.js';
+import { folder, timewait } from './helpers.js';
 
 const commands = ['run', 'demo', 'serve', 'connect', 'ss', 'nstat', 'policies', 'knobs', 'hazards', 'pkt'];
 
@@ -89,6 +90,32 @@ t.test('nobody answers: one line with the cure, status 1', async (t) => {
   t.equal(named.status, 1);
   t.match(named.stderr, path, 'TIMEWAIT_CONTROL stands for --control');
 });
+
+t.test(
+  'folders to write into: made with what is missing above, else one line that names the option',
+  async (t) => {
+    const inside = folder(t);
+    const script = join(inside, 'empty.pkt');
+    writeFileSync(script, '0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n');
+    const commands = [
+      ['pkt', 'run', script],
+      ['hazards', '--profile', 'linux', '--hazard', 'nat-timestamps'],
+    ];
+    for (const command of commands) {
+      // Whoever hangs is ended.
+      const ran = (path: string) => timewait([...command, '--pcap', path], { through: ['timeout', '20'] });
+      const deep = join(inside, command[0]!, 'b', 'c');
+      t.equal((await ran(deep)).status, 0, command.join(' '));
+      t.ok(existsSync(deep));
+      const nowhere = await ran('/proc/nosuch/x');
+      t.equal(nowhere.status, 1);
+      t.match(nowhere.stderr, /^timewait: --pcap \/proc\/nosuch\/x: ENOENT[^\n]+\n$/);
+      const file = await ran(script);
+      t.equal(file.status, 2);
+      t.match(file.stderr, /^timewait: --pcap [^\n]+: a file has that name; name a directory\n$/);
+    }
+  },
+);
 
 t.test('--help of each command, with its arguments and --json', async (t) => {
   const whole = await timewait(['--help']);
