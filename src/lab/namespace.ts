@@ -149,22 +149,46 @@ export function reenter(args: readonly string[]): Promise<number> {
       stdio: 'inherit',
       env: { ...process.env, [INSIDE]: '1' },
     });
-    onSentSignals((signal) => signalInner(child.pid, signal));
+    let sent: NodeJS.Signals = 'SIGKILL';
+    onSentSignals((signal) => {
+      sent = signal;
+      signalInner(child.pid, signal);
+    });
     child.on('error', reject);
-    child.on('exit', (code, signal) => resolve(signal === null ? (code ?? 1) : 128 + 9));
+    child.on('exit', (code, signal) =>
+      resolve(signal === null ? (code ?? 1) : 128 + osConstants.signals[sent]),
+    );
   });
 }
 
-/** unshare(1) keeps SIGINT and SIGTERM from itself, so they go to its child; if that cannot be found, both are ended. */
+/**
+ * unshare(1) keeps SIGINT and SIGTERM from itself, so they go to its child; if that cannot be found, or does not
+ * listen yet (`endDeaf`), both are ended.
+ */
 function signalInner(unshare: number | undefined, signal: NodeJS.Signals): void {
   if (unshare === undefined) return;
   try {
     const children = readFileSync(`/proc/${unshare}/task/${unshare}/children`, 'latin1');
     const inner = Number(children.trim().split(' ')[0]);
     process.kill(inner > 0 ? inner : unshare, inner > 0 ? signal : 'SIGKILL');
+    if (inner > 0) setInterval(endDeaf, 50, unshare, inner, signal).unref();
   } catch (error) {
     // ESRCH: it has ended meanwhile.
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') process.kill(unshare, 'SIGKILL');
+  }
+}
+
+/**
+ * Until a program listens, Node's own handler takes one signal, resets itself and raises it again, which
+ * the first process of a pid namespace survives. So who was sent a signal and does not catch it now never listened.
+ */
+function endDeaf(unshare: number, inner: number, signal: NodeJS.Signals): void {
+  try {
+    const mask = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${inner}/status`, 'latin1'))?.[1] ?? '0';
+    const caught = (BigInt(`0x${mask}`) >> BigInt(osConstants.signals[signal] - 1)) & 1n;
+    if (caught === 0n) process.kill(unshare, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
   }
 }
 

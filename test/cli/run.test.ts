@@ -175,6 +175,18 @@ for (const [signal, status] of [
   });
 }
 
+t.test('SIGTERM while the inner process starts, which does not listen yet', { skip }, async (t) => {
+  const mark = `5${process.pid}`;
+  const running = start(['diff', '--seeds', mark, '--minutes', '1']);
+  t.teardown(() => running.child.kill('SIGKILL'));
+  // Ours, unshare and its child.
+  await until('it is there', () => census(mark).processes.length >= 3);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  running.child.kill('SIGTERM');
+  await until('all gone', () => census(mark).processes.length === 0);
+  t.equal((await running.ended).status, 128 + 15);
+});
+
 t.test('a system that refuses namespaces: what refuses them, and the cure', async (t) => {
   const place = folder(t);
   writeFileSync(join(place, 'unshare'), '#!/bin/sh\necho "unshare: not here" >&2\nexit 1\n', { mode: 0o755 });
