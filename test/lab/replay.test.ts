@@ -1,7 +1,8 @@
 /** Recordings written by hand, one end played by our stack: its calls, its numbers, what it answers otherwise. */
 import t from 'tap';
 import { Recorder } from '../../src/lab/replay/recording.js';
-import { answerText, replay, type ReplayedFlow, type ReplayOptions } from '../../src/lab/replay/replay.js';
+import type { PlayOptions } from '../../src/lab/replay/play.js';
+import { answerText, replay, type ReplayedFlow } from '../../src/lab/replay/replay.js';
 import { formatReplay } from '../../src/view/replay.js';
 import { icmpError } from '../../src/wire/icmp.js';
 import type { CapturedPacket } from '../../src/wire/pcapng.js';
@@ -10,7 +11,7 @@ import { captured, packetsOf } from '../support/capture.js';
 const SERVER = '10.0.0.2';
 const CLIENT = '10.0.0.1';
 
-interface Given extends Partial<ReplayOptions> {
+interface Given extends Partial<PlayOptions> {
   readonly at?: string;
   /** Bytes that the capture kept of each packet. */
   readonly snap?: number;
@@ -106,6 +107,15 @@ t.test('a program that answers at once does so before the stack acknowledges', a
     .filter((line) => !line.startsWith('10.6'))
     .map((line) => line.replace(/^15 /, '10.7 '));
   t.same(apart(replayed(packetsOf(lines))), []);
+});
+
+t.test('an answer without an ACK before it carries the ACK, as long as the tolerance reaches', async (t) => {
+  const lines = request
+    .filter((line) => !line.startsWith('10.6'))
+    .map((line) => line.replace(/^15 /, '20.5 '));
+  t.same(apart(replayed(packetsOf(lines))), []);
+  const [alone] = apart(replayed(packetsOf(lines), { tolerance: 9 }));
+  t.match(alone, /^ours \. 1:1\(0\) ack 201 /);
 });
 
 t.test('a FIN whose sender still reads is a shutdown, else a close', async (t) => {

@@ -11,7 +11,7 @@ import { formatTuple, type End } from '../../view/exchange.js';
 import { formatWords } from '../../wire/address.js';
 import { IpHeader } from '../../wire/ip.js';
 import { describeSegment } from '../../wire/notation.js';
-import { Segment } from '../../wire/segment.js';
+import { FIN, Segment } from '../../wire/segment.js';
 import { callsOf, listeningPorts, type Call, type Calls } from './calls.js';
 import type { Answer } from './compare.js';
 import type { Flow, Recording } from './recording.js';
@@ -28,6 +28,8 @@ export interface PlayOptions {
   readonly knobs: readonly { readonly name: string; readonly value: number }[];
   /** Textual addresses. */
   readonly local: readonly string[];
+  /** ms by which an answer may come earlier or later. */
+  readonly tolerance: number;
   /** ms that the stack goes on behind the last packet. */
   readonly tail: number;
 }
@@ -112,18 +114,40 @@ class Player {
       side.index = index;
       this.frame = packet.frame;
       if (packet.inbound) {
-        const bytes = side.translation.toOurs(packet);
-        const reason = reasonComment(this.stack.receive(bytes, 0, bytes.length, this.now));
-        if (reason !== '') side.reasons.set(index, reason);
-        this.news();
+        if (this.waits(side, index)) continue;
+        this.arrive(side, index);
         // Answered with what the program did: it was called before anything was sent
         const next = flow.seen[index + 1];
         if (next?.inbound === false && next.time - packet.time < ONE_TURN) this.makeAll(side, index + 1);
-      } else this.makeAll(side, index);
+      } else {
+        if (this.waits(side, index - 1)) this.arrive(side, index - 1);
+        this.makeAll(side, index);
+      }
       this.settle();
     }
     this.advance(this.time + this.options.tail);
     return this.sides;
+  }
+
+  private arrive(side: Side, index: number): void {
+    const bytes = side.translation.toOurs(side.flow.seen[index]!);
+    const reason = reasonComment(this.stack.receive(bytes, 0, bytes.length, this.now));
+    if (reason !== '') side.reasons.set(index, reason);
+    this.news();
+  }
+
+  /**
+   * The recorded end held its ACK of this packet until its program answered, no longer than an answer may be
+   * late: ours gets the packet with the answer, else an ACK at once would stand alone.
+   */
+  private waits(side: Side, index: number): boolean {
+    const packet = side.flow.seen[index];
+    const next = side.flow.seen[index + 1];
+    if (packet?.inbound !== true || next?.inbound !== false || !side.calls.has(index + 1)) return false;
+    const { segment } = packet;
+    if (segment === null || (segment.length === 0 && (segment.flags & FIN) === 0)) return false;
+    const took = next.time - packet.time;
+    return took >= ONE_TURN && took <= this.options.tolerance;
   }
 
   private configure(): void {

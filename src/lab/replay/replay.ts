@@ -9,11 +9,6 @@ import type { Flow, Recorded, Recording } from './recording.js';
 import { Translation } from './translate.js';
 import { SYN } from '../../wire/segment.js';
 
-export interface ReplayOptions extends PlayOptions {
-  /** ms by which an answer may come earlier or later. */
-  readonly tolerance: number;
-}
-
 /** One line of a replayed flow, in the order of time. */
 export type Line =
   | { readonly kind: 'arrived'; readonly packet: Recorded; readonly reason: string }
@@ -32,7 +27,7 @@ export interface ReplayedFlow {
   readonly hints: readonly string[];
 }
 
-export function replay(recording: Recording, options: ReplayOptions): ReplayedFlow[] {
+export function replay(recording: Recording, options: PlayOptions): ReplayedFlow[] {
   const played = play(recording, options);
   return recording.flows.map((flow) => {
     const { answers, reasons, refused } = played.get(flow)!;
