@@ -1,5 +1,5 @@
 /** `--link` and what belongs to it, on the commands that open one. */
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { OwnPrefix } from '../link/own-addresses.js';
 import { parseAddress } from '../wire/address.js';
 import { parseMac, type Mac } from '../wire/ethernet.js';
@@ -89,11 +89,13 @@ function gateway(text: string, before: OwnPrefix[] | undefined): OwnPrefix[] {
 
 export function withLinkOptions(command: Command): Command {
   return command
-    .option(
-      '--link <link>',
-      `way onto the wire: ${kinds.join(', ')}, with an interface as packet:eth0 (docs/links.md)`,
-      linkChoice,
-      { kind: 'tun', device: '' },
+    .addOption(
+      new Option(
+        '--link <link>',
+        `way onto the wire: ${kinds.join(', ')}, with an interface as packet:eth0 (docs/links.md)`,
+      )
+        .argParser(linkChoice)
+        .default({ kind: 'tun', device: '' } satisfies LinkChoice, 'tun'),
     )
     .option(
       '--mac <address>',

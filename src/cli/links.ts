@@ -3,6 +3,8 @@
  * the other end. What only other links than TUN need is loaded for these.
  */
 import { bringUp, which } from '../lab/namespace.js';
+import { isTunDevice } from '../link/interface.js';
+import { native } from '../link/native.js';
 import { tunAvailable } from '../link/tun-device.js';
 import { TunLink } from '../link/tun.js';
 import { RunError, UsageError, lineOf } from './fail.js';
@@ -102,7 +104,8 @@ export function explainTun(device: string, error: NodeJS.ErrnoException): Error 
   if (error instanceof RangeError || error instanceof TypeError) {
     return new UsageError(`${argument}: ${lineOf(error)}`);
   }
-  switch (error.code) {
+  // What the kernel says of a device with queues, too, which takes no second owner without.
+  switch (error.code === 'EINVAL' && isTun(device) ? 'EBUSY' : error.code) {
     case 'EPERM':
       return new RunError(
         `${argument}: a device in this network namespace needs root (CAP_NET_ADMIN): use sudo, or \`timewait run\`, which needs neither`,
@@ -116,4 +119,9 @@ export function explainTun(device: string, error: NodeJS.ErrnoException): Error 
     default:
       return new RunError(`${argument}: ${lineOf(error)}`);
   }
+}
+
+function isTun(device: string): boolean {
+  const loaded = native();
+  return loaded.ok && isTunDevice(loaded.addon, device);
 }

@@ -1,5 +1,5 @@
 /** The command line: arguments in, one call, text or JSON out. Each command loads its parts when it runs. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, Help, Option } from 'commander';
 import { UsageError, lineOf } from './fail.js';
 import type { ConnectFlags } from './connect.js';
 import type { DemoFlags } from './demo.js';
@@ -46,6 +46,7 @@ function program(): Command {
     .description('a userspace TCP stack whose TIME_WAIT behaviour is a choice')
     .version(version())
     .enablePositionalOptions()
+    .configureHelp({ optionDescription })
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
   // To make them all takes 4 ms.
@@ -54,6 +55,18 @@ function program(): Command {
   for (const command of [...timewait.commands, ...timewait.commands.flatMap((each) => each.commands)])
     command.exitOverride().configureOutput({ outputError: () => undefined, writeErr: () => undefined });
   return timewait;
+}
+
+/** Defaults that are lists: their words, and nothing about empty ones. */
+function optionDescription(this: Help, option: Option): string {
+  const list: unknown = option.defaultValue;
+  const shown = !Array.isArray(list)
+    ? option
+    : (Object.create(option, {
+        defaultValue: { value: list.length === 0 ? undefined : list },
+        defaultValueDescription: { value: list.join(', ') },
+      }) as Option);
+  return Help.prototype.optionDescription.call(this, shown);
 }
 
 /** What makes each command, in the order of the help. */

@@ -9,6 +9,9 @@ const SIOCGIFFLAGS = 0x8913;
 const SIOCGIFMTU = 0x8921;
 const SIOCGIFHWADDR = 0x8927;
 const SIOCETHTOOL = 0x8946;
+const ETHTOOL_GDRVINFO = 3;
+/** struct ethtool_drvinfo: driver and bus, 32 bytes each. */
+const DRIVER_INFO = { size: 196, driver: 4, bus: 100 } as const;
 const IFF_UP = 1;
 const ARPHRD_ETHER = 1;
 /** struct ifreq, and where its union begins. */
@@ -53,6 +56,15 @@ export function interfaceFacts(addon: NativeAddon, name: string): InterfaceFacts
     };
   });
   return facts;
+}
+
+/** There is a TUN device of that name in this network namespace, whoever has it. */
+export function isTunDevice(addon: NativeAddon, name: string): boolean {
+  const info = Buffer.alloc(DRIVER_INFO.size);
+  info.writeUInt32LE(ETHTOOL_GDRVINFO, 0);
+  about(addon, name, (ioctl) => void ioctl(SIOCETHTOOL, info));
+  // A TAP device has the same driver.
+  return [DRIVER_INFO.driver, DRIVER_INFO.bus].every((at) => info.toString('latin1', at, at + 4) === 'tun\0');
 }
 
 /** `ethtool -K NAME tx off tso off gso off`: what leaves is packets of the MTU with finished checksums. */

@@ -129,6 +129,7 @@ t.test('--help of each command, with its arguments and --json', async (t) => {
     t.equal(stderr, '');
     t.match(stdout, new RegExp(`^Usage: timewait ${path.join(' ')} `));
     t.match(stdout, /--json/, `${name} takes --json`);
+    t.notMatch(stdout, /default: [[{]/, 'defaults are words');
   }
 });
 

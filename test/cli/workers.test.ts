@@ -218,6 +218,7 @@ if (inNamespace(t, import.meta.url)) {
     );
     const taken = await served(t);
     await says(['serve', '--workers', '2'], 1, /^timewait: --device tw0: another process has it/);
+    await says(['connect', '10.77.0.1', '99'], 1, /^timewait: --device tw0: another process has it/);
     taken.child.kill('SIGTERM');
     await taken.ended;
   });
