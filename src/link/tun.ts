@@ -8,6 +8,9 @@ import type { Link } from './link.js';
 import { native } from './native.js';
 import type { TunCounters, TunQueue } from './native.js';
 
+/** Names that the kernel takes; the addon checks the length. */
+const NAME = /^(?!\.{1,2}$)(?:[^/:%\s]|%d)*$/;
+
 export interface TunOptions {
   /** Device name, up to 15 bytes; `%d` is replaced by a free number. Default 'tw%d'. */
   readonly name?: string;
@@ -57,6 +60,10 @@ export class TunLink implements Link {
     const { name = 'tw%d', mtu = 1500, multiQueue = false, exclusive = false } = options;
     if (!Number.isInteger(mtu) || mtu < 68 || mtu > 65535) {
       throw new RangeError(`mtu must be an integer from 68 to 65535, got ${mtu}`);
+    }
+    if (typeof name !== 'string' || !NAME.test(name)) {
+      const rule = "up to 15 bytes without '/', ':' or white space, '%' only as '%d'";
+      throw new RangeError(`name must be ${rule}, got '${String(name)}'`);
     }
     const loaded = native();
     if (!loaded.ok) {

@@ -105,6 +105,14 @@ export function connectArguments<T extends ConnectTarget>(args: readonly unknown
   return [target, callback];
 }
 
+/** The switches that are the engine's. */
+function checkSwitches(target: ConnectTarget | ListenTarget): void {
+  const { reuseAddress, reusePort, timestamps } = target as Partial<ConnectTarget>;
+  for (const [name, value] of Object.entries({ reuseAddress, reusePort, timestamps }))
+    if (value !== undefined && typeof value !== 'boolean')
+      throw invalidType(`options.${name}`, 'of type boolean', value);
+}
+
 function missing(): Error {
   return codedError(
     'ERR_MISSING_ARGS',
@@ -129,6 +137,7 @@ export function checkTarget(target: ConnectTarget): void {
   if (target.lookup !== undefined && target.lookup !== null && typeof target.lookup !== 'function') {
     throw invalidType('options.lookup', 'of type function', target.lookup);
   }
+  checkSwitches(target);
   connectSettings(target);
 }
 
@@ -175,6 +184,7 @@ export function listenArguments(args: readonly unknown[]): [ListenTarget, Callba
       throw invalidValue('options.fd', 'names a kernel socket, this stack has none');
     if (!('port' in target)) throw invalidValue('options', 'must have the property "port"');
     if (target.port !== undefined && target.port !== null) checkPort(target.port, 'options.port');
+    checkSwitches(target);
     return [target, callback];
   }
   const target: ListenTarget = {};

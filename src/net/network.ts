@@ -18,6 +18,7 @@ import type { Clock } from '../time/clock.js';
 import type { ConnectTarget } from './arguments.js';
 import { connectArguments } from './arguments.js';
 import { Driver } from './driver.js';
+import { checkNetworkOptions } from './network-options.js';
 import { RealClock } from './real-clock.js';
 import { Server } from './server.js';
 import type { ServerOptions } from './server.js';
@@ -80,6 +81,7 @@ export class Network extends EventEmitter {
 
   constructor(options: NetworkOptions) {
     super();
+    checkNetworkOptions(options);
     const clock = options.clock ?? new RealClock();
     this.stack = 'receive' in options.stack ? options.stack : newStack(options.stack, options.link, clock);
     const driver = new Driver(this.stack, options.link, clock, {

@@ -82,12 +82,15 @@ export class Workers extends EventEmitter {
 
   /**
    * Resolves when all programs are ready. Rejects with what TunLink.open throws, with what a program threw, and with
-   * a RangeError for a number of workers that cannot be.
+   * a RangeError for a number of workers that cannot be, a TypeError without a program.
    */
   static async start(options: WorkersOptions): Promise<Workers> {
     const { workers: count } = options;
     if (!Number.isInteger(count) || count < 1 || count > MOST_WORKERS)
       throw new RangeError(`workers must be an integer from 1 to ${MOST_WORKERS}, got ${count}`);
+    const { program } = options as Partial<WorkersOptions>;
+    if (!(program instanceof URL) && (typeof program !== 'string' || program === ''))
+      throw new TypeError(`program must be a URL or the path of a module, got ${show(program)}`);
     const workers = new Workers(options);
     try {
       await workers.begin();
@@ -242,6 +245,10 @@ function startThreads(options: WorkersOptions, { key, by }: Steering): Worker[] 
     const name = `worker ${index} of ${workers}`;
     return new Worker(new URL('../workers/thread.js', import.meta.url), { workerData, transferList, name });
   });
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : value === null ? 'null' : typeof value;
 }
 
 function moduleOf(program: URL | string): string {

@@ -49,6 +49,14 @@ t.test('mtu out of range', async (t) => {
   }
 });
 
+t.test('a name that the kernel would refuse', async (t) => {
+  for (const name of ['a/b', 'a:b', 'a b', '..', 'tw%s', 7 as never])
+    t.throws(() => TunLink.open({ name }), {
+      name: 'RangeError',
+      message: `name must be up to 15 bytes without '/', ':' or white space, '%' only as '%d', got '${name}'`,
+    });
+});
+
 const loaded = native();
 if (!loaded.ok) {
   t.test('no addon: one line with the cure', async (t) => {

@@ -1,6 +1,14 @@
 /** The overloads of connect and listen, as tables. */
 import t from 'tap';
-import { checkPort, connectArguments, familyOf, listenArguments } from '../../src/net/arguments.js';
+import { memoryLink } from '../../src/link/memory.js';
+import {
+  checkPort,
+  checkTarget,
+  connectArguments,
+  familyOf,
+  listenArguments,
+} from '../../src/net/arguments.js';
+import { createNetwork } from '../../src/net/network.js';
 
 const done = (): void => {};
 
@@ -49,6 +57,30 @@ void t.test('listen', (t) => {
   for (const args of [['/tmp/socket'], [{ path: '/tmp/socket' }], [{ fd: 3 }], [{}]]) {
     t.throws(() => listenArguments(args), { code: 'ERR_INVALID_ARG_VALUE' });
   }
+  t.throws(() => listenArguments([{ port: 80, reusePort: 'yes' }]), {
+    code: 'ERR_INVALID_ARG_TYPE',
+    message: /options\.reusePort" property must be of type boolean/,
+  });
+  t.throws(() => checkTarget({ port: 80, reusePort: 5 } as never), { message: /options\.reusePort/ });
+  t.end();
+});
+
+void t.test('createNetwork: what is missing, misspelt or of another type is named', (t) => {
+  const [link] = memoryLink({ capacity: 16 });
+  const stack = { addresses: ['10.0.0.2/24'] };
+  const table: [unknown, RegExp][] = [
+    [undefined, /^The "options" argument must be an object with 'stack' and 'link'/],
+    [{ stack }, /"options\.link" property must be a link/],
+    [{ link }, /"options\.stack" property must be of type object/],
+    [{ stack: {}, link }, /"options\.stack\.addresses" property must be an array of addresses/],
+    [{ stack: { addresses: [] }, link }, /'options\.stack\.addresses' is empty/],
+    [{ stack: { addresses: [7] }, link }, /"options\.stack\.addresses" property must be .* Received number/],
+    [{ stack, link: {} }, /'options\.link' must be a link, .*; it has no receive\(\)/],
+    [{ stack, link, polcy: 'bsd' }, /^unknown option 'options\.polcy', nearest: policy/],
+    [{ stack, link, manual: 1 }, /"options\.manual" property must be of type boolean/],
+  ];
+  for (const [options, message] of table)
+    t.throws(() => createNetwork(options as never), { name: 'TypeError', message });
   t.end();
 });
 

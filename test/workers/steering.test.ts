@@ -7,6 +7,7 @@ import type { SegmentText } from '../../src/wire/notation.js';
 import { parseNotation } from '../../src/wire/notation-parse.js';
 import { buildPacket } from '../../src/wire/notation-packet.js';
 import { Steering } from '../../src/workers/steering.js';
+import { Workers } from '../../src/workers/workers.js';
 import { echoRequest } from '../support/icmp.js';
 import { KEY } from './several.js';
 
@@ -119,4 +120,9 @@ t.test('what is nobody’s is the first worker’s: echo, fragments, what cannot
         t.equal(steering.ownerOf(whole, 0, length), 0, `cut at ${length}`);
   }
   t.end();
+});
+
+void t.test('workers without a program', async (t) => {
+  const message = 'program must be a URL or the path of a module, got undefined';
+  await t.rejects(Workers.start({ workers: 2, device: 'tw1' } as never), { name: 'TypeError', message });
 });
