@@ -11,7 +11,7 @@ import { ask, converse, type Outcome } from './control.js';
 import { RunError, lineOf } from './fail.js';
 import type { StackFlags } from './options.js';
 import { warnOfIdle, type DeviceFlags, type LinkFlags } from './link-options.js';
-import { STACK_SIDE, openLink } from './links.js';
+import { STACK_SIDE, checkAddresses, openLink } from './links.js';
 import type { OpenLink } from './open-link.js';
 import { failureOf } from './engines.js';
 import { setUp } from './setup.js';
@@ -24,8 +24,8 @@ export async function connect(host: string, port: number, flags: ConnectFlags): 
   const outcome =
     flags.control === undefined
       ? await onOwnStack(host, port, flags)
-      : await throughControl(flags.control, host, port);
-  if (outcome.failure !== null) throw new RunError(outcome.failure);
+      : await throughControl(flags.control, host, port, flags);
+  if (outcome.failure !== null) throw failed(host, outcome.failure);
   if (flags.json === true) {
     const { bytesRead, bytesWritten } = outcome;
     // Standard output is the peer's.
@@ -34,7 +34,27 @@ export async function connect(host: string, port: number, flags: ConnectFlags): 
   return 0;
 }
 
+/** One line on standard error when there are options about a stack and a link of our own, which is not made. */
+function warnOfOwn(flags: ConnectFlags): void {
+  const given = Object.entries({
+    '--policy': flags.policy !== 'rfc9293',
+    '--hook': flags.hook.length > 0,
+    '--set': flags.set.length > 0,
+    '--faults': flags.faults !== undefined,
+    '--pcap': flags.pcap !== undefined,
+    '--link': flags.link.kind !== 'tun' || flags.link.device !== '',
+    '--device': flags.device !== undefined,
+    '--local': flags.address !== undefined,
+    '--kernel-address': flags.kernelAddress !== undefined,
+  }).flatMap(([option, isGiven]) => (isGiven ? [option] : []));
+  if (given.length > 0)
+    process.stderr.write(
+      `timewait: warning: with --control the running stack's settings hold, not ${given.join(', ')}\n`,
+    );
+}
+
 async function onOwnStack(host: string, port: number, flags: ConnectFlags): Promise<Outcome> {
+  checkAddresses(flags);
   const policy = await choosePolicy(flags);
   warnOfIdle(flags);
   const opened = await openLink(flags);
@@ -75,8 +95,23 @@ async function delivered(network: Network): Promise<void> {
   network.driver.release();
 }
 
-async function throughControl(path: string, host: string, port: number): Promise<Outcome> {
-  const { socket, answer } = await converse<{ id: number }>(path, { command: 'connect', host, port });
+function failed(host: string, line: string): RunError {
+  const [, code] = /^getaddrinfo (\w+)/.exec(line) ?? [];
+  return new RunError(code === undefined ? line : `${host}: no address found (${code})`);
+}
+
+async function throughControl(
+  path: string,
+  host: string,
+  port: number,
+  flags: ConnectFlags,
+): Promise<Outcome> {
+  warnOfOwn(flags);
+  const { socket, answer } = await converse<{ id: number }>(path, {
+    command: 'connect',
+    host,
+    port,
+  }).catch((error: unknown) => Promise.reject(failed(host, lineOf(error))));
   // A connection that breaks breaks the socket as well; the stack knows why.
   await join(socket).catch(() => undefined);
   return (await ask<{ outcome: Outcome }>(path, { command: 'outcome', id: answer.id })).outcome;

@@ -70,7 +70,11 @@ export class ControlSession implements Controlled {
         return { ok: true, counters };
       }
       case 'set':
-        return verdict(stack.setKnob(String(request.name), Number(request.value)));
+        return verdict(
+          Number.isNaN(Number(request.value))
+            ? `${request.name}: the value must be a number, got '${String(request.value)}'`
+            : stack.setKnob(String(request.name), Number(request.value)),
+        );
       case 'policy':
         return verdict(stack.setPolicy(String(request.name)));
       case 'explain':

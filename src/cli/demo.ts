@@ -30,6 +30,8 @@ export async function demo(flags: DemoFlags, args: readonly string[]): Promise<n
   }
   if (insideNamespace()) endOnSignals();
   const virtual = flags.virtual === true || lack !== null;
+  if (flags.virtual === true && flags.link !== 'tun')
+    process.stderr.write(`timewait: warning: --link ${flags.link} means nothing with --virtual\n`);
   const palette = paletteFor(process.stdout.isTTY === true, process.env);
   const say = (line: string): void =>
     void (flags.json === true ? undefined : process.stdout.write(`${line}\n`));

@@ -14,6 +14,11 @@ export class UsageError extends Error {
 /** The run failed: exit status 1. */
 export class RunError extends Error {}
 
+/** A command of the user's that could not be started. */
+export function notStarted(command: string, error: NodeJS.ErrnoException): RunError {
+  return new RunError(`${command}: ${error.code === 'ENOENT' ? 'command not found' : lineOf(error)}`);
+}
+
 /** One line about an error, whatever it is. */
 export function lineOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);

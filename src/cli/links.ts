@@ -7,6 +7,7 @@ import { isTunDevice } from '../link/interface.js';
 import { native } from '../link/native.js';
 import { tunAvailable } from '../link/tun-device.js';
 import { TunLink } from '../link/tun.js';
+import { parsePrefix } from '../wire/address.js';
 import { RunError, UsageError, lineOf } from './fail.js';
 import type { DeviceFlags, LinkFlags } from './link-options.js';
 import { nothingElse, type OpenLink } from './open-link.js';
@@ -28,6 +29,18 @@ export async function openLink(flags: DeviceFlags & LinkFlags & ServiceOptions):
   if (device === '')
     throw new UsageError(`--link ${kind}: name the interface, as ${kind}:eth0; \`ip link\` lists them`);
   return onEthernet(device, addresses, flags);
+}
+
+/** An address on both sides of a TUN device would answer nobody. */
+export function checkAddresses({ link, address, kernelAddress }: DeviceFlags & LinkFlags): void {
+  if (link.kind !== 'tun') return;
+  const host = (text: string): string => parsePrefix(text)!.address.toString();
+  const theirs = (kernelAddress ?? KERNEL_SIDE).map(host);
+  const both = (address ?? STACK_SIDE).find((each) => theirs.includes(host(each)));
+  if (both !== undefined)
+    throw new UsageError(
+      `--local ${both}: the kernel's side has that address: choose another, or another --kernel-address`,
+    );
 }
 
 /** In private namespaces, the other end in one of its own. */

@@ -9,7 +9,7 @@ import { defaultSettings, type PluginSettings } from '../conform/plugin-flags.js
 import { RequestReader } from '../conform/plugin-protocol.js';
 import { PluginSession } from '../conform/plugin-session.js';
 import { removeStale } from './control.js';
-import { RunError, UsageError, lineOf } from './fail.js';
+import { RunError, UsageError, lineOf, notStarted } from './fail.js';
 
 export interface PacketdrillFlags {
   socket?: string;
@@ -101,7 +101,7 @@ function runCommand(command: readonly string[], path: string, plugin: string): P
   const env = { ...process.env, TIMEWAIT_PACKETDRILL: path, LD_PRELOAD: plugin };
   return new Promise((resolve, reject) => {
     const child = spawn(name!, args, { stdio: 'inherit', env });
-    child.on('error', (error) => reject(new RunError(`${name}: ${lineOf(error)}`)));
+    child.on('error', (error) => reject(notStarted(name!, error)));
     child.on('exit', (status, signal) => {
       resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal]));
     });

@@ -395,6 +395,10 @@ function knobs(timewait: Command): void {
 function usageLine(error: CommanderError, timewait: Command): string {
   const line = lineOf(error)
     .replace(/^error: /, '')
+    .replace(
+      /^command-argument value ('.*') is invalid for argument ('\w+')/,
+      'argument $2 value $1 is invalid',
+    )
     .replace(/\.$/, '');
   const group = timewait.commands.find((each) => each.name() === args[0]) ?? timewait;
   const command =
@@ -411,6 +415,10 @@ function usageLine(error: CommanderError, timewait: Command): string {
     case 'commander.missingArgument':
     case 'commander.excessArguments':
       return `${line}; usage: ${named} ${command.usage()}`;
+    case 'commander.missingMandatoryOptionValue': {
+      const { envVar } = command.options.find(({ flags }) => line.includes(flags)) ?? {};
+      return envVar === undefined ? line : `${line}; ${envVar} in the environment stands for it`;
+    }
     default:
       return line;
   }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Recorder, type Recording } from '../lab/replay/recording.js';
 import { answerText, replay, type Line, type ReplayedFlow } from '../lab/replay/replay.js';
+import { nearest } from '../nearest.js';
 import { guardPolicy, type Policy } from '../stack/policies.js';
 import { paletteFor } from '../view/colour.js';
 import { formatTuple, type End } from '../view/exchange.js';
@@ -21,6 +22,9 @@ export interface ReplayFlags extends PolicyFlags {
   all?: boolean;
   json?: boolean;
 }
+
+/** Most tuples that are remembered for a message. */
+const TUPLES = 1000;
 
 /** Exit status 0 when every recorded answer has its like among ours, 1 when not. */
 export async function replayFile(file: string, flags: ReplayFlags): Promise<number> {
@@ -74,7 +78,12 @@ function read(file: string, { local, tuple }: ReplayFlags): Recorded {
   } catch (error) {
     throw new RunError(`${file}: ${lineOf(error)}`);
   }
-  const wanted = tuple === undefined ? undefined : (a: End, b: End) => isTuple(tuple, a, b);
+  const others = new Set<string>();
+  const wanted = (a: End, b: End): boolean => {
+    if (tuple === undefined || isTuple(tuple, a, b)) return true;
+    if (others.size < TUPLES) others.add(formatTuple(a, b)).add(formatTuple(b, a));
+    return false;
+  };
   const recorder = new Recorder(new Set(local), wanted);
   const end = walkCapture(bytes, (packet, original, section) => recorder.take(packet, original, section));
   if (end === null) throw new RunError(`${file}: no capture: neither pcapng nor pcap`);
@@ -82,11 +91,14 @@ function read(file: string, { local, tuple }: ReplayFlags): Recorded {
   const sections = recorder.recordings();
   const packets = sections.reduce((sum, section) => sum + section.packets.length, 0);
   if (packets > 0) return { sections, packets, others: recorder.others };
+  if (tuple !== undefined && others.size > 0)
+    throw new RunError(
+      `--tuple ${tuple.text}: not in ${file}; nearest: ${nearest(tuple.text, [...others]).join(', ')}`,
+    );
   if (recorder.addresses.size === 0) throw new RunError(`${file}: no TCP segments at all`);
   const most = [...recorder.addresses].sort(([, a], [, b]) => b - a).slice(0, 5);
   const there = most.map(([address, segments]) => `${address} (${segments} segments)`).join(', ');
-  const what = tuple === undefined ? `--local ${local.join(', ')}` : `--tuple ${tuple.text}`;
-  throw new RunError(`${what}: no such segments in ${file}; it has ${there}`);
+  throw new RunError(`--local ${local.join(', ')}: no such segments in ${file}; it has ${there}`);
 }
 
 /** The shape stands in docs/replay.md. */

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { endOnSignals, environmentLack, insideNamespace, onSentSignals, reenter } from '../lab/namespace.js';
 import { startEngine, type EngineFlags, type Engines } from './engines.js';
-import { RunError, lineOf } from './fail.js';
+import { RunError, notStarted } from './fail.js';
 import { STACK_SIDE, openPrivateLink } from './links.js';
 import { checkPorts } from './options.js';
 
@@ -52,10 +52,7 @@ function runCommand(command: readonly string[], failed: Promise<never>): Promise
       reject(error);
     });
     onSentSignals((signal) => void child.kill(signal));
-    child.on('error', (error: NodeJS.ErrnoException) => {
-      const what = error.code === 'ENOENT' ? 'command not found' : lineOf(error);
-      reject(new RunError(`${command[0]}: ${what}`));
-    });
+    child.on('error', (error) => reject(notStarted(command[0]!, error)));
     child.on('exit', (code, signal) =>
       resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]),
     );

@@ -3,7 +3,7 @@ import { serveControl } from './control.js';
 import { startEngine, type EngineFlags, type Engines } from './engines.js';
 import { UsageError } from './fail.js';
 import type { DeviceFlags } from './link-options.js';
-import { STACK_SIDE, openLink } from './links.js';
+import { STACK_SIDE, checkAddresses, openLink } from './links.js';
 import { checkPorts } from './options.js';
 import { formatTally, kernelTimeWait } from './tally.js';
 
@@ -20,6 +20,7 @@ function interrupted(): Promise<void> {
 
 export async function serve(flags: ServeFlags): Promise<number> {
   checkPorts(flags);
+  checkAddresses(flags);
   if (flags.remember === true && flags.control === undefined)
     throw new UsageError('--remember is for `explain`, which asks through --control <socket>');
   const addresses = flags.address ?? STACK_SIDE;

@@ -110,6 +110,7 @@ export function parseFaults(spec: string): FaultOptions | { error: string } {
     const equals = part.indexOf('=');
     const key = (equals < 0 ? part : part.slice(0, equals)).trim();
     const setter = setters.get(key);
+    if (key === '') return { error: `faults: KEY=VALUE,...; keys are ${faultKeys.join(', ')}` };
     if (setter === undefined)
       return { error: `faults: unknown key '${key}'; allowed: ${faultKeys.join(', ')}` };
     if (seen.has(key)) return { error: `faults: ${key} is given twice` };
