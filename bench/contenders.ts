@@ -17,18 +17,22 @@ export interface Contender {
   /** Removes one record whose time is over at `now`; false when there is none. */
   expire(now: number): boolean;
   readonly size: number;
+  /** Bytes that V8 does not count. */
+  readonly uncounted?: number;
 }
 
 export class Table implements Contender {
   private readonly records: TimeWaitTable;
   private readonly cursor;
   private readonly flows: FlowTable;
+  private readonly blocks: Blocks;
   /** Of what was read: not to be optimized away. */
   sum = 0;
 
   constructor(key: Uint8Array, now: number) {
     const addon = native();
     const blocks = new Blocks(addon.ok ? addon.addon.discard : undefined);
+    this.blocks = blocks;
     const stamps = new SipHash(key);
     const keys: TupleKeys = {
       flowHash: (l0, l1, l2, l3, r0, r1, r2, r3, localPort, remotePort) =>
@@ -43,6 +47,10 @@ export class Table implements Contender {
 
   get size(): number {
     return this.records.count;
+  }
+
+  get uncounted(): number {
+    return this.blocks.uncounted;
   }
 
   /** Bytes of records, timers and index. */

@@ -147,7 +147,7 @@ function showTable(results: Record<string, TableRun[]>): string {
   );
   const sizes = Object.keys(results).map((name) => [
     name,
-    whole(pick(name, (run) => run.bytes)),
+    ...(['v4', 'v6', 'bytes'] as const).map((kind) => pick(name, (run) => run[kind]).toFixed(1)),
     (pick(name, (run) => run.bytes) / pick('table', (run) => run.bytes)).toFixed(1),
     spread(results[name]!.map((run) => run.steadyHit)),
   ]);
@@ -161,7 +161,10 @@ function showTable(results: Record<string, TableRun[]>): string {
       rows,
     ),
     formatTable(
-      [{ title: 'held in' }, ...right('bytes/record', 'times table', 'look-up by benny ns')],
+      [
+        { title: 'held in' },
+        ...right('bytes/record, IPv4', 'IPv6', 'both', 'times table', 'look-up by benny ns'),
+      ],
       sizes,
     ),
   ].join('\n\n');

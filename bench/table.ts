@@ -8,12 +8,27 @@ import { LIFETIME, START, aim, blank, fill, shuffled } from './population.js';
 export interface TableRun {
   /** Bytes per record, everything included. */
   readonly bytes: number;
+  /** The same where all are IPv4, where all are IPv6. */
+  readonly v4: number;
+  readonly v6: number;
   readonly insert: Spread;
   readonly hit: Spread;
   readonly miss: Spread;
   readonly expire: Spread;
   /** ns per look-up by benny, in the steady state. */
   readonly steadyHit: number;
+}
+
+/** Bytes a record where all are IPv4 (`odd` 0) or IPv6 (1). */
+function bytesOf(make: (typeof contenders)[string], count: number, odd: 0 | 1): number {
+  const entry = blank();
+  const before = bytesInUse();
+  const held = make(new Uint8Array(16).fill(7), START | 0);
+  for (let n = 0; n < count; n++) {
+    fill(entry, 2 * n + odd, 2 * count);
+    held.insert(entry, (entry.enteredAt + LIFETIME) | 0);
+  }
+  return (bytesInUse() + (held.uncounted ?? 0) - before) / count;
 }
 
 /** In the child: everything about one contender. `count` is a multiple of BATCH. */
@@ -32,7 +47,7 @@ export async function measureTable(name: string, count: number): Promise<TableRu
       held.insert(entry, (entry.enteredAt + LIFETIME) | 0);
     }
   });
-  const bytes = (bytesInUse() - before) / count;
+  const bytes = (bytesInUse() + (held.uncounted ?? 0) - before) / count;
   let found = 0;
   const look = (batch: number, from: number): void => {
     for (let i = batch * BATCH, end = i + BATCH; i < end; i++) {
@@ -54,5 +69,14 @@ export async function measureTable(name: string, count: number): Promise<TableRu
     while (held.expire(now)) gone++;
   });
   if (gone !== count || held.size !== 0) throw new Error(`${name}: ${gone} of ${count} expired`);
-  return { bytes, insert, hit, miss, expire, steadyHit: steady['hit']! };
+  return {
+    bytes,
+    v4: bytesOf(make, count, 0),
+    v6: bytesOf(make, count, 1),
+    insert,
+    hit,
+    miss,
+    expire,
+    steadyHit: steady['hit']!,
+  };
 }

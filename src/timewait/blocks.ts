@@ -30,18 +30,22 @@ export class Blocks {
   /** Kept blocks by their words. */
   private readonly kept = new Map<number, Int32Array[]>();
   private untold = 0;
+  /** Bytes of the blocks that are out and that V8 does not count. */
+  uncounted = 0;
 
   constructor(private readonly discard?: Discard) {}
 
   /** A block of so many words, all 0. */
   take(words: number): Int32Array {
     if (words < SMALLEST) return new Int32Array(words);
+    this.uncounted += 4 * words;
     return this.kept.get(words)?.pop() ?? new Int32Array(new SharedArrayBuffer(4 * words));
   }
 
   /** Nobody reads or writes the block any more. `blank`: nobody ever wrote, so it has no memory. */
   give(block: Int32Array, blank = false): void {
     if (block.length < SMALLEST) return;
+    this.uncounted -= block.byteLength;
     if (this.discard === undefined) this.tell(blank ? 0 : block.byteLength);
     else {
       if (!blank) this.discard(block);
