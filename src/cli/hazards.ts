@@ -1,13 +1,14 @@
 /** `timewait hazards`: what each profile lets through, measured. */
 import type { Hazard } from '../lab/hazards/hazard.js';
 import type { Profile } from '../lab/hazards/stage.js';
-import { guardPolicy } from '../stack/policies.js';
+import { guardPolicy, policyNamed } from '../stack/policies.js';
 import { isPolicyPath } from './policy-path.js';
 import { playAll } from '../lab/hazards/pool.js';
 import { formatReport, makeReport, reportJson } from '../lab/hazards/report.js';
 import { hazards as allHazards, findHazard, playHazard } from '../lab/hazards/suite.js';
 import { policies } from '../stack/catalogue.js';
-import { nearest } from '../stack/knobs.js';
+import { Knobs, nearest } from '../stack/knobs.js';
+import { warnings } from '../timewait/contradictions.js';
 import { paletteFor } from '../view/colour.js';
 import { formatTable } from '../view/table.js';
 import { UsageError } from './fail.js';
@@ -38,6 +39,7 @@ export async function hazards(flags: HazardFlags): Promise<number> {
   const profiles = await chosenProfiles(flags.profile);
   const chosen = chosenHazards(flags.hazard);
   const knobs = Object.fromEntries(flags.set.map(({ name, value }) => [name, value]));
+  if (flags.profile.length > 0 && !flags.profile.includes('all')) warnOfKnobs(profiles, knobs);
   if (flags.pcap !== undefined) writeTraces(flags.pcap, profiles, chosen, flags.seed, knobs);
   const showProgress = process.stderr.isTTY === true && flags.json !== true;
   const cells = await playAll({
@@ -60,6 +62,18 @@ export async function hazards(flags: HazardFlags): Promise<number> {
   const palette = paletteFor(process.stdout.isTTY === true, process.env);
   say(flags.json === true ? reportJson(report) : formatReport(report, palette, terminalWidth()));
   return 0;
+}
+
+/** As a stack warns: what is set, and these profiles will not do as hoped. Of all profiles some never read a knob. */
+function warnOfKnobs(profiles: readonly Chosen[], set: Readonly<Record<string, number>>): void {
+  for (const { profile } of profiles) {
+    const policy = typeof profile === 'string' ? policyNamed(profile) : profile;
+    const values = new Knobs();
+    values.preset(policy.knobs);
+    for (const [name, value] of Object.entries(set)) values.set(name, value);
+    for (const line of warnings(policy, (name) => values.get(name), values.setByUser))
+      process.stderr.write(`timewait: warning: ${line}\n`);
+  }
 }
 
 function say(text: string): void {

@@ -61,6 +61,10 @@ export async function openPrivateLink(flags: LinkFlags & ServiceOptions): Promis
     import('../lab/veth.js'),
     import('./interface-links.js'),
   ]);
+  if (flags.link.device !== '')
+    process.stderr.write(
+      `timewait: warning: --link ${kind}:${device}: run makes a device of its own of that name, serve uses the one that is there\n`,
+    );
   const wire = await Wire.start({
     names: [device, PEER],
     theirs: KERNEL_SIDE,

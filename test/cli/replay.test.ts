@@ -43,6 +43,12 @@ t.test('as recorded: status 0; not as recorded: status 1, the ladder and the rea
   t.match(lwip.stdout, /0 of 1 tuples answered as recorded/);
 });
 
+t.test('--tuple that the file has not: the nearest that it has', async (t) => {
+  const ran = await timewait(['replay', file, '--local', '10.0.0.2', '--tuple', '9']);
+  t.equal(ran.status, 1);
+  t.match(ran.stderr, /^timewait: --tuple 9: not in [^\n]*; nearest: [^\n]*10\.0\.0\.2:80-10\.0\.0\.1:4000/);
+});
+
 t.test('--json has each packet and both answers', async (t) => {
   const ran = await timewait(['replay', file, '--local', '10.0.0.2', '--policy', 'linux', '--json']);
   const found = JSON.parse(ran.stdout) as {
