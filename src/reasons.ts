@@ -12,7 +12,11 @@ const rows = [
   // IP and demultiplexing
   ['ip-header', 'dropped: the IP header is truncated or its lengths lie', 'RFC 1122 3.2.1'],
   ['ip-checksum', 'dropped: the IPv4 header checksum is wrong', 'RFC 1122 3.2.1.2'],
-  ['ip-address', 'dropped: the destination is not an address of this stack', 'RFC 1122 3.2.1.3'],
+  [
+    'ip-address',
+    'dropped: the destination is not an address of this stack',
+    'RFC 1122 3.2.1.3, RFC 4291 2.8',
+  ],
   [
     'ip-source',
     'dropped: the source address can never be a peer (broadcast, multicast, unspecified, loopback or our own)',

@@ -316,10 +316,25 @@ function read(file: string, flags: ExplainFlags): Capture {
   });
   const end = walkCapture(bytes, (packet, original, section) => gatherer.take(packet, original, section));
   if (end === null) throw new RunError(`${file}: ${whatItIs(bytes)}`);
+  if (end.note !== '' && gatherer.packets === 0) throw new RunError(`${file}: ${end.note}`);
   const exchanges = gatherer.exchanges();
   if (tuple !== undefined && exchanges.length === 0) throw unknownTuple(file, tuple, gatherer.others());
+  if (side !== undefined && exchanges.length > 0) checkSide(file, side, exchanges);
   const { packets, segments, start, unknownLinks } = gatherer;
   return { ...end, file, packets, segments, start, unknownLinks: [...unknownLinks], exchanges };
+}
+
+/** An end that no tuple has would choose nothing. */
+function checkSide(file: string, side: EndPattern, exchanges: readonly Exchange[]): void {
+  const ends = exchanges.flatMap(({ local, remote }) => [local, remote]);
+  if (ends.some((end) => isEnd(side, end))) return;
+  const { address, port } = side;
+  const named = port === null ? address : address === null ? port : formatEnd({ address, port });
+  const there = [...new Set(ends.map((end) => (port === null ? end.address : formatEnd(end))))];
+  const more = there.length > 5 ? ` and ${there.length - 5} more` : '';
+  throw new UsageError(
+    `--side ${named}: no such end in ${file}; it has ${there.slice(0, 5).join(', ')}${more}`,
+  );
 }
 
 function whatItIs(bytes: Uint8Array): string {

@@ -34,6 +34,11 @@ export async function pktRun(
   flags: PktFlags,
   args: readonly string[],
 ): Promise<number> {
+  for (const each of flags.define)
+    if (!/^[A-Za-z_]\w*(=|$)/.test(each))
+      throw new UsageError(
+        `--define ${each}: a name has letters, digits and _, and does not begin with a digit`,
+      );
   const files = scriptsIn(paths);
   if (flags.target === 'kernel' && !insideNamespace()) {
     const lack = environmentLack();

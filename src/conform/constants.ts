@@ -323,6 +323,12 @@ export const errnos: Readonly<Record<string, number>> = {
   EINPROGRESS: 115,
 };
 
+/** Calls that scripts may have; a target that does not make one answers ENOSYS. */
+export const calls: readonly string[] =
+  `socket bind listen accept accept4 connect read readv recv recvfrom recvmsg write writev send sendto sendmsg
+  fcntl ioctl close shutdown getsockopt setsockopt poll epoll_create epoll_create1 epoll_ctl epoll_wait
+  open pipe splice sendfile cap_set`.split(/\s+/);
+
 /** Other spellings of one errno. */
 export function errnoName(name: string): string {
   if (name === 'EWOULDBLOCK') return 'EAGAIN';

@@ -2,7 +2,7 @@
 import { nearest } from '../nearest.js';
 import { parseNotation } from '../wire/notation-parse.js';
 import { parseCode } from './code.js';
-import { errnoName, errnos } from './constants.js';
+import { calls, errnoName, errnos } from './constants.js';
 import { icmpCodes, icmpTypes, isIcmpCode } from './icmp.js';
 import { preprocess } from './preprocess.js';
 import { Failure, Positions, Reader } from './reader.js';
@@ -35,6 +35,8 @@ export function parseScript(
       if (events.length === MOST_EVENTS) r.fail(`at most ${MOST_EVENTS} events`);
       events.push(eventOf(r, positions, events.length === 0));
     }
+    // What `#ifdef` leaves out may be all there is
+    if (events.length === 0 && options.size === 0 && !/^\s*#if/m.test(source)) r.fail('at least one event');
     return { options, events, positions };
   } catch (error) {
     if (error instanceof Failure) return { error: error.message, ...new Positions(text).of(error.at) };
@@ -213,8 +215,11 @@ function icmpOf(r: Reader, inbound: boolean): Packet {
 type Call = Omit<Extract<ScriptEvent, { kind: 'call' }>, 'time' | 'line' | 'column' | 'source'>;
 
 function callOf(r: Reader, name: string): Call {
+  const nameAt = r.at - name.length;
   r.blanks();
   if (!r.take('(')) r.fail("'(' and the call's arguments");
+  if (!calls.includes(name) && !name.startsWith('sctp_'))
+    r.fail(`a call that is known here, such as ${nearest(name, calls).join(', ')}`, nameAt);
   const args = parseArguments(r);
   r.space();
   if (!r.take('=')) r.fail("'=' and what the call returns");

@@ -88,7 +88,7 @@ function stateOf(exchange: Exchange): string {
       words.push(
         answeredReset ? 'SYN refused (RST)' : syns > 1 ? `${syns} SYNs unanswered` : 'SYN unanswered',
       );
-    } else words.push(connectionState(exchange, observed));
+    } else words.push(connectionState(exchange, observed, own));
     if (refused > 0) words.push(refused > 1 ? `${refused} SYNs refused` : 'SYN refused');
     return { words: words.join(', '), nothing };
   });
@@ -101,10 +101,14 @@ function stateOf(exchange: Exchange): string {
   );
 }
 
-function connectionState(exchange: Exchange, observed: Observed): string {
+function connectionState(exchange: Exchange, observed: Observed, own: Exchange['seen']): string {
   const holders = (['local', 'remote'] as const).filter((side) => observed.timeWaitAt[side] !== null);
-  if (holders.length > 0)
-    return `TIME-WAIT at ${holders.map((side) => formatEnd(exchange[side])).join(' and ')}`;
+  if (holders.length > 0) {
+    // That a RST ended it is not to be seen on the wire: other systems ignore the same RST
+    const killed = own.some(({ comment }) => reasonIds(comment).some((id) => id.startsWith('tw-rst-kill')));
+    const ends = holders.map((side) => formatEnd(exchange[side])).join(' and ');
+    return `TIME-WAIT at ${ends}${killed ? ', killed by a RST' : ''}`;
+  }
   if (observed.resetBy !== null) return `reset by ${formatEnd(exchange[observed.resetBy])}`;
   if (observed.closed) return 'closed';
   if (observed.local.finEnd !== null || observed.remote.finEnd !== null) return 'closing';

@@ -44,7 +44,10 @@ async function json(...args: string[]): Promise<Json> {
 
 t.test('several tuples: a table, and how to choose', async (t) => {
   const text = await explain(demo);
-  t.match(text, /^10\.77\.0\.2:8080-10\.77\.0\.1:40000 +2 .*SYN refused; reopened.*tw-rst-kill$/m);
+  t.match(
+    text,
+    /^10\.77\.0\.2:8080-10\.77\.0\.1:40000 +2 .* killed by a RST, SYN refused; reopened.*tw-rst-kill$/m,
+  );
   t.match(text, /--tuple .*--all/);
   t.notMatch(text, /\|--/, 'no ladder');
 });
@@ -270,6 +273,8 @@ t.test('what cannot be explained: one line', async (t) => {
   writeFileSync(nothing, '');
   const text = join(directory, 'text');
   writeFileSync(text, 'GET / HTTP/1.1\r\n');
+  const begun = join(directory, 'begun');
+  writeFileSync(begun, readFileSync(demo).subarray(0, 10));
   const cases: [args: string[], status: number, line: RegExp][] = [
     [[], 2, /FILE/],
     [[join(directory, 'missing')], 1, /missing: ENOENT/],
@@ -280,6 +285,13 @@ t.test('what cannot be explained: one line', async (t) => {
     [[demo, '--tuple', '1-2-3'], 2, /a tuple is END-END/],
     [[demo, '--tuple', '10.77.0.1:70000'], 2, /a tuple is END-END/],
     [[demo, '--side', 'nobody'], 2, /an end is/],
+    [
+      [demo, '--side', '10.9.9.9'],
+      2,
+      /--side 10\.9\.9\.9: no such end in \S+; it has 10\.77\.0\.2, 10\.77\.0\.1/,
+    ],
+    [[demo, '--side', '10.77.0.2:9'], 2, /--side 10\.77\.0\.2:9: .* it has 10\.77\.0\.2:8080, /],
+    [[begun], 1, /begun: the file ends in the middle of a block/],
     [[demo, '--policy', 'lunix'], 2, /unknown policy, nearest: linux/],
     [[demo, '--set', 'tcp_rfc1337=1'], 2, /--policy/],
     [[demo, '--hook', 'segmentArrives=linux'], 2, /--policy/],

@@ -47,6 +47,13 @@ t.test('an error of syntax: line and column, status 1', async (t) => {
   t.equal(status, 1);
 });
 
+t.test('a name for #ifdef that is none', async (t) => {
+  const dir = scripts(t.testdir(), { 'a.pkt': passing });
+  const { status, stderr } = await timewait(['pkt', 'run', dir, '--define', '1x=3']);
+  t.match(stderr, /--define 1x=3: a name has letters, digits and _, and does not begin with a digit\n/);
+  t.equal(status, 2);
+});
+
 t.test('JSON, captures, knobs and names for #ifdef', async (t) => {
   const text = `#ifdef special\n${passing.replace('<...>', '<mss 1460>')}#endif\n+.1 < R 1:1(0)\n+0 > R 1:1(0)\n`;
   const dir = scripts(t.testdir(), { 'a.pkt': text });

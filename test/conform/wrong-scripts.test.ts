@@ -21,6 +21,11 @@ const table: readonly (readonly [script: string, message: string])[] = [
     '0 read(3) = -1 ENOSUCH',
     "1:16: found 'ENOSUCH'; expected the name of an errno, such as ENOSYS, ENOTSOCK, ENOBUFS",
   ],
+  [
+    '0 acept(3, ..., ...) = 4',
+    "1:3: found 'acept(3, ..., ..'; expected a call that is known here, such as accept, accept4, socket",
+  ],
+  ['', '1:1: found the end of the file; expected at least one event'],
   ['0 read(3, [1, 2) = 5', "1:16: found ') = 5'; expected ',' or ']'"],
   ['0 `ls', '1:6: found the end of the file; expected the closing back-quote'],
   ['#ifdef a\n0 < R 0:0(0)', '1:1: found the end of the file; expected an #endif for this'],
