@@ -1,14 +1,13 @@
 /** `timewait hazards`: what each profile lets through, measured. */
 import type { Hazard } from '../lab/hazards/hazard.js';
 import type { Profile } from '../lab/hazards/stage.js';
-import { guardPolicy, policyNamed } from '../stack/policies.js';
+import { guardPolicy, policyNamed, warnings } from '../stack/policies.js';
 import { isPolicyPath } from './policy-path.js';
 import { playAll } from '../lab/hazards/pool.js';
 import { formatReport, makeReport, reportJson } from '../lab/hazards/report.js';
 import { hazards as allHazards, findHazard, playHazard } from '../lab/hazards/suite.js';
 import { policies } from '../stack/catalogue.js';
 import { Knobs, nearest } from '../stack/knobs.js';
-import { warnings } from '../timewait/contradictions.js';
 import { paletteFor } from '../view/colour.js';
 import { formatTable } from '../view/table.js';
 import { UsageError } from './fail.js';

@@ -1,4 +1,5 @@
 /** Policies for those outside the engine: by name, of the user's own, put together, guarded. */
+export { warnings } from '../timewait/contradictions.js';
 export { act, reason, type ReasonGiven } from '../timewait/act.js';
 export {
   definePolicy,
