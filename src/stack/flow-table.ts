@@ -37,7 +37,7 @@ const SMALLEST = 64;
  * Old slots that an insertion moves on the average, and a removal: all have moved before the
  * next size is due. Whole clusters move, and what one moves too much later ones need not.
  */
-const STEP_IN = 5;
+const STEP_IN = 6;
 const STEP_OUT = 16;
 /** Every 256th insertion makes a chunk of the next size, from a load of 7/10 on. */
 const PREPARE_MASK = 255;
