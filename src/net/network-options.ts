@@ -1,6 +1,8 @@
 /** What `createNetwork` refuses by throwing, before anything is opened: names, types, what is missing. */
 import { nearest } from '../nearest.js';
+import type { StackOptions } from '../stack/api.js';
 import { codedError, invalidType, invalidValue } from './errors.js';
+import type { NetworkOptions } from './network.js';
 
 type Check = (name: string, value: unknown) => void;
 
@@ -35,7 +37,7 @@ const link: Check = (name, value) => {
   throw invalidValue(name, `must be ${what}; it has no ${lack}`);
 };
 
-const stackChecks: Readonly<Record<string, Check>> = {
+const stackChecks: { readonly [K in keyof StackOptions]-?: Check } = {
   addresses,
   seed: bytes,
   mtu: typed('number'),
@@ -56,7 +58,7 @@ const stack: Check = (name, value) => {
   checkAll(name, value as object, stackChecks, ['addresses']);
 };
 
-const checks: Readonly<Record<string, Check>> = {
+const checks: { readonly [K in keyof NetworkOptions]-?: Check } = {
   stack,
   link,
   clock: typed('object'),
