@@ -2,7 +2,6 @@
 import { nearest } from '../nearest.js';
 import type { StackOptions } from '../stack/api.js';
 import { codedError, invalidType, invalidValue } from './errors.js';
-import type { NetworkOptions } from './network.js';
 
 type Check = (name: string, value: unknown) => void;
 
@@ -58,7 +57,7 @@ const stack: Check = (name, value) => {
   checkAll(name, value as object, stackChecks, ['addresses']);
 };
 
-const checks: { readonly [K in keyof NetworkOptions]-?: Check } = {
+const checks: Readonly<Record<string, Check>> = {
   stack,
   link,
   clock: typed('object'),
