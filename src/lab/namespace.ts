@@ -180,7 +180,8 @@ function signalInner(unshare: number | undefined, signal: NodeJS.Signals): void 
 
 /**
  * Until a program listens, Node's own handler takes one signal, resets itself and raises it again, which
- * the first process of a pid namespace survives. So who was sent a signal and does not catch it now never listened.
+ * the first process of a pid namespace survives. So who was sent a signal and does not catch it now never listened;
+ * what is entered again therefore listens with `on`, as `once` would look the same.
  */
 function endDeaf(unshare: number, inner: number, signal: NodeJS.Signals): void {
   try {
