@@ -5,15 +5,27 @@
  * and for an ordinary user a new user namespace in which it is root.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { delimiter, join } from 'node:path';
+import type { Socket } from 'node:net';
 import { tunAvailable } from '../link/tun-device.js';
 
 /** Set for the process that lives inside, and only for that one: what it starts may make namespaces of its own. */
 const INSIDE = 'TIMEWAIT_NAMESPACE';
 const inside = process.env[INSIDE] === '1';
 delete process.env['TIMEWAIT_NAMESPACE'];
+
+/** Descriptor of the process inside on which it says that it listens for signals. */
+const HEARING = 3;
 
 /** Signals that people and supervisors end a command with. */
 const ENDING = ['SIGINT', 'SIGTERM'] as const;
@@ -31,7 +43,7 @@ export function insideNamespace(): boolean {
 
 /**
  * The first process of a pid namespace is deaf to signals that it does not listen for,
- * even to Ctrl-C. To be called by it: from here on SIGINT and SIGTERM end it, unless
+ * even to Ctrl-C. To be called by it, once: from here on SIGINT and SIGTERM end it, unless
  * somebody else listens for them as well.
  */
 export function endOnSignals(): void {
@@ -40,6 +52,10 @@ export function endOnSignals(): void {
       if (process.listenerCount(signal) === 1) process.exit(128 + osConstants.signals[signal]);
     });
   }
+  if (!inside) return;
+  writeSync(HEARING, '.');
+  // Not for what it starts
+  closeSync(HEARING);
 }
 
 /**
@@ -146,13 +162,20 @@ export function reenter(args: readonly string[]): Promise<number> {
   const whole = setpriv === null ? command : [setpriv, '--pdeathsig', 'KILL', ...command];
   return new Promise((resolve, reject) => {
     const child = spawn(whole[0]!, whole.slice(1), {
-      stdio: 'inherit',
+      stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
       env: { ...process.env, [INSIDE]: '1' },
     });
+    let hears = false;
+    const hearing = child.stdio[HEARING] as Socket;
+    hearing.once('data', () => (hears = true)).on('error', () => undefined);
+    hearing.unref();
     let sent: NodeJS.Signals = 'SIGKILL';
     onSentSignals((signal) => {
       sent = signal;
-      signalInner(child.pid, signal);
+      const pass = (): void => passOn(child.pid, hears ? signal : null);
+      // What it said just now has not been read yet
+      if (hears) pass();
+      else setTimeout(pass, MOMENT);
     });
     child.on('error', reject);
     child.on('exit', (code, signal) =>
@@ -161,36 +184,27 @@ export function reenter(args: readonly string[]): Promise<number> {
   });
 }
 
+/** ms */
+const MOMENT = 50;
+
 /**
- * unshare(1) keeps SIGINT and SIGTERM from itself, so they go to its child; if that cannot be found, or does not
- * listen yet (`endDeaf`), both are ended.
+ * unshare(1) keeps SIGINT and SIGTERM from itself, so they go to its child. If that cannot be found, or there is no
+ * signal that it would hear (null), both are ended.
  */
-function signalInner(unshare: number | undefined, signal: NodeJS.Signals): void {
+function passOn(unshare: number | undefined, signal: NodeJS.Signals | null): void {
   if (unshare === undefined) return;
   try {
-    const children = readFileSync(`/proc/${unshare}/task/${unshare}/children`, 'latin1');
-    const inner = Number(children.trim().split(' ')[0]);
-    process.kill(inner > 0 ? inner : unshare, inner > 0 ? signal : 'SIGKILL');
-    if (inner > 0) setInterval(endDeaf, 50, unshare, inner, signal).unref();
+    const inner = signal === null ? 0 : childOf(unshare);
+    process.kill(inner > 0 ? inner : unshare, inner > 0 ? signal! : 'SIGKILL');
   } catch (error) {
     // ESRCH: it has ended meanwhile.
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') process.kill(unshare, 'SIGKILL');
   }
 }
 
-/**
- * Until a program listens, Node's own handler takes one signal, resets itself and raises it again, which
- * the first process of a pid namespace survives. So who was sent a signal and does not catch it now never listened;
- * what is entered again therefore listens with `on`, as `once` would look the same.
- */
-function endDeaf(unshare: number, inner: number, signal: NodeJS.Signals): void {
-  try {
-    const mask = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${inner}/status`, 'latin1'))?.[1] ?? '0';
-    const caught = (BigInt(`0x${mask}`) >> BigInt(osConstants.signals[signal] - 1)) & 1n;
-    if (caught === 0n) process.kill(unshare, 'SIGKILL');
-  } catch {
-    // It has ended meanwhile.
-  }
+/** The first child of a process; 0: there is none. */
+function childOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ')[0]);
 }
 
 /** Runs a program to its end; throws one line with what it said when it fails. */

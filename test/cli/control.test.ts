@@ -218,6 +218,19 @@ t.test('connect that fails: one line, status 1', async (t) => {
   t.same(reset, { status: 1, stdout: 'so far', stderr: 'timewait: read ECONNRESET\n' });
 });
 
+t.test('connect through a running stack: options of a stack of its own are said to do nothing', async (t) => {
+  const { theirs, path } = await world(t);
+  const port = await listen(theirs.createServer((socket) => socket.end('here')));
+  const options = ['--policy', 'linux', '--set', 'net.ipv4.tcp_fin_timeout=5', '--local', '10.99.0.2/24'];
+  const ran = await timewait(['connect', CLIENT, String(port), ...options, '--control', path]);
+  t.same(ran, {
+    status: 0,
+    stdout: 'here',
+    stderr:
+      "timewait: warning: with --control the running stack's settings hold, not --policy, --set, --local\n",
+  });
+});
+
 t.test('a client that goes away closes its connection', async (t) => {
   const { ours, theirs, path } = await world(t);
   const ends: string[] = [];
@@ -269,6 +282,10 @@ t.test('what is no request is refused, and the stack goes on', async (t) => {
     t.equal(answer['ok'], false, line);
     t.type(answer['error'], 'string');
   }
+  t.equal(
+    (await raw(path, '{"command":"set","name":"net.ipv4.tcp_fin_timeout","value":"soon"}'))['error'],
+    "net.ipv4.tcp_fin_timeout: the value must be a number, got 'soon'",
+  );
   const endless = connectUnix(path);
   endless.on('error', () => undefined);
   endless.write('x'.repeat(100_000));

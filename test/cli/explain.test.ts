@@ -19,6 +19,12 @@ t.before(async () => {
   if (ran.status !== 0) throw new Error(ran.stderr);
 });
 
+t.test('demo --virtual: a link is said to mean nothing', async (t) => {
+  const ran = await timewait(['demo', '--virtual', '--link', 'packet', '--json', '--pcap', `${demo}.again`]);
+  t.equal(ran.status, 0);
+  t.equal(ran.stderr, 'timewait: warning: --link packet means nothing with --virtual\n');
+});
+
 async function explain(...args: string[]): Promise<string> {
   const ran = await timewait(['explain', ...args]);
   t.equal(ran.status, 0, ran.stderr);

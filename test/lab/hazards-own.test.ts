@@ -26,3 +26,13 @@ void t.test('timewait hazards --profile FILE: beside a profile, the same twice',
   t.equal(cell('mine', 'ghost-data').kind, 'corrupts', 'five seconds are too short');
   t.equal(scores[0]!.points['capacity'], null, 'no hazard of that axis was played');
 });
+
+void t.test('timewait hazards --set: what a profile does not read is said, the rest holds', async (t) => {
+  const knob = 'net.inet.tcp.msl';
+  const args = ['hazards', '--profile', 'linux', 'freebsd', '--hazard', 'nat-isn', '--jobs', '1'];
+  const ran = await timewait([...args, '--set', `${knob}=5000`]);
+  t.equal(ran.status, 0);
+  const [line, ...more] = ran.stderr.trimEnd().split('\n');
+  t.match(line, `timewait: warning: ${knob} has no effect under linux; policies that read it: freebsd, `);
+  t.same(more, [], 'freebsd reads it');
+});
