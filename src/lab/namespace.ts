@@ -54,7 +54,6 @@ export function endOnSignals(): void {
   }
   if (!inside) return;
   writeSync(HEARING, '.');
-  // Not for what it starts
   closeSync(HEARING);
 }
 

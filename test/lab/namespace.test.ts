@@ -1,6 +1,6 @@
 /** Private namespaces: they end with their command, and signals reach what runs in them. */
 import t from 'tap';
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -107,14 +107,6 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 t.test('a command that a signal ended gives 128 + its number', { skip }, async (t) => {
   const run = new Run('kill -9 $$');
   t.equal(await run.end(), 137);
-});
-
-t.test('a command inherits no descriptor of ours', { skip }, async (t) => {
-  const script = 'ls /proc/self/fd; echo listed';
-  const { stdout } = spawnSync('sh', ['-c', script], { encoding: 'utf8' });
-  const run = new Run(script);
-  t.equal(await run.end(), 0);
-  t.equal(run.output.slice(0, stdout.length), stdout);
 });
 
 t.test('SIGTERM ends the demo', { skip }, async (t) => {
