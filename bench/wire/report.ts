@@ -225,8 +225,8 @@ const UNITS = {
   connections: 'connect-request-close, 1000/s',
 };
 const BAR = 16;
-const LEFT = 380;
-const WIDTH = 810;
+const LEFT = 400;
+const WIDTH = 830;
 
 /** Three panels of bars, each with its range. */
 function drawn(results: Results): string {
